@@ -1,0 +1,1 @@
+"""gansteer: steer what a GAN draws."""

@@ -1,0 +1,1 @@
+"""Everything that reads or writes weights. Loading executes nothing from a file."""

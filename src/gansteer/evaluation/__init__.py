@@ -1,0 +1,1 @@
+"""The papers' protocols and metrics, each under a name it has earned."""

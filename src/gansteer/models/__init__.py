@@ -1,0 +1,1 @@
+"""Networks only: nothing here reads files or knows where weights came from."""

@@ -1,0 +1,92 @@
+"""The nouns: a Model (generator and card) draws Subjects, each of which determines one picture."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gansteer.errors import UserError
+from gansteer.models.stylegan2 import Generator
+
+MAX_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a person should know of a model; stored as JSON in the safetensors header."""
+
+    name: str
+    domain: str = "unknown"
+    licence: str = "unknown"
+    description: str = ""
+    training: Mapping[str, object] = field(default_factory=dict)
+    """How it was trained: data, images seen, loss ..."""
+    metrics: Mapping[str, object] = field(default_factory=dict)
+    """Name of a metric to its value, floors beside them."""
+    limits: tuple[str, ...] = ()
+    drag_layer: str | None = None
+    """The layer whose features dragging follows; None for the default of the resolution."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A generator with its card. The generator is in eval mode and its weights need no gradient."""
+
+    card: Card
+    generator: Generator
+
+    @property
+    def resolution(self) -> int:
+        return self.generator.config.resolution
+
+    @property
+    def device(self) -> torch.device:
+        return self.generator.synthesis.constant.device
+
+    def sample(self, seed: int = 0, psi: float = 0.7, label: int | None = None) -> "Subject":
+        """The subject of a seed (0 to 2**32 - 1), truncated by `psi`; `label` is the class of a conditional model.
+
+        The same seed gives the same subject, on any device.
+        """
+        if not 0 <= seed <= MAX_SEED:
+            raise UserError(f"seed must be from 0 to {MAX_SEED}, not {seed}")
+        config, weight = self.generator.config, self.generator.synthesis.constant
+        if config.c_dim and not (label is not None and 0 <= label < config.c_dim):
+            raise UserError(f"{self.card.name} is class-conditional: give a label from 0 to {config.c_dim - 1}")
+        rng = torch.Generator().manual_seed(seed)
+        z = torch.randn(1, config.z_dim, generator=rng, dtype=torch.float64).to(weight)
+        c = torch.eye(config.c_dim).to(weight)[[label]] if config.c_dim else None
+        with torch.no_grad():
+            return Subject(self, self.generator.map(z, c, psi=psi)[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """Everything that determines one picture. Immutable: an edit turns one subject into another."""
+
+    model: Model
+    w: Tensor
+    """w+ `[num_ws, w_dim]`."""
+    offsets: Mapping[str, Tensor] = field(default_factory=dict)
+    """Style offsets by layer name, each `[C_in]`."""
+
+    def render(self) -> Tensor:
+        """The picture `float [3, H, W]`, nominally in [-1, 1], without gradients."""
+        with torch.no_grad():
+            offsets = {name: offset[None] for name, offset in self.offsets.items()}
+            return self.model.generator.synthesize(self.w[None], offsets=offsets)[0]
+
+    @cached_property
+    def image(self) -> Image.Image:
+        """The picture as 8-bit RGB."""
+        return to_image(self.render())
+
+
+def to_image(picture: Tensor) -> Image.Image:
+    """`float [3 or 1, H, W]` in [-1, 1] to a PIL picture, rounding to the nearest of 256 levels."""
+    levels = picture.detach().float().mul(127.5).add(127.5).round().clamp(0, 255).to(torch.uint8)
+    array = levels.permute(1, 2, 0).cpu().numpy()  # [H, W, C]
+    return Image.fromarray(array if array.shape[2] == 3 else array[:, :, 0])

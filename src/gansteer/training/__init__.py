@@ -1,0 +1,1 @@
+"""Data, losses, augmentation and the loop; the same under `torchrun`."""
