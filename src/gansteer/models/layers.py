@@ -16,9 +16,9 @@ BLUR_TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
 def leaky_relu(x: Tensor, clamp: float | None = None) -> Tensor:
-    """Leaky ReLU with slope 0.2 and gain sqrt(2), clamped to `+-clamp * sqrt(2)` when `clamp` is given."""
+    """Leaky ReLU with slope 0.2 and gain sqrt(2), clamped to `+-clamp` (after the gain) when `clamp` is given."""
     x = F.leaky_relu(x, LRELU_SLOPE) * LRELU_GAIN
-    return x if clamp is None else x.clamp(-clamp * LRELU_GAIN, clamp * LRELU_GAIN)
+    return x if clamp is None else x.clamp(-clamp, clamp)
 
 
 def normalize_second_moment(x: Tensor, eps: float = 1e-8) -> Tensor:
@@ -123,7 +123,6 @@ class Conv(nn.Module):
         if self.activate:
             x = F.leaky_relu(x, LRELU_SLOPE)
             gain = gain * LRELU_GAIN
-            clamp = None if clamp is None else clamp * LRELU_GAIN
         if gain != 1.0:
             x = x * gain
         return x if clamp is None else x.clamp(-clamp, clamp)
