@@ -1,0 +1,174 @@
+"""The feature map that dragging looks at: computed where it is needed, sampled at any point of the picture."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gansteer.edits.region import RegionSynthesis
+from gansteer.errors import UserError
+from gansteer.models.stylegan2 import Generator, Styles, Synthesis
+
+Engine = Literal["auto", "region", "dense"]
+
+
+def _axis_cells(x: Tensor, size: int, r: int) -> tuple[Tensor, Tensor]:
+    """Along one axis, the three cells of `r` (and their weights) whose mean is the picture's feature at pixel `x [N]`.
+
+    The map is read as if it had been resized to `size` pixels (bilinear, half-pixel centres, clamped at the border) and
+    then sampled between pixels: pixel j lies at `u = (j + 0.5) r / size - 0.5`, and a point between two pixels takes
+    from both. Those four cells are at most three different ones.
+    """
+    x = x.clamp(0, size - 1)
+    near = x.floor()
+    share = x - near
+    pixels = torch.stack([near, (near + 1).clamp(max=size - 1)], dim=1)  # [N, 2]
+    u = ((pixels + 0.5) * (r / size) - 0.5).clamp(0, r - 1)
+    cell = u.floor().clamp(max=r - 2)
+    right = (u - cell) * torch.stack([1 - share, share], dim=1)
+    left = (1 - (u - cell)) * torch.stack([1 - share, share], dim=1)
+    first = cell[:, 0]
+    moved = cell[:, 1] - first  # 0 or 1
+    weight = torch.stack(
+        [
+            left[:, 0] + left[:, 1] * (1 - moved),
+            right[:, 0] + left[:, 1] * moved + right[:, 1] * (1 - moved),
+            right[:, 1] * moved,
+        ],
+        dim=1,
+    )
+    index = (first[:, None] + torch.arange(3)).clamp(max=r - 1).long()
+    return index, weight
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How the picture (`size` pixels wide and high) lies on a feature map of `r` cells."""
+
+    size: int
+    r: int
+
+    def cells(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """`points [N, 2]` (x, y) in pixels, float64 on the CPU, to cells `[N, 9]` (row-major) and weights `[N, 9]`."""
+        column, across = _axis_cells(points[:, 0], self.size, self.r)
+        row, down = _axis_cells(points[:, 1], self.size, self.r)
+        index = row[:, :, None] * self.r + column[:, None, :]
+        return index.flatten(1), (down[:, :, None] * across[:, None, :]).flatten(1)
+
+    def need(self, points: Tensor) -> Tensor:
+        """The cells `[r, r]` (bool) that `points [N, 2]` look at."""
+        index, weight = self.cells(points)
+        need = torch.zeros(self.r * self.r, dtype=torch.bool)
+        need[index[weight != 0]] = True
+        return need.view(self.r, self.r)
+
+
+@dataclass(frozen=True)
+class Features:
+    """A feature map of which some cells, or all, are known."""
+
+    grid: Grid
+    table: Tensor
+    """`[M + 1, C]`: the known cells in row-major order, then a row of zeros."""
+    known: Tensor
+    """`[r, r]` bool, on the CPU."""
+    rows: Tensor
+    """`[r * r]` row of the table of each cell; M where it is not known."""
+
+    @classmethod
+    def of(cls, grid: Grid, table: Tensor, known: Tensor) -> "Features":
+        flat = known.flatten()
+        rows = torch.where(flat, flat.cumsum(0) - 1, int(flat.sum()))
+        return cls(grid, table, known, rows)
+
+    def detach(self) -> "Features":
+        return Features(self.grid, self.table.detach(), self.known, self.rows)
+
+    def covers(self, need: Tensor) -> bool:
+        """Whether all of `need [r, r]` is known."""
+        return not bool((need & ~self.known).any())
+
+    def sample(self, points: Tensor) -> Tensor:
+        """F at `points [N, 2]` (x, y) in pixels: `[N, C]`. Their cells must be known."""
+        index, weight = self.grid.cells(points)
+        rows = self.rows[index].to(self.table.device)
+        return F.embedding_bag(rows, self.table, mode="sum", per_sample_weights=weight.to(self.table))
+
+    def at(self, cells: Tensor) -> Tensor:
+        """The cells `[r, r]` (bool) as rows `[N, C]`, in row-major order."""
+        return self.table.index_select(0, self.rows[cells.flatten()].to(self.table.device))
+
+    def map(self) -> Tensor:
+        """The whole map `[C, r, r]`; every cell must be known."""
+        return self.table[:-1].t().unflatten(1, (self.grid.r, self.grid.r))
+
+
+class Extractor:
+    """w+ rows that move to features of one layer. Everything that does not change during an edit is computed once."""
+
+    def __init__(
+        self, generator: Generator, w: Tensor, offsets: Mapping[str, Tensor], rows: int, layer: str, engine: Engine
+    ) -> None:
+        """`w [num_ws, w_dim]` is the start; its first `rows` rows move. Raises UserError if there is no such layer."""
+        synthesis = generator.synthesis
+        names = [each.name for each in synthesis.layers()]
+        if layer not in names:
+            raise UserError(f"this model has no layer {layer!r}; choose one of {', '.join(names)}")
+        last = names.index(layer)
+        self._layers = list(synthesis.layers())[: last + 1]
+        self._synthesis = synthesis
+        self._name = layer
+        self._offsets = offsets
+        self.grid = Grid(generator.config.resolution, self._layers[-1].resolution)
+        self.channels = self._layers[-1].weight.shape[0]
+        with torch.no_grad():
+            self._fixed: Styles = {
+                each.name: self._style(each.name, each.affine(w[None, each.row]))
+                for each in self._layers
+                if each.row >= rows
+            }
+        # Gathering rows beats whole convolutions by far on a CPU; other devices prefer the dense form.
+        fits = type(synthesis) is Synthesis
+        if engine == "region" and not fits:
+            raise UserError("this model can only be dragged with the dense engine")
+        by_region = engine == "region" or (engine == "auto" and fits and w.device.type == "cpu")
+        self._region = RegionSynthesis(synthesis, layer) if by_region else None
+
+    def _style(self, name: str, style: Tensor) -> Tensor:
+        return style + self._offsets[name] if name in self._offsets else style
+
+    def styles(self, rows: Tensor) -> Styles:
+        """`rows [n, w_dim]`, the moving rows of w+, to the styles of all layers up to the one asked for."""
+        styles = dict(self._fixed)
+        for each in self._layers:
+            if each.name not in styles:
+                weight, bias = each.affine.weight.detach(), each.affine.bias.detach()
+                style = F.linear(rows[None, each.row] * each.affine.weight_gain, weight, bias)
+                styles[each.name] = self._style(each.name, style)
+        return styles
+
+    def __call__(self, rows: Tensor, need: Tensor) -> Features:
+        """Features at the cells `need [r, r]` (bool, CPU) at least, differentiable in `rows`."""
+        styles = self.styles(rows)
+        if self._region is not None:
+            return Features.of(self.grid, self._region(styles, need), need)
+        whole = self._synthesis.features(styles, [self._name])[self._name][0]  # [C, r, r]
+        table = F.pad(whole.flatten(1).t(), (0, 0, 0, 1))
+        return Features.of(self.grid, table, torch.ones_like(need))
+
+
+@dataclass(frozen=True)
+class View:
+    """What a tracker may look at: the features, and the picture if it insists."""
+
+    features: Features
+    picture: Callable[[], Tensor]
+    """Renders `[3, H, W]` in [-1, 1]; as dear as a whole forward pass."""
+
+
+def default_layer(resolution: int) -> str:
+    """The layer to follow: half the picture's resolution below 256 px, the 128-px block (the paper's sixth) above."""
+    return f"b{min(max(resolution // 2, 4), 128)}.conv1"

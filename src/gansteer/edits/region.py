@@ -1,0 +1,278 @@
+"""StyleGAN2's features at chosen positions only, exactly, forward and backward.
+
+The synthesis has no spatial normalisation: a feature depends on its receptive field and on nothing else. So we walk
+back from the positions asked for, layer by layer, and note which positions of the layer below each needs: a 3x3
+convolution needs the neighbours; doubling with the 4-tap blur needs, for output m, the inputs `m // 2 - 1 ... m // 2 + 1`.
+A layer's activations are then a table `[M + 1, C]`, one row per needed position and a last row of zeros that stands for
+everything beyond the border, and a convolution is: gather rows, multiply by the weights. Overlapping handles share
+rows, borders need no special case, and the whole map is simply the case where every position is needed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from gansteer.models.layers import BLUR_TAPS, leaky_relu
+from gansteer.models.stylegan2 import Styles, Synthesis, SynthesisLayer, demodulation
+
+CHUNK = 512
+"""Rows multiplied at a time: small enough that the gathered patches stay in the cache."""
+
+_BLUR = tuple(2 * tap / sum(BLUR_TAPS) for tap in BLUR_TAPS)  # one axis of the blur with gain 4 = 2 x 2
+
+_UP = tuple(
+    tuple(((m - 1 + t - k) // 2, k, _BLUR[t]) for t in range(4) for k in range(3) if (m - 1 + t - k) % 2 == 0)
+    for m in range(2)
+)
+"""Doubling one axis: output 2a + parity is the sum over these six (di, k, weight) of weight * z[a + di, k],
+where z[i, k] is input i times tap k of the kernel."""
+
+
+# --- which positions are needed, and where their inputs stand in the table below ---------------------------------------
+
+
+def _dilate(need: Tensor, axis: int) -> Tensor:
+    """`need [h, w]` bool, grown by one position both ways along `axis`."""
+    grown = need.clone()
+    n = need.shape[axis]
+    grown.narrow(axis, 1, n - 1).logical_or_(need.narrow(axis, 0, n - 1))
+    grown.narrow(axis, 0, n - 1).logical_or_(need.narrow(axis, 1, n - 1))
+    return grown
+
+
+def _halve(need: Tensor, axis: int) -> Tensor:
+    """`need [..., 2n, ...]` bool: whether either position of each pair is needed."""
+    return need.unflatten(axis, (need.shape[axis] // 2, 2)).any(dim=axis + 1)
+
+
+def _number(need: Tensor, pad: tuple[int, int]) -> Tensor:
+    """Row of every needed position `[h + 2 pad_y, w + 2 pad_x]`; the zero row, whose number is their count, elsewhere."""
+    count = int(need.sum())
+    rows = torch.full(need.shape, count, dtype=torch.long)
+    rows[need] = torch.arange(count)
+    return F.pad(rows, (pad[1], pad[1], pad[0], pad[0]), value=count)
+
+
+@dataclass(frozen=True)
+class Gather:
+    """The weighted sums of table rows that one step takes: `index [N, K]`, `weight [N, K]`."""
+
+    index: Tensor
+    weight: Tensor
+
+    def __call__(self, table: Tensor) -> Tensor:
+        """`table [R, C]` to `[N, C]`."""
+        return F.embedding_bag(self.index, table, mode="sum", per_sample_weights=self.weight)
+
+
+@dataclass(frozen=True)
+class ConvPlan:
+    """Where a 3x3 convolution finds its inputs."""
+
+    need: Tensor
+    """Positions of the result, `[r, r]` bool."""
+    taps: Tensor
+    """`[M, 9]` rows of the table below."""
+    noise: Tensor
+    """`[M, 1]`, strength applied."""
+
+
+@dataclass(frozen=True)
+class UpPlan:
+    """Where a doubling convolution finds its inputs: first along y, then along x, and the transposes of both."""
+
+    need: Tensor
+    noise: Tensor
+    along_y: Gather
+    along_x: Gather
+    back_x: Gather
+    back_y: Gather
+
+
+LayerPlan = ConvPlan | UpPlan
+
+
+def _plan_conv(need: Tensor, below: Tensor, noise: Tensor) -> ConvPlan:
+    rows = _number(below, (1, 1))
+    y, x = need.nonzero(as_tuple=True)
+    offset = torch.arange(3)
+    taps = rows[y[:, None, None] + offset[:, None], x[:, None, None] + offset]  # [M, 3, 3]
+    return ConvPlan(need, taps.flatten(1), noise)
+
+
+def _up_gather(m: Tensor, other: Tensor, rows: Tensor, axis: int, dtype: torch.dtype) -> Gather:
+    """Doubling along one axis: for outputs `m` at `other` on the other axis, six rows of `rows` (padded by 1) times 3."""
+    six = torch.tensor(_UP, dtype=torch.float64)[m % 2]  # [N, 6, 3]: di, k, weight
+    i = m[:, None] // 2 + six[..., 0].long() + 1
+    row = rows[i, other[:, None]] if axis == 0 else rows[other[:, None], i]
+    return Gather(row * 3 + six[..., 1].long(), six[..., 2].to(dtype).contiguous())
+
+
+def _down_gather(i: Tensor, other: Tensor, rows: Tensor, axis: int, dtype: torch.dtype) -> Gather:
+    """The transpose: input `i` times tap k reached the outputs `2i + k + 1 - t`, `rows` (padded by 2) of them."""
+    m = 2 * i[:, None, None] + torch.arange(3)[:, None] + 1 - torch.arange(4) + 2  # [N, 3, 4]
+    column = other[:, None, None]
+    row = rows[m, column] if axis == 0 else rows[column, m]
+    return Gather(row.flatten(0, 1), torch.tensor(_BLUR, dtype=dtype).repeat(row.shape[0] * 3, 1))
+
+
+def _plan_up(need: Tensor, middle: Tensor, below: Tensor, noise: Tensor) -> UpPlan:
+    """`need [2h, 2w]`, `middle [2h, w]` after doubling along y, `below [h, w]`."""
+    dtype = noise.dtype
+    y, x = need.nonzero(as_tuple=True)
+    mid_y, mid_x = middle.nonzero(as_tuple=True)
+    in_y, in_x = below.nonzero(as_tuple=True)
+    return UpPlan(
+        need,
+        noise,
+        along_y=_up_gather(mid_y, mid_x, _number(below, (1, 0)), 0, dtype),
+        along_x=_up_gather(x, y, _number(middle, (0, 1)), 1, dtype),
+        back_x=_down_gather(mid_x, mid_y, _number(need, (0, 2)), 1, dtype),
+        back_y=_down_gather(in_y, in_x, _number(middle, (2, 0)), 0, dtype),
+    )
+
+
+def plan(layers: list[SynthesisLayer], need: Tensor) -> list[LayerPlan]:
+    """The plan of every layer, the first first, that computes the last at `need [r, r]` (bool, on the CPU)."""
+    plans: list[LayerPlan] = []
+    for layer in reversed(layers):
+        noise = (layer.noise_fixed[need.to(layer.noise_fixed.device)] * layer.noise_strength).detach().cpu()[:, None]
+        if layer.up:
+            middle = _dilate(_halve(need, 1), 1)
+            below = _dilate(_halve(middle, 0), 0)
+            plans.append(_plan_up(need, middle, below, noise))
+        else:
+            below = _dilate(_dilate(need, 0), 1)
+            if layer is layers[0]:
+                below = torch.ones_like(below)  # the learned constant, all of it
+            plans.append(_plan_conv(need, below, noise))
+        need = below
+    return plans[::-1]
+
+
+# --- products with weights that are packed once -------------------------------------------------------------------------
+
+
+def packed_product(weight: Tensor) -> Callable[[Tensor], Tensor]:
+    """`x [N, I] -> x @ weight.T [N, O]` for a `weight [O, I]` that stays.
+
+    On a CPU in float32 the weight is packed once into oneDNN's blocked layout: with few rows, packing it at every call
+    costs more than the product. Elsewhere, or where this PyTorch lacks the operators, an ordinary product.
+    """
+    if weight.device.type == "cpu" and weight.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+        ops = torch.ops.mkldnn
+        try:
+            packed = ops._reorder_linear_weight(weight, CHUNK)
+            ops._linear_pointwise(weight[:1] * 0, packed, None, "none", [], "")
+        except (AttributeError, RuntimeError):
+            pass
+        else:
+            return lambda x: ops._linear_pointwise(x, packed, None, "none", [], "")  # type: ignore[no-any-return]
+    return lambda x: F.linear(x, weight)
+
+
+def _live(g: Tensor) -> Tensor:
+    """Numbers of the rows of `g [N, C]` that are not all zero: the loss looks at far fewer positions than tracking."""
+    return g.abs().amax(dim=1).nonzero()[:, 0]
+
+
+class _Conv(torch.autograd.Function):
+    """Gather the nine neighbours, multiply: `x [M_in + 1, I]` to `[M, O]`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: ConvPlan, kernel: "Kernel") -> Tensor:
+        ctx.step, ctx.kernel, ctx.shape = step, kernel, x.shape
+        parts = [
+            kernel.forward(x.index_select(0, taps.flatten()).view(len(taps), -1)) for taps in step.taps.split(CHUNK)
+        ]
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        gx = g.new_zeros(ctx.shape)
+        for rows in _live(g).split(CHUNK):
+            spread = ctx.kernel.backward(g.index_select(0, rows))  # [n, 9 I]
+            gx.index_add_(0, ctx.step.taps.index_select(0, rows).flatten(), spread.view(-1, ctx.shape[1]))
+        return gx, None, None
+
+
+class _Up(torch.autograd.Function):
+    """Multiply by the nine taps, then sum them up into the doubled and blurred grid: `x [M_in + 1, I]` to `[M, O]`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: UpPlan, kernel: "Kernel") -> Tensor:
+        ctx.step, ctx.kernel, ctx.rows = step, kernel, len(x)
+        out = kernel.out_channels
+        parts = [kernel.forward(rows) for rows in x.split(CHUNK)]
+        z = torch.cat(parts) if len(parts) > 1 else parts[0]  # [M_in + 1, 3 (ky), 3 (kx), O]
+        t = F.pad(step.along_y(z.view(-1, 3 * out)), (0, 0, 0, 1))  # [M_mid + 1, 3 (kx), O]
+        return step.along_x(t.view(-1, out))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        out = ctx.kernel.out_channels
+        gt = ctx.step.back_x(F.pad(g, (0, 0, 0, 1))).view(-1, 3 * out)
+        gz = ctx.step.back_y(F.pad(gt, (0, 0, 0, 1))).view(-1, 9 * out)  # [M_in, 9 O]
+        gx = g.new_zeros(ctx.rows, ctx.kernel.in_channels)
+        for rows in _live(gz).split(CHUNK):
+            gx.index_copy_(0, rows, ctx.kernel.backward(gz.index_select(0, rows)))
+        return gx, None, None
+
+
+class Kernel:
+    """One layer's weights, packed for the products of its forward and backward pass."""
+
+    def __init__(self, layer: SynthesisLayer) -> None:
+        weight = layer.weight.detach()  # [O, I, 3, 3]
+        self.out_channels, self.in_channels = weight.shape[:2]
+        if layer.up:
+            matrix = weight.permute(2, 3, 0, 1).reshape(-1, self.in_channels)  # [9 O, I]
+        else:
+            matrix = weight.permute(0, 2, 3, 1).reshape(self.out_channels, -1)  # [O, 9 I]
+        self.forward = packed_product(matrix)
+        self.backward = packed_product(matrix.t().contiguous())
+
+
+class RegionSynthesis:
+    """A synthesis network that evaluates its layers up to `layer` at chosen positions only.
+
+    Weights are packed at construction and must not change afterwards; no gradient reaches them.
+    """
+
+    def __init__(self, synthesis: Synthesis, layer: str) -> None:
+        self.layers: list[SynthesisLayer] = []
+        for each in synthesis.layers():
+            self.layers.append(each)
+            if each.name == layer:
+                break
+        with torch.no_grad():
+            self.kernels = [Kernel(each) for each in self.layers]
+            self.energies = [each.energy().detach() for each in self.layers]
+            constant = synthesis.constant.detach().flatten(1).t()  # [16, C]
+            self.constant = F.pad(constant, (0, 0, 0, 1))
+        self._need: Tensor | None = None
+        self._plans: list[LayerPlan] = []
+
+    def __call__(self, styles: Styles, need: Tensor) -> Tensor:
+        """Features at `need [r, r]` (bool, CPU), row by row: `[M + 1, C]`, the last row zero.
+
+        `styles` gives every layer's style `[1, I]`; gradients flow to those that ask for one. The plan is kept while
+        `need` stays the same.
+        """
+        if self._need is None or not torch.equal(self._need, need):
+            self._plans, self._need = plan(self.layers, need), need.clone()
+        x = self.constant
+        for layer, kernel, energy, step in zip(self.layers, self.kernels, self.energies, self._plans, strict=True):
+            style = styles[layer.name]
+            x = x * style
+            x = _Conv.apply(x, step, kernel) if isinstance(step, ConvPlan) else _Up.apply(x, step, kernel)
+            x = torch.addcmul(step.noise + layer.bias.detach(), x, demodulation(style, energy))
+            x = F.pad(leaky_relu(x, layer.clamp), (0, 0, 0, 1))
+        return x

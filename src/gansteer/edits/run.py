@@ -1,0 +1,44 @@
+"""What every edit in progress has in common."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gansteer.subject import Subject
+
+Point = tuple[float, float]
+"""(x, y) in pixels of the picture; the centre of the top-left pixel is (0, 0)."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one step of a run found. `subject` is drawn only when somebody asks for `subject.image`."""
+
+    step: int
+    """Latent steps taken to reach this picture; 0 for the picture the edit began with."""
+    loss: float
+    """Of this picture; NaN when it was not needed because the run ended here."""
+    points: tuple[Point, ...]
+    """Where every handle is in this picture."""
+    distances: tuple[float, ...]
+    """Pixels from every handle to its target."""
+    subject: Subject = field(repr=False)
+    ended: str | None = None
+    """Why the run ended with this step, in one line; None while it goes on."""
+
+
+class Run(Protocol):
+    """An edit being carried out. It can be left after any step and taken up again."""
+
+    @property
+    def subject(self) -> Subject:
+        """The result so far."""
+        ...
+
+    def step(self) -> Progress:
+        """One step; once the run has ended, the last progress again."""
+        ...
+
+    def __iter__(self) -> Iterator[Progress]:
+        """Step until the end."""
+        ...
