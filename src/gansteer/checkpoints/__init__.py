@@ -1,1 +1,1 @@
-"""Everything that reads or writes weights. Loading executes nothing from a file."""
+"""Everything that reads or writes weights. Foreign checkpoints become ours here, and nothing in them is ever run."""

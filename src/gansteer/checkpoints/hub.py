@@ -1,0 +1,68 @@
+"""Models on the Hugging Face hub: downloaded once, with progress, and verified by their hash each time."""
+
+import hashlib
+import re
+from pathlib import Path
+
+from gansteer.errors import UserError
+
+HUB_ID = re.compile(r"(?:hf:)?(?P<repo>[\w.-]+/[\w.-]+)(?:/(?P<file>[\w./-]+))?")
+DEFAULT_FILE = "model.safetensors"
+
+
+def fetch(name: str, *, endpoint: str | None = None, cache: Path | None = None) -> Path:
+    """The local file of `[hf:]owner/name[/file]`, downloaded unless it is in the cache.
+
+    Raises UserError when it does not exist, cannot be reached or isn't what the hub says it is.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    match = HUB_ID.fullmatch(name)
+    if match is None:
+        raise UserError(f"{name!r} is no hub id: write hf:owner/name or hf:owner/name/file")
+    repo, file = match["repo"], match["file"] or DEFAULT_FILE
+    try:
+        path = Path(hf_hub_download(repo, file, endpoint=endpoint, cache_dir=cache))
+    except HFValidationError as error:
+        raise UserError(f"{name!r} is no hub id: write hf:owner/name or hf:owner/name/file") from error
+    except GatedRepoError as error:
+        raise UserError(f"{repo} asks for its terms to be accepted on the hub before it can be downloaded") from error
+    except RepositoryNotFoundError as error:
+        raise UserError(f"the hub has no model {repo}: check the spelling, or log in if it is private") from error
+    except LocalEntryNotFoundError as error:
+        raise UserError(f"{repo} is not in the cache and the hub cannot be reached: check the connection") from error
+    except EntryNotFoundError as error:
+        raise UserError(f"{repo} has no file {file}: name one, as hf:{repo}/FILE") from error
+    except Exception as error:  # whatever the HTTP library beneath raises
+        raise UserError(f"{repo}/{file} could not be downloaded: {str(error).splitlines()[0]}") from error
+    verify(path, name, endpoint)
+    return path
+
+
+def verify(path: Path, name: str, endpoint: str | None) -> None:
+    """Compare the file with the hash that the hub states; a file that differs is removed.
+
+    The cache keeps each file under that hash: SHA-256 for large files, git's SHA-1 of the blob for small ones.
+    """
+    blob = path.resolve()
+    stated = blob.name
+    if re.fullmatch("[0-9a-f]{64}", stated):
+        digest = hashlib.sha256()
+    elif re.fullmatch("[0-9a-f]{40}", stated):
+        digest = hashlib.sha1(b"blob %d\0" % blob.stat().st_size)
+    else:
+        raise UserError(f"{name} cannot be verified: the hub states no hash for it")
+    with blob.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    if digest.hexdigest() != stated:
+        path.unlink()
+        blob.unlink(missing_ok=True)
+        raise UserError(f"{name} is not what the hub says it is (its hash differs); it was removed, so try again")

@@ -1,0 +1,117 @@
+"""Our own format: a safetensors file whose header carries the configuration and the card as JSON.
+
+It holds every tensor of the generator, the fixed noise too, because that is part of the picture. Tensors may be stored
+in float16 and are widened when loaded.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, Never
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from gansteer.checkpoints.assemble import Found, checked_config
+from gansteer.checkpoints.machine import CUT_SHORT, Refused
+from gansteer.errors import UserError
+from gansteer.subject import Card, Model
+
+KIND = "gansteer safetensors"
+FORMAT = 1
+GENERATOR = "stylegan2-generator"
+
+
+def save_model(model: Model, path: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> None:
+    """Write the model to `path`, in `dtype` (float32, or float16 for half the size).
+
+    The file appears complete or not at all: whatever goes wrong, a previous file of that name is as it was.
+    Raises UserError when it cannot be written.
+    """
+    target = Path(path)
+    about = {
+        "format": FORMAT,
+        "kind": GENERATOR,
+        "config": asdict(model.generator.config),
+        "card": {field.name: getattr(model.card, field.name) for field in fields(Card)},
+    }
+    tensors = {
+        name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in model.generator.state_dict().items()
+    }
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise UserError(f"{name} has values that are not finite in {dtype}: {target} was not written")
+    text = json.dumps(about, ensure_ascii=False, allow_nan=False)
+    if not target.parent.is_dir():
+        raise UserError(f"there is no folder {target.parent}: make it first")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        save_file(tensors, temporary, metadata={"gansteer": text})
+        os.replace(temporary, target)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{target} could not be written, what was there before is as it was: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def find(path: Path) -> Found:
+    """The generator of the safetensors file at `path`."""
+    try:
+        handle: Any = safe_open(path, framework="pt")
+    except SafetensorError as error:
+        raise Refused(CUT_SHORT) from error
+    text = (handle.metadata() or {}).get("gansteer")
+    if text is None:
+        raise Refused("is a safetensors file without gansteer's card: convert the original checkpoint instead")
+    about = _mapping(json.loads(text, parse_constant=_refuse_constant), "header")
+    if about.get("format") != FORMAT:
+        raise Refused(f"is of format {str(about.get('format'))[:20]}, newer than this gansteer reads: update gansteer")
+    if about.get("kind") != GENERATOR:
+        raise Refused(f"holds a {str(about.get('kind'))[:40]} where a {GENERATOR} is wanted")
+    config = checked_config(_mapping(about.get("config"), "configuration"))
+    tensors = {name: partial(_read, handle, name) for name in handle.keys()}  # noqa: SIM118
+    if "mapping.w_mean" not in tensors:
+        raise Refused("lacks the tensor mapping.w_mean")
+    return Found(KIND, config, _read_card(_mapping(about.get("card"), "card")), tensors)
+
+
+def _read(handle: Any, name: str) -> Tensor:
+    """The tensor in memory of its own: what the handle gives is a map of the file, which may change under us."""
+    tensor: Tensor = handle.get_tensor(name)
+    return tensor.clone()
+
+
+def _refuse_constant(constant: str) -> Never:
+    raise Refused(f"has a damaged header: it contains {constant}")
+
+
+def _mapping(value: object, what: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise Refused(f"has a damaged {what}")
+    return value
+
+
+def _read_card(values: Mapping[str, object]) -> Card:
+    """The card of these fields. Unknown fields are refused: they would be lost when the model is saved again."""
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "training": dict,
+        "metrics": dict,
+        "limits": list,
+        "drag_layer": (str, type(None)),
+    }
+    known = {field.name for field in fields(Card)}
+    for name, value in values.items():
+        if name not in known or not isinstance(value, kinds.get(name, str)):
+            raise Refused(f"has a damaged card: {name[:40]!r} is unknown or of the wrong type")
+    if "name" not in values:
+        raise Refused("has a damaged card: it lacks a name")
+    limits = values.get("limits", [])
+    assert isinstance(limits, list)
+    if not all(isinstance(limit, str) for limit in limits):
+        raise Refused("has a damaged card: its limits are no texts")
+    return Card(**{**values, "limits": tuple(limits)})  # type: ignore[arg-type]

@@ -1,0 +1,73 @@
+"""Names of models: those that come with gansteer, local files and folders, and hub ids."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+
+import torch
+
+from gansteer.checkpoints.files import describe, load_file
+from gansteer.checkpoints.hub import HUB_ID, fetch
+from gansteer.errors import UserError
+from gansteer.subject import Card, Model
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A model that comes with gansteer."""
+
+    name: str
+    path: Path
+    size: int
+    """Bytes."""
+    resolution: int
+    card: Card
+
+
+def shipped() -> dict[str, Path]:
+    """Name to file of the models in the package."""
+    folder = Path(str(resources.files("gansteer") / "weights"))
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def installed() -> list[Installed]:
+    """The models that come with gansteer, described from their headers."""
+    return list(_each_installed())
+
+
+def _each_installed() -> Iterator[Installed]:
+    for name, path in shipped().items():
+        about = describe(path)
+        if about.config is None or about.card is None:
+            raise UserError(about.problem or f"{path} is no model")
+        yield Installed(name, path, about.size, about.config.resolution, about.card)
+
+
+def resolve(name: str | os.PathLike[str], *, endpoint: str | None = None, cache: Path | None = None) -> Path:
+    """The local file or folder that a name stands for: a shipped model, a path, or a hub id (which is downloaded)."""
+    text = os.fspath(name)
+    models = shipped()
+    if text in models:
+        return models[text]
+    path = Path(text).expanduser()
+    if path.exists():
+        return path
+    if text.startswith("hf:") or (HUB_ID.fullmatch(text) and not path.parent.exists() and not path.is_absolute()):
+        return fetch(text, endpoint=endpoint, cache=cache)
+    if os.sep in text or path.suffix:
+        raise UserError(f"{path}: there is no such file")
+    near = get_close_matches(text, models, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}" if near else f"installed are {', '.join(models) or 'none'}"
+    raise UserError(f"there is no model {text!r}; {hint}, or give a file, or a hub id as hf:owner/name")
+
+
+def load(name_or_path: str | os.PathLike[str], device: str = "auto", dtype: torch.dtype = torch.float32) -> Model:
+    """Open a model by the name of a shipped one, a path, or a hub id (`hf:owner/name[/file]`).
+
+    Opens our own files, NVIDIA's StyleGAN2 pickles (PyTorch and TensorFlow) and rosinality's `.pt` files, recognised by
+    their content; nothing in them is run. `device` as in `pick_device`. Raises UserError.
+    """
+    return load_file(resolve(name_or_path), device, dtype)

@@ -1,0 +1,207 @@
+"""StyleGAN2 pickles of the TensorFlow era: a tuple of three networks (G, D, Gs), each with a list of named arrays.
+
+Dense weights are `(in, out)` and convolutions `(height, width, in, out)`. The up-convolution correlates the
+zero-inserted picture with its weights, where a transposed convolution convolves: hence the flip of `Conv0_up`. The
+style's bias is stored without the 1 that is added to it.
+"""
+
+import re
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor
+
+from gansteer.checkpoints.assemble import Found, Reader, checked_config, layer_names, widths
+from gansteer.checkpoints.machine import Record, Refused
+from gansteer.checkpoints.nvidia import SUPPORTED
+from gansteer.checkpoints.unpickle import TF_NETWORK, dictionary, integers, is_array, number, read_array
+from gansteer.subject import Card
+
+KIND = "NVIDIA TensorFlow pickle"
+MAX_DEPTH = 4
+
+FIXED = {
+    "architecture": "skip",
+    "nonlinearity": "lrelu",
+    "mapping_nonlinearity": "lrelu",
+    "normalize_latents": True,
+    "mapping_lrmul": 0.01,
+    "resample_kernel": [1, 3, 3, 1],
+}
+"""Arguments that no array shows, with the values that we know."""
+
+
+def is_network(value: object) -> bool:
+    """Whether the value is a pickled `dnnlib.tflib.Network`."""
+    return isinstance(value, Record) and value.name == TF_NETWORK
+
+
+def networks(root: object) -> dict[str, Record]:
+    """The networks of the file as `G`, `D`, `Gs` (or by number)."""
+    items = list(root) if isinstance(root, tuple | list) else [root]
+    found = [item for item in items if isinstance(item, Record) and is_network(item)]
+    names = ["G", "D", "Gs"] if len(found) == 3 else [str(i) for i in range(len(found))]
+    return dict(zip(names, found, strict=True))
+
+
+def label(network: Record) -> str:
+    """The name that the network was saved under."""
+    return str(dictionary(network.state).get("name"))[:40]
+
+
+def find(root: object, name: str) -> Found:
+    """The averaged generator `Gs` (or the last network that has a mapping); `name` is for its card."""
+    found = networks(root)
+    generators = [net for net in found.values() if "mapping" in dictionary(dictionary(net.state).get("components", {}))]
+    if not generators:
+        held = ", ".join(label(net) for net in found.values())
+        raise Refused(f"holds no generator, only {held[:80] or 'other objects'}; {SUPPORTED}")
+    network = generators[-1]
+    arrays = dict(variables(network))
+    refuse_others(arrays, label(network))
+    check_conventions(network)
+    return convert(arrays, network, Card(name, description=f"Read from the {label(network)} of an {KIND}"))
+
+
+def variables(network: Record, prefix: str = "", depth: int = 0) -> list[tuple[str, Record]]:
+    """The arrays of a network and its components: `mapping/Dense0/weight`, `synthesis/4x4/Const/const` ..."""
+    if depth > MAX_DEPTH:
+        raise Refused("nests networks deeper than StyleGAN2 does")
+    state = dictionary(network.state)
+    listed = state.get("variables", [])
+    if not isinstance(listed, list):
+        raise Refused("has a damaged list of variables")
+    found: list[tuple[str, Record]] = []
+    for name, array in listed:
+        if not isinstance(array, Record) or not (is_array(array)):
+            raise Refused(f"has a damaged variable {str(name)[:40]!r}")
+        path = re.sub(r"^G_(mapping|synthesis)/", r"\1/", f"{prefix}{name}")
+        found.append((path, array))
+    for name, component in dictionary(state.get("components", {})).items():
+        if not isinstance(component, Record) or not is_network(component):
+            raise Refused(f"has a damaged component {str(name)[:40]!r}")
+        found += variables(component, f"{prefix}{name}/", depth + 1)
+    return found
+
+
+def refuse_others(arrays: dict[str, Record], name: str) -> None:
+    """Say what a network is that isn't a StyleGAN2 generator as we know it."""
+    if any("StyleMod" in path or "ToRGB_lod" in path for path in arrays):
+        raise Refused(f"holds a StyleGAN1 generator ({name}); {SUPPORTED}")
+    if any(path.endswith("Skip/weight") for path in arrays) or "synthesis/4x4/ToRGB/weight" not in arrays:
+        raise Refused(f"holds a generator ({name}) of another architecture; {SUPPORTED}")
+    if "mapping/LabelConcat/weight" in arrays:
+        raise Refused("is class-conditional in the way of the first StyleGAN2 release, which is not supported")
+
+
+def check_conventions(network: Record) -> None:
+    """Refuse arguments that change what the network computes without showing in its arrays."""
+    arguments = dictionary(dictionary(network.state).get("static_kwargs", {}))
+    for key, wanted in FIXED.items():
+        value = arguments.get(key, wanted)
+        if value != wanted:
+            raise Refused(f"was made with {key}={str(value)[:30]}; only {wanted} is supported")
+
+
+def shape_of(array: Record) -> list[int]:
+    """The shape that the record declares; reading checks it against the data."""
+    shape = array.state[1] if isinstance(array.state, tuple) else array.args[2]
+    return integers(shape)
+
+
+def convert(arrays: dict[str, Record], network: Record, card: Card) -> Found:
+    """Names, layouts and configuration, from the arrays' shapes."""
+    channels = {4: shape_of(arrays["synthesis/4x4/Conv/weight"])[3]}
+    for path, array in arrays.items():
+        if match := re.fullmatch(r"synthesis/(\d{1,4})x\1/Conv1/weight", path):
+            channels[int(match[1])] = shape_of(array)[3]
+    channels = dict(sorted(channels.items()))
+    base, maximum = widths(channels)
+    depth = sum(1 for path in arrays if re.fullmatch(r"mapping/Dense\d+/weight", path))
+    inputs, w_dim = shape_of(arrays["mapping/Dense0/weight"])
+    c_dim = shape_of(arrays["mapping/LabelEmbed/weight"])[0] if "mapping/LabelEmbed/weight" in arrays else 0
+    clamp = number(dictionary(dictionary(network.state).get("static_kwargs", {})).get("conv_clamp"))
+    config = checked_config(
+        {
+            "resolution": max(channels),
+            "z_dim": inputs - (w_dim if c_dim else 0),
+            "w_dim": w_dim,
+            "c_dim": c_dim,
+            "channel_base": base,
+            "channel_max": maximum,
+            "mapping_layers": depth,
+            "img_channels": shape_of(arrays["synthesis/4x4/ToRGB/weight"])[3],
+            "conv_clamp": None if clamp is None else float(clamp),
+        }
+    )
+    names = our_names(list(channels), depth, bool(c_dim))
+    known = {theirs for theirs, _ in names.values()}
+    unknown = [path for path in arrays if path not in known]
+    if unknown:
+        raise Refused(
+            f"has the unknown variable {unknown[0][:80]!r}: it is a variant of StyleGAN2 that gansteer does not know"
+        )
+    readers: dict[str, Reader] = {
+        ours: partial(_read, arrays[theirs], layout) for ours, (theirs, layout) in names.items() if theirs in arrays
+    }
+    return Found(KIND, config, card, readers)
+
+
+Layout = Callable[[Tensor], Tensor]
+
+
+def _read(array: Record, layout: Layout) -> Tensor:
+    return layout(read_array(array)).contiguous()
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
+
+
+def _dense(x: Tensor) -> Tensor:
+    """`(in, out)` to `(out, in)`."""
+    return x.t()
+
+
+def _conv(x: Tensor) -> Tensor:
+    """`(height, width, in, out)` to `(out, in, height, width)`."""
+    return x.permute(3, 2, 0, 1)
+
+
+def _up_conv(x: Tensor) -> Tensor:
+    return _conv(x).flip(2, 3)
+
+
+def _plus_one(x: Tensor) -> Tensor:
+    return x + 1
+
+
+def _first(x: Tensor) -> Tensor:
+    return x[0]
+
+
+def our_names(resolutions: list[int], depth: int, embed: bool) -> dict[str, tuple[str, Layout]]:
+    """Our name of every tensor to their variable and how to lay it out our way."""
+    names: dict[str, tuple[str, Layout]] = {
+        "mapping.w_mean": ("dlatent_avg", _same),
+        "synthesis.constant": ("synthesis/4x4/Const/const", _first),
+    }
+    if embed:
+        names["mapping.embed.weight"] = ("mapping/LabelEmbed/weight", _dense)
+        names["mapping.embed.bias"] = ("mapping/LabelEmbed/bias", _same)
+    for i in range(depth):
+        names[f"mapping.layers.{i}.weight"] = (f"mapping/Dense{i}/weight", _dense)
+        names[f"mapping.layers.{i}.bias"] = (f"mapping/Dense{i}/bias", _same)
+    noise = 0
+    for ours, r, layer in layer_names(resolutions):
+        theirs = {"conv0": "Conv0_up", "conv1": "Conv" if r == 4 else "Conv1", "torgb": "ToRGB"}[layer]
+        path = f"synthesis/{r}x{r}/{theirs}"
+        names[f"{ours}.weight"] = (f"{path}/weight", _up_conv if layer == "conv0" else _conv)
+        names[f"{ours}.bias"] = (f"{path}/bias", _same)
+        names[f"{ours}.affine.weight"] = (f"{path}/mod_weight", _dense)
+        names[f"{ours}.affine.bias"] = (f"{path}/mod_bias", _plus_one)
+        if layer != "torgb":
+            names[f"{ours}.noise_strength"] = (f"{path}/noise_strength", _same)
+            names[f"{ours}.noise_fixed"] = (f"synthesis/noise{noise}", lambda x: x[0, 0])
+            noise += 1
+    return names

@@ -1,0 +1,213 @@
+"""What the records of a pickle mean: dictionaries, modules, tensors and arrays. Nothing is imported or called.
+
+The allowed names are those that the supported releases write; each is understood here and nowhere else.
+"""
+
+import io
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from gansteer.checkpoints.machine import CUT_SHORT, PERSISTENT, Name, Record, Refused, Span
+from gansteer.errors import UserError
+
+DICTS = {"collections.OrderedDict", "dnnlib.util.EasyDict", "dnnlib.EasyDict"}
+SETS = {"builtins.set", "__builtin__.set", "builtins.frozenset", "__builtin__.frozenset"}
+PERSISTENT_OBJECT = "torch_utils.persistence._reconstruct_persistent_obj"
+TF_NETWORK = "dnnlib.tflib.network.Network"
+CONTAINERS = {f"torch.nn.modules.container.{name}" for name in ("ModuleList", "ModuleDict", "Sequential")}
+LOAD_BYTES = "torch.storage._load_from_bytes"
+STORAGES = {
+    "torch.FloatStorage": torch.float32,
+    "torch.DoubleStorage": torch.float64,
+    "torch.HalfStorage": torch.float16,
+    "torch.BFloat16Storage": torch.bfloat16,
+    "torch.LongStorage": torch.int64,
+    "torch.IntStorage": torch.int32,
+    "torch.ShortStorage": torch.int16,
+    "torch.CharStorage": torch.int8,
+    "torch.ByteStorage": torch.uint8,
+    "torch.BoolStorage": torch.bool,
+}
+ARRAYS = {f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core")}
+SCALARS = {f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")}
+BUFFERS = {f"numpy.{core}.numeric._frombuffer" for core in ("core", "_core")}
+KINDS = {
+    "f2": torch.float16,
+    "f4": torch.float32,
+    "f8": torch.float64,
+    "i4": torch.int32,
+    "i8": torch.int64,
+    "u1": torch.uint8,
+    "b1": torch.bool,
+}
+
+ALLOWED = frozenset(
+    {PERSISTENT_OBJECT, TF_NETWORK, LOAD_BYTES, *DICTS, *SETS, *CONTAINERS, *STORAGES, *ARRAYS, *SCALARS, *BUFFERS}
+    | {"torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter", "torch.Size", "torch.device"}
+    | {"numpy.ndarray", "numpy.dtype", "_codecs.encode", "argparse.Namespace"}
+)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """The border: whatever goes wrong while a file is read becomes one UserError that names the file."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Refused as error:
+        raise UserError(f"{path} {error}") from error
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise UserError(f"{path} could not be read: {error.strerror or error}") from error
+    except KeyError as error:
+        lacking = str(error.args[0]).encode("unicode_escape").decode()[:80]
+        raise UserError(f"{path} is damaged, or no checkpoint of a supported kind: it lacks {lacking}") from error
+    except (Exception, RecursionError, MemoryError) as error:
+        raise UserError(f"{path} is damaged, or no checkpoint of a supported kind ({type(error).__name__})") from error
+
+
+class Blob(Protocol):
+    """Bytes somewhere in a file."""
+
+    @property
+    def length(self) -> int:
+        """Bytes."""
+
+    def read(self) -> Tensor:
+        """The bytes, `uint8 [length]`."""
+
+
+Blobs = Mapping[str, Blob]
+"""The storages of a file by their key."""
+
+
+def dictionary(value: object) -> dict[object, object]:
+    """A dict, or a record of one of the dict classes."""
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, Record) and value.name in DICTS:
+        pairs = value.args[0] if value.args else []
+        return {**dict(pairs), **value.items}  # type: ignore[call-overload]
+    raise Refused("holds something else where a dictionary is expected: it is damaged, or of an unsupported kind")
+
+
+def integers(values: object) -> list[int]:
+    """A list, tuple or `torch.Size` of integers."""
+    if isinstance(values, Record) and values.name == "torch.Size":
+        values = values.args[0]
+    if not isinstance(values, list | tuple) or not all(type(v) is int for v in values):
+        raise Refused(CUT_SHORT)
+    return list(values)
+
+
+def span(value: object) -> Span:
+    """Where a bytes object is; protocol 2 writes it as Latin-1 text to be encoded."""
+    if isinstance(value, Span):
+        return value
+    if isinstance(value, Record) and value.name == "_codecs.encode":
+        data = str(value.args[0]).encode("latin-1")
+        return Span(io.BytesIO(data), 0, len(data))
+    raise Refused(CUT_SHORT)
+
+
+def number(value: object) -> float | None:
+    """A number (or None) that may have been pickled as a NumPy scalar."""
+    if isinstance(value, Record) and value.name in SCALARS:
+        return float(read_array(value).item())
+    if value is None or isinstance(value, int | float):
+        return value
+    raise Refused(CUT_SHORT)
+
+
+def array_kind(value: object) -> torch.dtype:
+    """The element type of a `numpy.dtype` record."""
+    if not (isinstance(value, Record) and value.name == "numpy.dtype"):
+        raise Refused(CUT_SHORT)
+    order = value.state[1] if isinstance(value.state, tuple) else "|"
+    kind = KINDS.get(str(value.args[0]))
+    if kind is None or order not in ("<", "|"):
+        raise Refused(f"holds an array of the unsupported type {str(value.args[0])[:10]!r}")
+    return kind
+
+
+def is_array(value: object) -> bool:
+    """Whether `read_array` is for this."""
+    return isinstance(value, Record) and value.name in ARRAYS | BUFFERS | SCALARS
+
+
+def read_array(value: object) -> Tensor:
+    """The tensor of a pickled NumPy array or scalar."""
+    shape: object = ()
+    column_major = False
+    if isinstance(value, Record) and value.name in ARRAYS and isinstance(value.state, tuple):
+        _, shape, kind, column_major, data = value.state
+    elif isinstance(value, Record) and value.name in BUFFERS:
+        data, kind, shape, order = value.args
+        column_major = order == "F"
+    elif isinstance(value, Record) and value.name in SCALARS:
+        kind, data = value.args
+    else:
+        raise Refused("holds something else where an array is expected: it is damaged, or of an unsupported kind")
+    element, sizes = array_kind(kind), integers(shape)
+    elements = span(data).read().view(element)
+    if min(sizes, default=1) < 1 or math.prod(sizes) != len(elements):
+        raise Refused(f"declares an array of shape {sizes} over {len(elements)} values: it is damaged or made to harm")
+    if column_major:
+        return elements.view(sizes[::-1]).permute(*range(len(sizes))[::-1])
+    return elements.view(sizes)
+
+
+def storage_parts(pid: object) -> tuple[torch.dtype, str, int]:
+    """`('storage', type, key, device, size, ...)` to element type, key and size."""
+    if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage" or any(pid[5:]):
+        raise Refused(CUT_SHORT)
+    _, storage, key, _, size = pid[:5]
+    if not isinstance(storage, Name) or str(storage) not in STORAGES:
+        raise Refused(CUT_SHORT)
+    return STORAGES[str(storage)], str(key), integers([size])[0]
+
+
+def read_storage(value: object, blobs: Blobs) -> Tensor:
+    """The elements of a storage: one of the file's own, or a whole nested file, read by the same rules."""
+    from gansteer.checkpoints.archive import read_legacy
+
+    if isinstance(value, Record) and value.name == LOAD_BYTES:
+        nested = span(value.args[0])
+        value, blobs = read_legacy(nested.file, nested.start, nested.start + nested.length)
+    if not (isinstance(value, Record) and value.name == PERSISTENT):
+        raise Refused("holds a tensor whose storage is something else: it is damaged or made to harm")
+    kind, key, size = storage_parts(value.args[0])
+    blob = blobs[key]
+    if size < 1 or size * kind.itemsize != blob.length:
+        raise Refused(
+            f"declares a storage of {size} values where {blob.length} bytes are: it is damaged or made to harm"
+        )
+    return blob.read().view(kind)
+
+
+def is_tensor(value: object) -> bool:
+    """Whether `read_tensor` is for this."""
+    return isinstance(value, Record) and value.name.startswith("torch._utils._rebuild_")
+
+
+def read_tensor(value: object, blobs: Blobs) -> Tensor:
+    """The tensor of a `_rebuild_tensor_v2` record, in memory of its own."""
+    if isinstance(value, Record) and value.name == "torch._utils._rebuild_parameter":
+        value = value.args[0]
+    if not (isinstance(value, Record) and value.name == "torch._utils._rebuild_tensor_v2"):
+        raise Refused("holds something else where a tensor is expected: it is damaged, or of an unsupported kind")
+    offset, sizes, strides = integers(value.args[1:2])[0], integers(value.args[2]), integers(value.args[3])
+    elements = read_storage(value.args[0], blobs)
+    last = offset + sum((n - 1) * step for n, step in zip(sizes, strides, strict=True))
+    if min([*sizes, 1]) < 1 or min([*strides, offset]) < 0 or max(last + 1, math.prod(sizes)) > len(elements):
+        raise Refused(f"declares a tensor of shape {sizes} over {len(elements)} values: it is damaged or made to harm")
+    tensor = elements.as_strided(sizes, strides, offset).contiguous()
+    return tensor if tensor.numel() == len(elements) else tensor.clone()
