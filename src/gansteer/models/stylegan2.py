@@ -10,8 +10,8 @@ field: there is no spatial normalisation.
 """
 
 import math
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -23,7 +23,11 @@ from gansteer.models.layers import Linear, blur, leaky_relu, normalize_second_mo
 Styles = dict[str, Tensor]
 """Layer name (`b8.conv0`, `b8.torgb` ...) to the style `s [B, C_in]` of that layer: a point of StyleSpace."""
 
-Noise = Literal["fixed", "random", "none"]
+NoiseSource = Callable[[int, int], Tensor]
+"""`(batch, resolution)` to standard normal noise `[batch, 1, resolution, resolution]`."""
+
+Noise = Literal["fixed", "random", "none"] | NoiseSource
+"""The model's own maps, fresh ones from PyTorch's global generator, none, or those of a source."""
 
 
 @dataclass(frozen=True)
@@ -237,24 +241,17 @@ class Synthesis(nn.Module):
                 styles[layer.name] = layer.affine(ws[:, layer.row])
         return styles
 
-    def _noise(self, layer: SynthesisLayer, batch: int, kind: Noise, rng: torch.Generator | None) -> Tensor | None:
-        if kind == "none":
+    def _noise(self, layer: SynthesisLayer, batch: int, noise: Noise) -> Tensor | None:
+        if noise == "none":
             return None
-        if kind == "fixed":
+        if noise == "fixed":
             return layer.noise_fixed
-        fixed = layer.noise_fixed
-        return torch.randn(
-            batch, 1, layer.resolution, layer.resolution, generator=rng, dtype=fixed.dtype, device=fixed.device
-        )
+        if noise == "random":
+            size = (batch, 1, layer.resolution, layer.resolution)
+            return torch.randn(size, dtype=layer.noise_fixed.dtype, device=layer.noise_fixed.device)
+        return noise(batch, layer.resolution)
 
-    def features(
-        self,
-        styles: Styles,
-        layers: Collection[str],
-        *,
-        noise: Noise = "fixed",
-        rng: torch.Generator | None = None,
-    ) -> dict[str, Tensor]:
+    def features(self, styles: Styles, layers: Collection[str], *, noise: Noise = "fixed") -> dict[str, Tensor]:
         """The activations `[B, C, r, r]` after each layer named in `layers`; stops after the last of them.
 
         toRGBs are not evaluated. Raises ValueError for a name that this model lacks.
@@ -268,18 +265,18 @@ class Synthesis(nn.Module):
         for layer in self.layers():
             if len(found) == len(set(layers)):
                 break
-            x = layer(x, styles[layer.name], self._noise(layer, len(x), noise, rng))
+            x = layer(x, styles[layer.name], self._noise(layer, len(x), noise))
             if layer.name in layers:
                 found[layer.name] = x
         return found
 
-    def forward(self, styles: Styles, *, noise: Noise = "fixed", rng: torch.Generator | None = None) -> Tensor:
+    def forward(self, styles: Styles, *, noise: Noise = "fixed") -> Tensor:
         """Styles to the picture `[B, img_channels, resolution, resolution]`, nominally in [-1, 1] (not clamped)."""
         x = self.constant.expand(len(next(iter(styles.values()))), -1, -1, -1)
         image: Tensor | None = None
         for block in self.each_block():
             for layer in block.layers():
-                x = layer(x, styles[layer.name], self._noise(layer, len(x), noise, rng))
+                x = layer(x, styles[layer.name], self._noise(layer, len(x), noise))
             rgb = block.torgb(x, styles[block.torgb.name])
             image = rgb if image is None else upsample(image) + rgb
         assert image is not None
@@ -316,10 +313,10 @@ class Generator(nn.Module):
         return styles
 
     def synthesize(
-        self, ws: Tensor, *, offsets: Styles | None = None, noise: Noise = "fixed", rng: torch.Generator | None = None
+        self, ws: Tensor, *, offsets: Styles | None = None, noise: Noise = "fixed"
     ) -> Tensor:
         """`ws [B, num_ws, w_dim]` to the picture `[B, img_channels, resolution, resolution]`, nominally in [-1, 1]."""
-        image: Tensor = self.synthesis(self.styles(ws, offsets), noise=noise, rng=rng)
+        image: Tensor = self.synthesis(self.styles(ws, offsets), noise=noise)
         return image
 
     def features(
@@ -339,8 +336,6 @@ def grown(small: Generator) -> Generator:
     All layers are copied (so `channel_base` and `channel_max` stay); the new toRGB starts at zero, and the last row of
     w+ of the small model drives the new block as well.
     """
-    from dataclasses import replace
-
     big = Generator(replace(small.config, resolution=small.config.resolution * 2))
     big.load_state_dict(small.state_dict(), strict=False)
     for block in big.synthesis.each_block():

@@ -1,0 +1,22 @@
+"""Keep freed memory for the next step instead of giving it back to the system after every tensor."""
+
+import ctypes
+import sys
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc's allocator to serve large tensors from a heap that never shrinks.
+
+    By default every tensor above 32 MB is a fresh mapping whose pages are zeroed on first touch; training on a CPU then
+    spends about half its time in page faults. Does nothing on other systems.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library
+        return
+    mallopt(M_MMAP_MAX, 0)
+    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

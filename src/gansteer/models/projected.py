@@ -1,0 +1,116 @@
+"""The projected discriminator (Sauer et al., NeurIPS 2021): small discriminators on mixed, frozen features.
+
+Fixed random 1x1 convolutions mix the channels of each feature level (CCM) and, top-down, the levels (CSM); one small
+trained discriminator per level judges the result. It needs far fewer pictures than a discriminator from scratch.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from gansteer.models.efficientnet import TAPS, EfficientNetLite0
+from gansteer.models.layers import LRELU_SLOPE
+
+
+def random_projection(inputs: int, outputs: int) -> nn.Conv2d:
+    """A fixed random 1x1 convolution."""
+    conv = nn.Conv2d(inputs, outputs, 1)
+    nn.init.kaiming_normal_(conv.weight)
+    return conv.requires_grad_(False)
+
+
+class GroupBatchNorm(nn.Module):
+    """Batch normalisation over groups of at most 8 pictures, without running statistics.
+
+    The grouping (picture i belongs to group `i mod B/8`) makes the result independent of how a batch is dealt out to
+    processes, which plain batch normalisation is not.
+    """
+
+    def __init__(self, channels: int, group: int = 8) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.group = group
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        group = math.gcd(batch, self.group)
+        n = batch // group
+        y = x.reshape(group, n * channels, height, width)
+        y = F.batch_norm(y, None, None, self.weight.repeat(n), self.bias.repeat(n), training=True)
+        return y.view(x.shape)
+
+
+def separable(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
+    """Depthwise then 1x1 convolution, both spectrally normalised, group batch norm, leaky ReLU."""
+    return nn.Sequential(
+        spectral_norm(nn.Conv2d(inputs, inputs, kernel, stride, 1, groups=inputs, bias=False)),
+        spectral_norm(nn.Conv2d(inputs, outputs, 1, bias=False)),
+        GroupBatchNorm(outputs),
+        nn.LeakyReLU(LRELU_SLOPE),
+    )
+
+
+class LevelDiscriminator(nn.Module):
+    """One feature level `[B, C, s, s]` to a map of logits `[B, 1, 5, 5]`: halve down to 8 px, then a 4x4 convolution."""
+
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        while size > 8:
+            size //= 2
+            wide = {32: 64, 16: 128, 8: 256}.get(size, 64)
+            layers.append(separable(channels, wide, 4, 2))
+            channels = wide
+        layers.append(separable(channels, channels, 3, 1))
+        self.layers = nn.Sequential(*layers)
+        self.logits = spectral_norm(nn.Conv2d(channels, 1, 4, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.logits(self.layers(x))
+        return logits
+
+
+class ProjectedDiscriminator(nn.Module):
+    """Pictures `[B, 3, r, r]` in [-1, 1] to logits `[B, L]`, through features of the picture resized to `input_size`.
+
+    `features` is frozen and may be differentiated with respect to the picture; `judge` is what trains.
+    """
+
+    def __init__(self, backbone: EfficientNetLite0, input_size: int = 128, width: int = 64) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.backbone = backbone
+        wide = [width, 2 * width, 4 * width, 8 * width]
+        out = [width, width, 2 * width, 4 * width]
+        self.mix_channels = nn.ModuleList(random_projection(c, w) for c, w in zip(TAPS.values(), wide, strict=True))
+        self.mix_levels = nn.ModuleList(random_projection(w, o) for w, o in zip(wide, out, strict=True))
+        self.levels = nn.ModuleList(
+            LevelDiscriminator(o, input_size // stride) for o, stride in zip(out, (2, 4, 8, 16), strict=True)
+        )
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Four levels `[B, 64 | 64 | 128 | 256, s, s]` at strides 2, 4, 8 and 16 of the resized picture."""
+        if x.shape[-1] != self.input_size:
+            x = F.interpolate(x, size=(self.input_size,) * 2, mode="bilinear", align_corners=False)
+        taps = self.backbone.taps(x)
+        found: list[Tensor] = []
+        above: Tensor | None = None
+        for i in reversed(range(4)):
+            mixed = self.mix_channels[i](taps[i])
+            if above is not None:
+                mixed = mixed + above
+            # A 1x1 convolution commutes with bilinear upsampling and is four times cheaper before it.
+            above = F.interpolate(self.mix_levels[i](mixed), scale_factor=2, mode="bilinear", align_corners=False)
+            found.insert(0, above)
+        return found
+
+    def judge(self, features: list[Tensor], c: Tensor | None = None) -> Tensor:
+        """Features to the logits of all levels side by side `[B, L]`. Labels are not used."""
+        return torch.cat([level(f).flatten(1) for level, f in zip(self.levels, features, strict=True)], dim=1)
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        return self.judge(self.features(x), c)

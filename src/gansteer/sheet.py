@@ -1,0 +1,17 @@
+"""Many pictures on one sheet."""
+
+import math
+from collections.abc import Sequence
+
+from PIL import Image
+
+
+def sheet(pictures: Sequence[Image.Image], columns: int | None = None) -> Image.Image:
+    """The pictures, all of the first one's size, row by row; by default about as wide as high."""
+    columns = columns or math.ceil(math.sqrt(len(pictures)))
+    rows = math.ceil(len(pictures) / columns)
+    width, height = pictures[0].size
+    page = Image.new("RGB", (columns * width, rows * height))
+    for i, picture in enumerate(pictures):
+        page.paste(picture, (i % columns * width, i // columns * height))
+    return page

@@ -1,0 +1,112 @@
+"""Augmentations that both real and drawn pictures pass on their way to the discriminator, differentiable in the picture.
+
+`diffaugment` is Zhao et al. 2020 (colour, translation, cutout); `ada` is the pixel, geometry and colour set ("bgc") of
+Karras et al. 2020b with bilinear resampling, every operation with probability p.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gansteer.training.distributed import Draws
+
+
+def diffaugment(x: Tensor, draws: Draws) -> Tensor:
+    """Colour, translation by up to 1/8 and cutout, drawn for every picture of `x [B, C, H, W]`.
+
+    Brightness +-0.5, saturation x 0..2, contrast x 0.5..1.5, as in the published policy; the cutout square is 20 %
+    of the side as projected discriminators use it.
+    """
+    x = x + draws.uniform(-0.5, 0.5, 1, 1, 1)
+    grey = x.mean(dim=1, keepdim=True)
+    x = (x - grey) * draws.uniform(0.0, 2.0, 1, 1, 1) + grey
+    middle = x.mean(dim=(1, 2, 3), keepdim=True)
+    x = (x - middle) * draws.uniform(0.5, 1.5, 1, 1, 1) + middle
+    return cutout(translate(x, draws), draws)
+
+
+def translate(x: Tensor, draws: Draws, ratio: float = 0.125) -> Tensor:
+    """Shift every picture by whole pixels, up to `ratio` of the side, zeros coming in."""
+    batch, _, height, width = x.shape
+    rows = torch.arange(height, device=x.device) - draws.uniform(-ratio * height, ratio * height + 1, 1).floor().long()
+    cols = torch.arange(width, device=x.device) - draws.uniform(-ratio * width, ratio * width + 1, 1).floor().long()
+    inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((cols >= 0) & (cols < width))[:, None, None, :]
+    picture = torch.arange(batch, device=x.device)[:, None, None]
+    moved = x.permute(0, 2, 3, 1)[picture, rows.clamp(0, height - 1)[:, :, None], cols.clamp(0, width - 1)[:, None, :]]
+    return moved.permute(0, 3, 1, 2) * inside
+
+
+def cutout(x: Tensor, draws: Draws, ratio: float = 0.2) -> Tensor:
+    """Zero a square of `ratio` of the side at a random place of every picture."""
+    height, width = x.shape[2:]
+    rows = torch.arange(height, device=x.device) - draws.uniform(0, height, 1).floor()  # [B, H]
+    cols = torch.arange(width, device=x.device) - draws.uniform(0, width, 1).floor()
+    half = ratio / 2
+    hole = (rows.abs() <= half * height)[:, None, :, None] & (cols.abs() <= half * width)[:, None, None, :]
+    return x * ~hole
+
+
+def ada(x: Tensor, p: Tensor, draws: Draws) -> Tensor:
+    """The "bgc" set on `x [B, 3, H, W]` with probability `p` (a scalar tensor) for each operation and picture."""
+    return colour(geometry(x, p, draws), p, draws)
+
+
+def _chosen(value: Tensor, neutral: float, p: Tensor, draws: Draws) -> Tensor:
+    """`value [B]` with probability p, else `neutral`."""
+    return torch.where(draws.uniform(0, 1) < p, value, torch.full_like(value, neutral))
+
+
+def geometry(x: Tensor, p: Tensor, draws: Draws) -> Tensor:
+    """Mirror, quarter turns, shifts, scale, rotation, anisotropic scale as one affine resampling with reflection."""
+    width = x.shape[-1]
+    mirror = 1 - 2 * _chosen(draws.uniform(0, 2).floor(), 0, p, draws)
+    quarter = _chosen(draws.uniform(0, 4).floor(), 0, p, draws) * (math.pi / 2)
+    # Shifts in units of half the side, as affine_grid counts; whole pixels first, fractions later.
+    whole = [((_chosen(draws.uniform(-0.125, 0.125), 0, p, draws) * width).round() / width) * 2 for _ in range(2)]
+    scale = _chosen(torch.exp2(draws.normal() * 0.2), 1, p, draws)
+    p_rotation = 1 - (1 - p).clamp(0, 1).sqrt()  # two chances, together p
+    before = _chosen(draws.uniform(-math.pi, math.pi), 0, p_rotation, draws)
+    ratio = _chosen(torch.exp2(draws.normal() * 0.2), 1, p, draws)
+    after = _chosen(draws.uniform(-math.pi, math.pi), 0, p_rotation, draws)
+    part = [_chosen(draws.normal() * 0.125, 0, p, draws) * 2 for _ in range(2)]
+    one, zero = torch.ones_like(scale), torch.zeros_like(scale)
+
+    def matrix(*rows: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        return torch.stack([torch.stack(row, dim=1) for row in (*rows, (zero, zero, one))], dim=1)  # [B, 3, 3]
+
+    def rotation(a: Tensor) -> Tensor:
+        return matrix((a.cos(), -a.sin(), zero), (a.sin(), a.cos(), zero))
+
+    m = matrix((mirror, zero, zero), (zero, one, zero)) @ rotation(quarter)
+    m = m @ matrix((one, zero, whole[0]), (zero, one, whole[1]))
+    m = m @ matrix((scale, zero, zero), (zero, scale, zero)) @ rotation(before)
+    m = m @ matrix((ratio, zero, zero), (zero, 1 / ratio, zero)) @ rotation(after)
+    m = m @ matrix((one, zero, part[0]), (zero, one, part[1]))
+    grid = F.affine_grid(m[:, :2].to(x.dtype), list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def colour(x: Tensor, p: Tensor, draws: Draws) -> Tensor:
+    """Brightness, contrast, luma flip, hue rotation, saturation, as one affine map of the colours of each picture."""
+    axis = torch.full((3,), 1 / math.sqrt(3), dtype=x.dtype, device=x.device)  # the grey axis of RGB
+    eye = torch.eye(3, dtype=x.dtype, device=x.device)
+    along = torch.outer(axis, axis)
+    brightness = _chosen(draws.normal() * 0.2, 0, p, draws)
+    contrast = _chosen(torch.exp2(draws.normal() * 0.5), 1, p, draws)
+    flip = _chosen(draws.uniform(0, 2).floor(), 0, p, draws)
+    hue = _chosen(draws.uniform(-math.pi, math.pi), 0, p, draws)
+    saturation = _chosen(torch.exp2(draws.normal()), 1, p, draws)
+
+    def each(t: Tensor) -> Tensor:
+        return t.to(x.dtype)[:, None, None]
+
+    cross = eye.new_tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
+    m = each(contrast) * eye
+    m = (eye - 2 * each(flip) * along) @ m  # Householder reflection of the luma
+    m = (along + each(hue.cos()) * (eye - along) + each(hue.sin()) * cross) @ m
+    m = (along + each(saturation) * (eye - along)) @ m  # [B, 3, 3]
+    # Brightness comes first, so it passes through the rest as a constant colour.
+    shift = m @ (brightness.to(x.dtype)[:, None, None] * torch.ones_like(eye[:, :1]))  # [B, 3, 1]
+    return (m @ x.flatten(2) + shift).view(x.shape)

@@ -1,0 +1,92 @@
+"""What a training run is told: one frozen dataclass, which is also the command line's flags and the run's record."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gansteer.errors import UserError
+from gansteer.models.stylegan2 import GeneratorConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Train a StyleGAN2 on a folder or zip of pictures."""
+
+    data: Path
+    """Folder or zip of square pictures, all of one size; larger ones are reduced to the resolution."""
+    out: Path
+    """Folder of the run. An existing run of the same configuration is continued."""
+    resolution: int = 128
+    """Width and height of the pictures drawn, a power of two."""
+    images: int = 2_000_000
+    """How many real pictures to show in all."""
+    loss: Literal["projected", "stylegan2"] = "projected"
+    """Projected: a discriminator on frozen EfficientNet features, which needs few pictures; stylegan2: from scratch."""
+    augment: Literal["auto", "none", "diffaugment", "ada"] = "auto"
+    """Augmentation of what the discriminator sees. Auto: diffaugment with the projected loss, else ada."""
+    batch: int = 32
+    """Pictures a step, over all processes."""
+    z_dim: int = 64
+    w_dim: int = 128
+    mapping_layers: int = 2
+    channel_base: int = 8192
+    """Channels at resolution r are min(channel_base / r, channel_max)."""
+    channel_max: int = 128
+    g_lr: float = 2e-3
+    d_lr: float = 2e-3
+    r1_gamma: float | None = None
+    """Weight of R1 (stylegan2 loss only); by default 0.0002 * resolution^2 / batch."""
+    path_length: float = 0.0
+    """Weight of path length regularisation; 2 in StyleGAN2."""
+    style_mixing: float = 0.5
+    """Share of steps in which two w are mixed."""
+    ada_target: float = 0.6
+    ema_images: float | None = None
+    """Half-life of the averaged generator in pictures; by default batch * 10,000 / 32."""
+    mirror: bool = False
+    """Also show mirrored copies."""
+    conditional: bool = False
+    """Condition on the labels of dataset.json."""
+    grow: Path | None = None
+    """Start from this checkpoint (a run's folder or a .safetensors of half the resolution, or of the same)."""
+    snapshot_images: int = 20_000
+    """Write a generator and a sheet of samples every so many pictures."""
+    checkpoint_minutes: float = 10.0
+    """Save everything needed to continue every so many minutes."""
+    seed: int = 0
+    workers: int = 0
+    """Processes that decode pictures; 0 decodes in the loop (pictures are kept in memory up to 4 GiB)."""
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.images < 1 or self.snapshot_images < 1:
+            raise UserError("--batch, --images and --snapshot-images must be at least 1")
+        if self.g_lr <= 0 or self.d_lr <= 0:
+            raise UserError("--g-lr and --d-lr must be above 0")
+        if not 0 <= self.style_mixing <= 1:
+            raise UserError(f"--style-mixing is a share from 0 to 1, not {self.style_mixing}")
+        if self.conditional and self.loss == "projected":
+            raise UserError("the projected discriminator ignores labels: use --loss stylegan2 with --conditional")
+
+    def generator_config(self, c_dim: int = 0) -> GeneratorConfig:
+        try:
+            return GeneratorConfig(
+                resolution=self.resolution, z_dim=self.z_dim, w_dim=self.w_dim, c_dim=c_dim,
+                channel_base=self.channel_base, channel_max=self.channel_max, mapping_layers=self.mapping_layers,
+            )  # fmt: skip
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    @property
+    def augmentation(self) -> Literal["none", "diffaugment", "ada"]:
+        if self.augment != "auto":
+            return self.augment
+        return "diffaugment" if self.loss == "projected" else "ada"
+
+    @property
+    def gamma(self) -> float:
+        return 0.0002 * self.resolution**2 / self.batch if self.r1_gamma is None else self.r1_gamma
+
+    @property
+    def ema_half_life(self) -> float:
+        return self.batch * 10_000 / 32 if self.ema_images is None else self.ema_images

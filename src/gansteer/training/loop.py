@@ -1,0 +1,220 @@
+"""The training step and its state. Nothing here prints or writes; `training.run` does."""
+
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gansteer.models.discriminator import Discriminator
+from gansteer.models.projected import ProjectedDiscriminator
+from gansteer.models.stylegan2 import Generator
+from gansteer.training import losses
+from gansteer.training.augment import ada, diffaugment
+from gansteer.training.config import TrainConfig
+from gansteer.training.distributed import Draws, World
+
+D_REG_INTERVAL = 16
+G_REG_INTERVAL = 4
+W_MEAN_DECAY = 0.995
+EMA_RAMP = 0.05
+ADA_INTERVAL = 4
+ADA_IMAGES = 500_000
+"""Pictures in which the augmentation strength can go from 0 to 1."""
+
+
+@dataclass
+class Networks:
+    """The generator that trains, its average, and the discriminator."""
+
+    g: Generator
+    ema: Generator
+    d: Discriminator | ProjectedDiscriminator
+
+
+def adam(parameters: Iterable[nn.Parameter], lr: float, interval: int | None) -> torch.optim.Adam:
+    """Adam with StyleGAN2's correction for a regulariser that adds one step in every `interval`."""
+    c = 1.0 if interval is None else interval / (interval + 1)
+    return torch.optim.Adam([p for p in parameters if p.requires_grad], lr=lr * c, betas=(0.0, 0.99**c), eps=1e-8)
+
+
+class Trainer:
+    """Everything a run is made of. `step` shows one batch; `state_dict` is all that continuing needs."""
+
+    def __init__(self, config: TrainConfig, nets: Networks, device: torch.device, world: World) -> None:
+        self.config = config
+        self.nets = nets
+        self.device = device
+        self.world = world
+        self.logistic = config.loss == "stylegan2"
+        self.g_opt = adam(nets.g.parameters(), config.g_lr, G_REG_INTERVAL if config.path_length else None)
+        self.d_opt = adam(nets.d.parameters(), config.d_lr, D_REG_INTERVAL if self.logistic else None)
+        self.steps = 0
+        self.p = torch.zeros([], device=device)
+        """Strength of ADA: probability of each operation."""
+        self.signs = torch.zeros(2, device=device)
+        """Sum and number of sign(D(real)) since the strength was last changed."""
+        self.mean_length = torch.zeros([], device=device)
+
+    @property
+    def images(self) -> int:
+        """Real pictures shown so far."""
+        return self.steps * self.config.batch
+
+    def step(self, reals: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Show one batch, this process's share: `reals uint8 [b, 3, r, r]`, `labels [b]`. Returns losses, still on the device.
+
+        The same drawn pictures serve the discriminator's step and then the generator's, so each step draws only once.
+        """
+        config, nets = self.config, self.nets
+        draws = Draws(config.seed, self.steps, 0, config.batch, self.world, self.device)
+        x = reals.to(self.device, torch.float32) / 127.5 - 1
+        c_dim = nets.g.config.c_dim
+        c = torch.eye(c_dim, device=self.device)[labels.to(self.device)] if c_dim else None
+
+        ws = self._map(nets.g, draws, c)
+        fakes = nets.g.synthesize(ws, noise=draws.noise)
+        fake_features = nets.d.features(self._augment(fakes, draws))
+        with torch.no_grad():
+            real_augmented = self._augment(x, draws)
+            real_features = nets.d.features(real_augmented)
+
+        nets.d.requires_grad_(True)
+        self._freeze_projection()
+        real_logits = nets.d.judge(real_features, c)
+        fake_logits = nets.d.judge([f.detach() for f in fake_features], c)
+        d_loss = (losses.discriminator_logistic if self.logistic else losses.discriminator_hinge)(real_logits, fake_logits)
+        self._update(self.d_opt, d_loss)
+        report = {"loss/d": d_loss, "logits/real": real_logits.mean(), "logits/fake": fake_logits.mean()}
+
+        if self.logistic and self.steps % D_REG_INTERVAL == 0:
+            x_r1 = real_augmented.detach().requires_grad_(True)
+            penalty = losses.r1(nets.d(x_r1, c), x_r1, config.gamma)
+            self._update(self.d_opt, penalty * D_REG_INTERVAL)
+            report["loss/r1"] = penalty
+
+        nets.d.requires_grad_(False)
+        g_loss = (losses.generator_logistic if self.logistic else losses.generator_hinge)(nets.d.judge(fake_features, c))
+        self._update(self.g_opt, g_loss)
+        report["loss/g"] = g_loss
+        if config.path_length and self.steps % G_REG_INTERVAL == 0:
+            report["loss/path_length"] = self._path_length(c)
+
+        self._adapt(real_logits.detach())
+        self.steps += 1
+        self._average()
+        report["augment/p"] = self.p
+        return {name: self.world.mean(value.detach().clone()) for name, value in report.items()}
+
+    def _map(self, g: Generator, draws: Draws, c: Tensor | None) -> Tensor:
+        """New w+ `[b, num_ws, w_dim]`, mixed at a random row in a share of the steps; follows the mean of w."""
+        ws = g.map(draws.normal(g.config.z_dim), c)
+        batch_mean = self.world.mean(ws[:, 0].detach().mean(dim=0))
+        g.mapping.w_mean.copy_(batch_mean.lerp(g.mapping.w_mean, W_MEAN_DECAY))
+        other = draws.normal(g.config.z_dim)
+        chance, place = draws.coin()
+        if chance < self.config.style_mixing:
+            row = 1 + int(place * (g.config.num_ws - 1))
+            ws = torch.cat([ws[:, :row], g.map(other, c)[:, row:]], dim=1)
+        return ws
+
+    def _augment(self, x: Tensor, draws: Draws) -> Tensor:
+        if self.config.augmentation == "diffaugment":
+            return diffaugment(x, draws)
+        return ada(x, self.p, draws) if self.config.augmentation == "ada" else x
+
+    def _freeze_projection(self) -> None:
+        if isinstance(self.nets.d, ProjectedDiscriminator):
+            self.nets.d.mix_channels.requires_grad_(False)
+            self.nets.d.mix_levels.requires_grad_(False)
+
+    def _update(self, optimizer: torch.optim.Adam, loss: Tensor) -> None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.world.average_gradients(parameters)
+        optimizer.step()
+
+    def _path_length(self, c: Tensor | None) -> Tensor:
+        """Path length regularisation on half a batch (Karras et al. 2020, eq. 4)."""
+        config, g = self.config, self.nets.g
+        draws = Draws(config.seed, self.steps, 1, max(config.batch // 2, self.world.size), self.world, self.device)
+        z = draws.normal(g.config.z_dim)
+        ws = g.map(z, None if c is None else c[: len(z)])
+        pictures = g.synthesize(ws, noise=draws.noise)
+        lengths = losses.path_lengths(pictures, ws, draws.normal(*pictures.shape[1:]))
+        self.mean_length.lerp_(self.world.mean(lengths.detach().mean()), 0.01)
+        penalty = (lengths - self.mean_length).square().mean() * config.path_length
+        self._update(self.g_opt, penalty * G_REG_INTERVAL)
+        return penalty
+
+    def _adapt(self, real_logits: Tensor) -> None:
+        """Every 4 steps, more augmentation if the discriminator is too sure of the reals, else less."""
+        if self.config.augmentation != "ada":
+            return
+        self.signs += torch.stack([real_logits.sign().sum(), torch.tensor(real_logits.numel(), device=self.device)])
+        if self.steps % ADA_INTERVAL == ADA_INTERVAL - 1:
+            total = self.world.mean(self.signs.clone())
+            direction = (total[0] / total[1] - self.config.ada_target).sign()
+            self.p.add_(direction * self.config.batch * ADA_INTERVAL / ADA_IMAGES).clamp_(0, 1)
+            self.signs.zero_()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the averaged generator towards the one that trains; its half-life is short at first."""
+        half_life = min(self.config.ema_half_life, self.images * EMA_RAMP)
+        beta = 0.5 ** (self.config.batch / half_life)
+        for average, value in zip(self.nets.ema.parameters(), self.nets.g.parameters(), strict=True):
+            average.lerp_(value, 1 - beta)
+        for average, value in zip(self.nets.ema.buffers(), self.nets.g.buffers(), strict=True):
+            average.copy_(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers and strings only, so that it can be read back without running anything."""
+        d = {k: v for k, v in self.nets.d.state_dict().items() if not k.startswith("backbone.")}
+        return {
+            "steps": self.steps, "g": self.nets.g.state_dict(), "ema": self.nets.ema.state_dict(), "d": d,
+            "g_opt": self.g_opt.state_dict(), "d_opt": self.d_opt.state_dict(),
+            "p": self.p, "signs": self.signs, "mean_length": self.mean_length,
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps = int(state["steps"])
+        self.nets.g.load_state_dict(state["g"])
+        self.nets.ema.load_state_dict(state["ema"])
+        self.load_discriminator(state["d"])
+        self.g_opt.load_state_dict(state["g_opt"])
+        self.d_opt.load_state_dict(state["d_opt"])
+        self.p.copy_(state["p"])
+        self.signs.copy_(state["signs"])
+        self.mean_length.copy_(state["mean_length"])
+
+    def load_discriminator(self, state: dict[str, Tensor]) -> None:
+        """A discriminator's weights, without the frozen backbone, which is not saved."""
+        missing, unexpected = self.nets.d.load_state_dict(state, strict=False)
+        wrong = [name for name in missing if not name.startswith("backbone.")] + unexpected
+        if wrong:
+            raise ValueError(f"the discriminator does not fit: {wrong[0]}")
+
+
+def build_networks(
+    config: TrainConfig, c_dim: int, backbone: Any, device: torch.device, start: Generator | None = None
+) -> Networks:
+    """Fresh networks from the seed, or with the generator `start` (of the same or half the resolution) to go on from."""
+    from gansteer.models.stylegan2 import grown
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        if start is None:
+            g = Generator(config.generator_config(c_dim))
+        else:
+            g = start if start.config.resolution == config.resolution else grown(start)
+        d: Discriminator | ProjectedDiscriminator
+        if config.loss == "stylegan2":
+            d = Discriminator(g.config)
+        else:
+            d = ProjectedDiscriminator(backbone)
+    g = g.to(device).train().requires_grad_(True)
+    return Networks(g, deepcopy(g).eval().requires_grad_(False), d.to(device).train())
