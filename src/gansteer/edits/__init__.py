@@ -1,12 +1,13 @@
 """One file per way of steering a picture, and `start`, which begins any of them."""
 
-from gansteer.edits.drag import Drag, DragRun
+from gansteer.edits.drag import Drag, PointRun
+from gansteer.edits.draggan import DragGANRun
 from gansteer.edits.run import Progress, Run
 from gansteer.subject import Subject
 
-__all__ = ["Drag", "DragRun", "Progress", "Run", "start"]
+__all__ = ["Drag", "PointRun", "Progress", "Run", "start"]
 
 
-def start(subject: Subject, edit: Drag) -> DragRun:
+def start(subject: Subject, edit: Drag) -> PointRun:
     """Begin `edit` on `subject`: iterate over the run, or call its `step()`. UserError if the edit does not fit."""
-    return DragRun(subject, edit)
+    return DragGANRun(subject, edit)

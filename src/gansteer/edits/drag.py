@@ -1,23 +1,22 @@
-"""DragGAN (Pan et al., SIGGRAPH 2023): move points of the picture to where the person wants them.
+"""Dragging points: the edit `Drag`, and what every way of carrying it out shares.
 
-One iteration: compute the features F(w), track every handle in them, and take one Adam step on w against the motion
-supervision loss of the same features. So an iteration is one forward and one backward pass, and the handles that a
-step reports are those of the picture it reports.
+The methods are in files of their own: `draggan.py` and `freedrag.py`.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gansteer.edits.features import Engine, Extractor, Features, View, default_layer
 from gansteer.edits.latent import Adam, Latent, Whitening, spread
+from gansteer.edits.mask import MaskTerm
 from gansteer.edits.run import Point, Progress
-from gansteer.edits.tracking import Tracked, TrackerName, around, disc, inside, make_tracker, square
+from gansteer.edits.tracking import TrackerName
 from gansteer.errors import UserError
 from gansteer.subject import Subject
 
@@ -129,98 +128,19 @@ class Drag:
         return fitted
 
 
-# --- the method, with the paper's symbols -------------------------------------------------------------------------------
-
-
-def directions(p: Tensor, t: Tensor) -> Tensor:
-    """`d_i = (t_i - p_i) / ||t_i - p_i||_2`, `[n, 2]`; within the last pixel `t_i - p_i` itself, so 0 on arrival."""
-    way = t - p
-    return way / way.norm(dim=1, keepdim=True).clamp_min(1.0)
-
-
-def patches(p: Tensor, d: Tensor, r1: float, size: int) -> tuple[Tensor, Tensor]:
-    """Omega_1 of every handle: `q [n, K, 2]`, and which of them `[n, K]` lie in the picture before and after the shift."""
-    q = around(p, disc(r1))
-    return q, inside(q, size) & inside(q + d[:, None], size)
-
-
-def motion_loss(features: Features, p: Tensor, d: Tensor, r1: float, source: Tensor | None = None) -> Tensor:
-    """Motion supervision (section 3.2), `sum_i mean_{q in Omega_1(p_i, r1)} | sg[F(q)] - F(q + d_i) |`.
-
-    The mean form: over the patch's pixels and the channels. `p`, `d [n, 2]` in pixels. sg stops the gradient, so the
-    content is pulled forwards and the target not backwards. `source [n, K, C]`, if given, stands for F(q).
-    """
-    q, valid = patches(p, d, r1, features.grid.size)
-    if source is None:
-        source = features.detach().sample(q.flatten(0, 1)).unflatten(0, q.shape[:2])
-    shifted = features.sample((q + d[:, None]).flatten(0, 1)).unflatten(0, q.shape[:2])
-    difference = (source - shifted).abs().mean(dim=2)  # [n, K]
-    weight = valid.to(difference) / valid.sum(dim=1, keepdim=True).clamp_min(1).to(difference)
-    return (difference * weight).sum()
-
-
-def mask_loss(features: Features, f0: Tensor, fixed: Tensor) -> Tensor:
-    """The mask term on the map's own grid: `mean_{cells, channels} |F - F0| (1 - M)`.
-
-    `fixed [r, r]` is 1 - M averaged over each cell's pixels (on the CPU); `f0 [N, C]` are the first picture's features
-    at the cells where it is not zero, in row-major order.
-    """
-    cells = fixed > 0
-    difference = (features.at(cells) - f0).abs().mean(dim=1)  # [N]
-    return (difference * fixed[cells].to(difference)).sum() / fixed.numel()
-
-
-class _ExactMask(torch.autograd.Function):
-    """`mean |U (F - F0)| (1 - M)` with U the resize to the picture, a few channels at a time.
-
-    Forward computes the gradient as well, so that nothing of full resolution is kept.
-    """
-
-    @staticmethod
-    def forward(ctx: object, difference: Tensor, fixed: Tensor, chunk: int) -> Tensor:
-        total = difference.new_zeros(())
-        gradient = torch.empty_like(difference)
-        share = 1.0 / (difference.shape[0] * fixed.numel())
-        for start in range(0, len(difference), chunk):
-            with torch.enable_grad():
-                part = difference[start : start + chunk].detach().requires_grad_()
-                resized = F.interpolate(part[None], fixed.shape, mode="bilinear", align_corners=False)[0]
-                loss = (resized.abs() * fixed).sum() * share
-            (gradient[start : start + chunk],) = torch.autograd.grad(loss, part)
-            total += loss.detach()
-        ctx.save_for_backward(gradient)  # type: ignore[attr-defined]
-        return total
-
-    @staticmethod
-    def backward(ctx: object, g: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return gradient * g, None, None
-
-
-def exact_mask_loss(features: Features, f0: Tensor, fixed: Tensor, chunk: int = 16) -> Tensor:
-    """The mask term as published: `mean_{pixels, channels} |F - F0| (1 - M)`, F resized to the picture.
-
-    `f0 [C, r, r]`, `fixed [H, W]` is 1 - M. Never more than `chunk` channels are held at full resolution.
-    """
-    loss: Tensor = _ExactMask.apply(features.map() - f0, fixed.to(f0), chunk)
-    return loss
-
-
-# --- the run ------------------------------------------------------------------------------------------------------------
-
-
-class DragRun:
+class PointRun(ABC):
     """A drag being carried out: `step()` until it ends, or iterate; `revise()` in between."""
+
+    progress: Progress | None = None
+    """What the last step found."""
+    taken = 0
+    """Latent steps taken since the start, over all revisions."""
 
     def __init__(self, subject: Subject, edit: Drag) -> None:
         """Raises UserError if the edit does not fit the subject."""
         self.start = subject
-        self.progress: Progress | None = None
-        """What the last step found."""
-        self.taken = 0
-        """Latent steps taken since the start, over all revisions."""
-        self._latent: Latent | None = None
-        self.revise(edit)
+        self._bound = BLOW_UP * spread(subject.model)
+        self._set_up(edit.fitted(subject), None)
 
     @property
     def subject(self) -> Subject:
@@ -229,6 +149,7 @@ class DragRun:
 
     @property
     def ended(self) -> str | None:
+        """Why the run has ended, or None."""
         return None if self.progress is None else self.progress.ended
 
     def revise(self, edit: Drag) -> None:
@@ -236,131 +157,113 @@ class DragRun:
 
         As when a person presses start again: templates, reference features and the optimiser begin anew.
         """
-        fitted = edit.fitted(self.start)
-        present = self.subject
-        model, before = self.start.model, self.edit if self._latent else None
-        if before is None or (before.rows, before.layer, before.engine) != (fitted.rows, fitted.layer, fitted.engine):
-            self._extract = Extractor(
-                model.generator, present.w, present.offsets, fitted.rows, fitted.layer or "", fitted.engine
-            )
-        self.edit = fitted
-        self._latent = Latent(present.w, fitted.rows, fitted.space)
-        self._adam = Adam(self._latent.offset, fitted.learning_rate)
-        self._whitening = Whitening.of(model) if fitted.manifold else None
-        self._bound = BLOW_UP * spread(model)
-        self._handles = torch.tensor(fitted.handles, dtype=torch.float64)  # p_i
-        self._targets = torch.tensor(fitted.targets, dtype=torch.float64)  # t_i
+        self._set_up(edit.fitted(self.start), self.edit)
+        if self.progress is not None:
+            self.progress = replace(self.progress, ended=None)
+
+    def _set_up(self, edit: Drag, before: Drag | None) -> None:
+        present, model = self.subject, self.start.model
+        if before is None or (before.rows, before.layer, before.engine) != (edit.rows, edit.layer, edit.engine):
+            assert edit.layer is not None
+            generator = model.generator
+            self._extract = Extractor(generator, present.w, present.offsets, edit.rows, edit.layer, edit.engine)
+        assert edit.r1 is not None
+        assert edit.r2 is not None
+        assert edit.tolerance is not None
+        self.edit = edit
+        self._r1, self._r2, self._tolerance = edit.r1, edit.r2, edit.tolerance
+        self._grid = self._extract.grid
+        self._points = torch.tensor(edit.handles, dtype=torch.float64)  # p_i, [n, 2]
+        self._targets = torch.tensor(edit.targets, dtype=torch.float64)  # t_i, [n, 2]
+        self._latent = Latent(present.w, edit.rows, edit.space)
+        self._adam = Adam(self._latent.offset, edit.learning_rate)
+        self._whitening = Whitening.of(model) if edit.manifold else None
+        masked = edit.mask is not None and not bool(edit.mask.all())
+        self._mask = MaskTerm(edit.mask, self._grid, edit.exact_mask) if masked and edit.mask is not None else None
         self._first_step = self.taken
         self._best: Progress | None = None
         self._since_best = 0
-        self._fixed: Tensor | None = None
-        if fitted.mask is not None and not bool(fitted.mask.all()):
-            fixed = 1.0 - fitted.mask.double()
-            r, size = self._extract.grid.r, self._extract.grid.size
-            self._fixed = fixed if fitted.exact_mask else fixed.view(r, size // r, r, size // r).mean(dim=(1, 3))
-        self._remember_first_picture()
-        self.progress = None if self.progress is None else replace(self.progress, ended=None)
+        self._begin()
 
-    def _remember_first_picture(self) -> None:
-        """F0: the trackers' templates, the patches, and what the mask protects."""
-        with torch.no_grad():
-            need = self._need(self._handles)
-            features = self._extract(self._latent_rows(), need)
-            self._tracker = make_tracker(self.edit.tracker, self._view(features), self._handles, self.edit.r2 or 0.0)
-            q = around(self._handles, disc(self.edit.r1 or 0.0))
-            self._patches = features.sample(q.flatten(0, 1)).unflatten(0, q.shape[:2])
-            if self._fixed is not None:
-                self._f0 = features.map() if self.edit.exact_mask else features.at(self._fixed > 0)
+    @abstractmethod
+    def _begin(self) -> None:
+        """Take from the first picture what the method needs; call `_remember` with its features."""
 
-    def _latent_rows(self) -> Tensor:
-        assert self._latent is not None
-        return self._latent.rows()
+    @abstractmethod
+    def _look(self) -> Tensor:
+        """Look at the present latent: update `_points`, return the loss."""
+
+    def _features(self, need: Tensor) -> Features:
+        """F(w) at the cells `need [r, r]` and those of the mask term."""
+        return self._extract(self._latent.rows(), need if self._mask is None else need | self._mask.need)
+
+    def _remember(self, features: Features) -> None:
+        """Keep F0 for the mask term."""
+        if self._mask is not None:
+            self._mask.remember(features)
 
     def _view(self, features: Features) -> View:
         return View(features.detach(), lambda: self._present().render())
 
     def _present(self) -> Subject:
-        assert self._latent is not None
         return replace(self.start, w=self._latent.w())
 
-    def _need(self, p: Tensor) -> Tensor:
-        """The cells that tracking around `p [n, 2]`, motion supervision there and the mask term look at."""
-        size = self._extract.grid.size
-        window = square(self.edit.r2 or 0.0) if self.edit.tracker != "none" else torch.zeros(1, 2, dtype=torch.float64)
-        points = [around(p, window).flatten(0, 1).clamp(0, size - 1), self._patch_points(p)]
-        need = self._extract.grid.need(torch.cat(points))
-        if self._fixed is None:
-            return need
-        return torch.ones_like(need) if self.edit.exact_mask else need | (self._fixed > 0)
-
-    def _patch_points(self, p: Tensor) -> Tensor:
-        """`[N, 2]` where motion supervision from `p` samples."""
-        q = around(p, disc(self.edit.r1 or 0.0))
-        return torch.cat([q, q + directions(p, self._targets)[:, None]]).flatten(0, 1)
-
-    def step(self) -> Progress:
-        """Features, tracking, loss, one Adam step. Once the run has ended, the last progress again."""
-        if self.progress is not None and self.progress.ended:
-            return self.progress
-        rows = self._latent_rows()
-        features = self._extract(rows, self._need(self._handles))
-        tracked = self._tracker.track(self._view(features), self._handles)
-        if not features.covers(self._extract.grid.need(self._patch_points(tracked.points))):
-            # The handle has left its region: compute the features again where it is now.
-            features = self._extract(rows, self._need(self._handles) | self._need(tracked.points))
-        self._handles = tracked.points
-        self.progress = self._judge(self._loss(features, tracked))
-        return self.progress
-
-    def _loss(self, features: Features, tracked: Tracked) -> Tensor:
-        assert self._latent is not None
-        p, edit = tracked.points, self.edit
-        d = directions(p, self._targets)
-        source = None
-        if not bool(tracked.sure.all()):
-            q = around(p, disc(edit.r1 or 0.0))
-            source = features.detach().sample(q.flatten(0, 1)).unflatten(0, q.shape[:2])
-            source = torch.where(tracked.sure[:, None, None].to(source.device), source, self._patches)
-        loss = motion_loss(features, p, d, edit.r1 or 0.0, source)
-        if self._fixed is not None:
-            term = exact_mask_loss if edit.exact_mask else mask_loss
-            loss = loss + edit.lambda_mask * term(features, self._f0, self._fixed)
+    def _held(self, features: Features) -> Tensor:
+        """The terms that hold the picture: mask and priors, weighted."""
+        offset, edit = self._latent.offset, self.edit
+        loss = offset.new_zeros(())
+        if self._mask is not None:
+            loss = loss + edit.lambda_mask * self._mask(features)
         if edit.pull:
-            loss = loss + edit.pull * self._latent.offset.square().mean()
+            loss = loss + edit.pull * offset.square().mean()
         if self._whitening is not None:
-            loss = loss + edit.manifold * self._whitening(self._latent.offset).square().mean()
+            loss = loss + edit.manifold * self._whitening(offset).square().mean()
         return loss
 
-    def _judge(self, loss: Tensor) -> Progress:
-        """Decide whether to go on, and if so take the Adam step."""
-        assert self._latent is not None
-        edit, way = self.edit, self._targets - self._handles
-        distances = way.norm(dim=1)
-        points = tuple((x, y) for x, y in self._handles.tolist())
+    def _arrived(self, distances: Tensor) -> bool:
+        return bool((distances <= self._tolerance).all())
+
+    def step(self) -> Progress:
+        """Look at the present picture and, unless that ends the run, take one latent step.
+
+        Once the run has ended, the last progress again.
+        """
+        if self.progress is not None and self.progress.ended:
+            return self.progress
+        loss = self._look()
+        distances = (self._targets - self._points).norm(dim=1)
+        points = tuple((x, y) for x, y in self._points.tolist())
         now = Progress(self.taken, float(loss.detach()), points, tuple(distances.tolist()), self._present())
-        if not math.isfinite(now.loss) or float(self._latent.offset.detach().square().mean().sqrt()) > self._bound:
-            return self._end("the latent blew up: lower the learning rate (the best picture so far is kept)", now)
+        self.progress = self._ending(now, distances) or now
+        if not self.progress.ended:
+            (gradient,) = torch.autograd.grad(loss, self._latent.offset)
+            self._adam.step(gradient)
+            self.taken += 1
+        return self.progress
+
+    def _ending(self, now: Progress, distances: Tensor) -> Progress | None:
+        """The last progress if the run ends with this picture."""
+        edit, size = self.edit, float(self._latent.offset.detach().square().mean().sqrt())
+        if not math.isfinite(now.loss) or size > self._bound:
+            return self._end("the latent blew up: lower the learning rate (the nearest picture is kept)", now)
         if self._best is None or sum(now.distances) < sum(self._best.distances) or edit.tracker == "none":
             self._best, self._since_best = now, 0
         else:
             self._since_best += 1
-        if bool((distances <= (edit.tolerance or 0.0)).all()):
+        if self._arrived(distances):
             return replace(now, ended="all handles have arrived")
         if self.taken - self._first_step >= edit.steps:
             return self._end(f"step limit of {edit.steps} reached (the nearest picture is kept)", now)
         if self._since_best >= edit.patience:
             return self._end(f"no nearer for {edit.patience} steps (the nearest picture is kept)", now)
-        (gradient,) = torch.autograd.grad(loss, self._latent.offset)
-        self._adam.step(gradient)
-        self.taken += 1
-        return now
+        return None
 
     def _end(self, why: str, now: Progress) -> Progress:
         best = self._best or replace(now, subject=self.start)
-        self._handles = torch.tensor(best.points, dtype=torch.float64)
         return replace(best, ended=why)
 
     def __iter__(self) -> Iterator[Progress]:
+        """Step until the run ends; can be left and entered again."""
         while True:
             progress = self.step()
             yield progress

@@ -59,8 +59,8 @@ class Grid:
         return index.flatten(1), (down[:, :, None] * across[:, None, :]).flatten(1)
 
     def need(self, points: Tensor) -> Tensor:
-        """The cells `[r, r]` (bool) that `points [N, 2]` look at."""
-        index, weight = self.cells(points)
+        """The cells `[r, r]` (bool) that `points [..., 2]` look at."""
+        index, weight = self.cells(points.reshape(-1, 2))
         need = torch.zeros(self.r * self.r, dtype=torch.bool)
         need[index[weight != 0]] = True
         return need.view(self.r, self.r)
@@ -80,11 +80,13 @@ class Features:
 
     @classmethod
     def of(cls, grid: Grid, table: Tensor, known: Tensor) -> "Features":
+        """From the table `[M + 1, C]` of the cells `known [r, r]`."""
         flat = known.flatten()
         rows = torch.where(flat, flat.cumsum(0) - 1, int(flat.sum()))
         return cls(grid, table, known, rows)
 
     def detach(self) -> "Features":
+        """The same values without gradient."""
         return Features(self.grid, self.table.detach(), self.known, self.rows)
 
     def covers(self, need: Tensor) -> bool:
@@ -92,10 +94,11 @@ class Features:
         return not bool((need & ~self.known).any())
 
     def sample(self, points: Tensor) -> Tensor:
-        """F at `points [N, 2]` (x, y) in pixels: `[N, C]`. Their cells must be known."""
-        index, weight = self.grid.cells(points)
+        """F at `points [..., 2]` (x, y) in pixels: `[..., C]`. Their cells must be known."""
+        index, weight = self.grid.cells(points.reshape(-1, 2))
         rows = self.rows[index].to(self.table.device)
-        return F.embedding_bag(rows, self.table, mode="sum", per_sample_weights=weight.to(self.table))
+        sampled = F.embedding_bag(rows, self.table, mode="sum", per_sample_weights=weight.to(self.table))
+        return sampled.view(*points.shape[:-1], -1)
 
     def at(self, cells: Tensor) -> Tensor:
         """The cells `[r, r]` (bool) as rows `[N, C]`, in row-major order."""
@@ -103,7 +106,7 @@ class Features:
 
     def map(self) -> Tensor:
         """The whole map `[C, r, r]`; every cell must be known."""
-        return self.table[:-1].t().unflatten(1, (self.grid.r, self.grid.r))
+        return self.table[:-1].t().reshape(-1, self.grid.r, self.grid.r)
 
 
 class Extractor:

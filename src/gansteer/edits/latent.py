@@ -78,6 +78,7 @@ class Whitening:
 
     @classmethod
     def of(cls, model: Model) -> "Whitening":
+        """By principal component analysis of w sampled from the model's mapping."""
         w = sample_w(model, 4096)
         values, axes = torch.linalg.eigh((w - w.mean(dim=0)).double().cpu().t().cov())
         deviation = values.clamp_min(0).sqrt()

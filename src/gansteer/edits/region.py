@@ -47,7 +47,8 @@ def _dilate(need: Tensor, axis: int) -> Tensor:
 
 def _halve(need: Tensor, axis: int) -> Tensor:
     """`need [..., 2n, ...]` bool: whether either position of each pair is needed."""
-    return need.unflatten(axis, (need.shape[axis] // 2, 2)).any(dim=axis + 1)
+    pairs = (*need.shape[:axis], need.shape[axis] // 2, 2, *need.shape[axis + 1 :])
+    return need.view(pairs).any(dim=axis + 1)
 
 
 def _number(need: Tensor, pad: tuple[int, int]) -> Tensor:
@@ -164,7 +165,7 @@ def packed_product(weight: Tensor) -> Callable[[Tensor], Tensor]:
     On a CPU in float32 the weight is packed once into oneDNN's blocked layout: with few rows, packing it at every call
     costs more than the product. Elsewhere, or where this PyTorch lacks the operators, an ordinary product.
     """
-    if weight.device.type == "cpu" and weight.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+    if weight.device.type == "cpu" and weight.dtype == torch.float32 and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         ops = torch.ops.mkldnn
         try:
             packed = ops._reorder_linear_weight(weight, CHUNK)
@@ -172,7 +173,7 @@ def packed_product(weight: Tensor) -> Callable[[Tensor], Tensor]:
         except (AttributeError, RuntimeError):
             pass
         else:
-            return lambda x: ops._linear_pointwise(x, packed, None, "none", [], "")  # type: ignore[no-any-return]
+            return lambda x: ops._linear_pointwise(x, packed, None, "none", [], "")
     return lambda x: F.linear(x, weight)
 
 
@@ -188,7 +189,8 @@ class _Conv(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, step: ConvPlan, kernel: "Kernel") -> Tensor:
         ctx.step, ctx.kernel, ctx.shape = step, kernel, x.shape
         parts = [
-            kernel.forward(x.index_select(0, taps.flatten()).view(len(taps), -1)) for taps in step.taps.split(CHUNK)
+            kernel.forward(x.index_select(0, taps.flatten()).view(len(taps), -1))
+            for taps in torch.split(step.taps, CHUNK)
         ]
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
@@ -196,7 +198,7 @@ class _Conv(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
         gx = g.new_zeros(ctx.shape)
-        for rows in _live(g).split(CHUNK):
+        for rows in torch.split(_live(g), CHUNK):
             spread = ctx.kernel.backward(g.index_select(0, rows))  # [n, 9 I]
             gx.index_add_(0, ctx.step.taps.index_select(0, rows).flatten(), spread.view(-1, ctx.shape[1]))
         return gx, None, None
@@ -209,7 +211,7 @@ class _Up(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, step: UpPlan, kernel: "Kernel") -> Tensor:
         ctx.step, ctx.kernel, ctx.rows = step, kernel, len(x)
         out = kernel.out_channels
-        parts = [kernel.forward(rows) for rows in x.split(CHUNK)]
+        parts = [kernel.forward(rows) for rows in torch.split(x, CHUNK)]
         z = torch.cat(parts) if len(parts) > 1 else parts[0]  # [M_in + 1, 3 (ky), 3 (kx), O]
         t = F.pad(step.along_y(z.view(-1, 3 * out)), (0, 0, 0, 1))  # [M_mid + 1, 3 (kx), O]
         return step.along_x(t.view(-1, out))
@@ -221,7 +223,7 @@ class _Up(torch.autograd.Function):
         gt = ctx.step.back_x(F.pad(g, (0, 0, 0, 1))).view(-1, 3 * out)
         gz = ctx.step.back_y(F.pad(gt, (0, 0, 0, 1))).view(-1, 9 * out)  # [M_in, 9 O]
         gx = g.new_zeros(ctx.rows, ctx.kernel.in_channels)
-        for rows in _live(gz).split(CHUNK):
+        for rows in torch.split(_live(gz), CHUNK):
             gx.index_copy_(0, rows, ctx.kernel.backward(gz.index_select(0, rows)))
         return gx, None, None
 
@@ -272,7 +274,8 @@ class RegionSynthesis:
         for layer, kernel, energy, step in zip(self.layers, self.kernels, self.energies, self._plans, strict=True):
             style = styles[layer.name]
             x = x * style
-            x = _Conv.apply(x, step, kernel) if isinstance(step, ConvPlan) else _Up.apply(x, step, kernel)
+            convolve = _Conv if isinstance(step, ConvPlan) else _Up
+            x = convolve.apply(x, step, kernel)  # type: ignore[no-untyped-call]
             x = torch.addcmul(step.noise + layer.bias.detach(), x, demodulation(style, energy))
             x = F.pad(leaky_relu(x, layer.clamp), (0, 0, 0, 1))
         return x

@@ -81,7 +81,7 @@ def search(
     for start in range(0, len(points), count):
         part = slice(start, start + count)
         here = candidates[part]
-        value = cost(features.sample(here.flatten(0, 1)).unflatten(0, here.shape[:2]), part)
+        value = cost(features.sample(here), part)
         value = value.masked_fill(outside[part].to(value.device), torch.inf)
         best = value.argmin(dim=1)
         costs.append(value.gather(1, best[:, None])[:, 0])
@@ -98,6 +98,8 @@ class Nearest:
         self.templates = view.features.sample(points)  # f_i, [n, C]
 
     def track(self, view: View, points: Tensor) -> Tracked:
+        """`p_i <- argmin_{q in Omega_2(p_i, r2)} || F(q) - f_i ||`, `points [n, 2]`."""
+
         def cost(features: Tensor, part: slice) -> Tensor:
             difference = features - self.templates[part, None]
             return difference.abs().sum(dim=2) if self.norm == 1 else difference.square().sum(dim=2)
@@ -145,6 +147,8 @@ class Confident:
         self.thresholds = 0.5 * torch.stack(firsts).to(kind)
 
     def track(self, view: View, points: Tensor) -> Tracked:
+        """The cheapest of Omega_2 by template and filter together, `points [n, 2]`."""
+
         def cost(features: Tensor, part: slice) -> Tensor:
             distance = (features - self.templates[part, None]).abs().sum(dim=2) / self.spreads[part, None, 0]
             answer = torch.einsum("nkc,nc->nk", features, self.filters[part]) / self.spreads[part, None, 1]
@@ -159,6 +163,7 @@ class Still:
     """No tracking: the handle is taken to stay where it was put (the ablation that drags background)."""
 
     def track(self, view: View, points: Tensor) -> Tracked:
+        """`points [n, 2]` unchanged."""
         return Tracked(points, torch.ones(len(points), dtype=torch.bool))
 
 
