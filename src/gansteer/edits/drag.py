@@ -72,12 +72,12 @@ class Drag:
             if not all(math.isfinite(v) for point in points for v in point):
                 raise UserError(f"{name} must be finite numbers: give every point as x,y in pixels")
             object.__setattr__(self, name, points)
+        if not self.handles:
+            raise UserError("give at least one handle and its target")
         if len(self.handles) != len(self.targets):
             raise UserError(
                 f"{len(self.handles)} handles but {len(self.targets)} targets: give every handle one target"
             )
-        if not self.handles:
-            raise UserError("give at least one handle and its target")
         pixels = [(round(x), round(y)) for x, y in self.handles]
         for pixel in pixels:
             if pixels.count(pixel) > 1:
@@ -157,9 +157,10 @@ class PointRun(ABC):
 
         As when a person presses start again: templates, reference features and the optimiser begin anew.
         """
-        self._set_up(edit.fitted(self.start), self.edit)
         if self.progress is not None:
+            self.taken = self.progress.step  # the step towards a picture that nobody has seen is dropped
             self.progress = replace(self.progress, ended=None)
+        self._set_up(edit.fitted(self.start), self.edit)
 
     def _set_up(self, edit: Drag, before: Drag | None) -> None:
         present, model = self.subject, self.start.model

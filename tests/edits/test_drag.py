@@ -1,0 +1,361 @@
+"""DragGAN's terms against the slow reference, and the behaviour of a run."""
+
+import math
+from dataclasses import replace
+
+import drag_reference as reference
+import pytest
+import torch
+from drag_reference import at, dense_map, picture_map, tiny_subject
+from PIL import Image
+
+from gansteer.edits import Drag, start
+from gansteer.edits.draggan import motion_loss
+from gansteer.edits.features import Extractor, Features, Grid, View
+from gansteer.edits.mask import MaskTerm
+from gansteer.edits.tracking import Nearest, disc, square
+from gansteer.errors import UserError
+from gansteer.subject import Subject
+
+
+def random_features(r: int, channels: int = 5, seed: int = 0) -> torch.Tensor:
+    return torch.randn(channels, r, r, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def as_features(grid: Grid, dense: torch.Tensor) -> Features:
+    table = torch.nn.functional.pad(dense.flatten(1).t(), (0, 0, 0, 1))
+    return Features.of(grid, table, torch.ones(grid.r, grid.r, dtype=torch.bool))
+
+
+@pytest.mark.parametrize(("size", "r"), [(16, 16), (32, 16), (64, 16), (128, 16)])
+def test_sampling_is_that_of_the_resized_map(size: int, r: int) -> None:
+    dense = random_features(r)
+    features = as_features(Grid(size, r), dense)
+    resized = picture_map(dense, size)
+    points = torch.rand(200, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * (size - 1)
+    whole = torch.stack([torch.arange(size), torch.arange(size).flip(0)], dim=1).double()
+    corners = torch.tensor([[0, 0], [size - 1, 0], [0, size - 1], [size - 1, size - 1.0]]).double()
+    points = torch.cat([points, whole, corners])
+    expected = torch.stack([at(resized, x, y) for x, y in points.tolist()])
+    assert (features.sample(points) - expected).abs().max() < 1e-12
+    # Knowing just the cells said to be needed is enough, and poison elsewhere does not matter.
+    part = points[::3]
+    need = features.grid.need(part)
+    known = Features.of(
+        features.grid, torch.cat([features.at(need), torch.full([1, 5], 1e300, dtype=torch.float64)]), need
+    )
+    assert (known.sample(part) - expected[::3]).abs().max() < 1e-12
+
+
+POINTS = ([(9.0, 4.0), (2.0, 27.0), (30.0, 20.0), (15.0, 15.0)], [(21.0, 7.0), (0.0, 27.5), (31.0, 31.0), (15.0, 15.0)])
+
+
+@pytest.mark.parametrize("r1", [1.0, 3.0, 4.5])
+def test_motion_loss_and_its_gradient(r1: float) -> None:
+    grid = Grid(32, 16)
+    dense = random_features(16).requires_grad_()
+    p, t = (torch.tensor(points, dtype=torch.float64) for points in POINTS)
+    d = (t - p) / (t - p).norm(dim=1, keepdim=True).clamp_min(1)
+    loss = motion_loss(as_features(grid, dense), p, d, r1)
+    expected = reference.motion_loss(picture_map(dense, 32), *POINTS, r1)
+    assert abs(float((loss - expected).detach())) < 1e-12
+    (got,) = torch.autograd.grad(loss, dense)
+    (slow,) = torch.autograd.grad(expected, dense)
+    assert (got - slow).abs().max() < 1e-12
+    assert got.abs().max() > 0
+
+
+def test_source_patch_gets_no_gradient() -> None:
+    """Where only the unshifted patch looks, the gradient is zero: content is pulled forwards, not the target back."""
+    dense = random_features(32).requires_grad_()
+    p = torch.tensor([[10.0, 20.0]], dtype=torch.float64)
+    loss = motion_loss(as_features(Grid(32, 32), dense), p, torch.tensor([[1.0, 0.0]]).double(), 1.0)
+    (g,) = torch.autograd.grad(loss, dense)
+    assert g[:, 20, 11].abs().min() > 0
+    assert g[:, 20, 10].abs().max() == 0
+    assert g[:, 10, 20].abs().max() == 0
+    assert g[:, 11, 20].abs().max() == 0
+
+
+@pytest.mark.parametrize("norm", [1, 2])
+def test_tracking_is_the_nearest_in_the_window(norm: int) -> None:
+    grid = Grid(32, 16)
+    first, now = random_features(16), random_features(16, seed=5)
+    points = [(9.0, 4.0), (2.0, 27.0), (31.0, 20.0)]
+    p = torch.tensor(points, dtype=torch.float64)
+    tracker = Nearest(View(as_features(grid, first), lambda: torch.zeros(1)), p, 5.5, norm)
+    got = tracker.track(View(as_features(grid, now), lambda: torch.zeros(1)), p).points.tolist()
+    resized, resized_now = picture_map(first, 32), picture_map(now, 32)
+    expected = [reference.track(resized_now, at(resized, *point), point, 5.5, norm) for point in points]
+    assert [tuple(point) for point in got] == expected
+    assert expected != points
+
+
+def test_neighbourhoods() -> None:
+    assert sorted(map(tuple, disc(1.5).tolist())) == [
+        (x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if math.hypot(x, y) < 1.5
+    ]
+    assert len(disc(3)) == 25
+    assert len(square(3)) == 25
+    assert len(square(3.5)) == 49
+    assert square(3)[0].tolist() == [0, 0]
+    assert disc(1.0).tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_mask_term(exact: bool) -> None:
+    grid = Grid(32, 16)
+    first, now = random_features(16), random_features(16, seed=5).requires_grad_()
+    mask = torch.zeros(32, 32, dtype=torch.bool)
+    mask[5:20, 9:30] = True  # borders inside cells
+    term = MaskTerm(mask, grid, exact)
+    term.remember(as_features(grid, first))
+    loss = term(as_features(grid, now))
+    keep = 1 - mask.double()
+    if exact:
+        expected = ((picture_map(now, 32) - picture_map(first, 32)).abs() * keep).mean()
+    else:
+        cells = torch.stack([keep[2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean() for i in range(16) for j in range(16)])
+        expected = ((now - first).abs() * cells.view(16, 16)).mean()
+    assert abs(float((loss - expected).detach())) < 1e-12
+    (got,) = torch.autograd.grad(3 * loss, now)
+    (slow,) = torch.autograd.grad(3 * expected, now)
+    assert (got - slow).abs().max() < 1e-12
+
+
+def test_mask_polarity() -> None:
+    """1 = may move: a change inside costs nothing, one outside does."""
+    mask = torch.zeros(16, 16)
+    mask[:, 8:] = 1
+    edit = Drag([(12, 3)], [(14, 3)], mask=mask)
+    assert edit.mask is not None
+    term = MaskTerm(edit.mask, Grid(16, 16), exact=False)
+    first = random_features(16)
+    term.remember(as_features(Grid(16, 16), first))
+    inside, outside = first.clone(), first.clone()
+    inside[:, :, 8:] += 1
+    outside[:, :, :8] += 1
+    assert float(term(as_features(Grid(16, 16), inside))) == 0
+    assert float(term(as_features(Grid(16, 16), outside))) == pytest.approx(0.5)
+
+
+# --- runs ---------------------------------------------------------------------------------------------------------------
+
+EDIT = Drag([(20, 33), (41, 10)], [(27, 30), (38, 16)], learning_rate=1e-2, steps=6, tolerance=0.5)
+
+
+def slow_run(subject: Subject, edit: Drag, steps: int) -> tuple[list, list, torch.Tensor]:
+    """DragGAN by the book: dense maps, torch's Adam, template of the first picture, track before the step."""
+    size, layer, count = subject.model.resolution, edit.layer or "b32.conv1", edit.rows
+    shared = edit.space == "w"
+    v = torch.zeros_like(subject.w[: 1 if shared else count]).requires_grad_()
+    adam = torch.optim.Adam([v], lr=edit.learning_rate)
+    points, templates, first = list(edit.handles), None, None
+    seen, losses = [], []
+    for _ in range(steps + 1):
+        w = torch.cat([subject.w[:count] + v, subject.w[count:]])
+        dense = dense_map(subject, w, layer)
+        resized = picture_map(dense, size)
+        if templates is None:
+            first = dense.detach()
+            templates = [at(resized, *p).detach() for p in points]
+        points = [reference.track(resized.detach(), f, p, 6.0) for f, p in zip(templates, points, strict=True)]
+        loss = reference.motion_loss(resized, points, list(edit.targets), 3.0)
+        if edit.mask is not None:
+            keep = torch.nn.functional.avg_pool2d(1 - edit.mask.double()[None], size // dense.shape[-1])[0]
+            loss = loss + edit.lambda_mask * ((dense - first).abs() * keep).mean()
+        seen.append([tuple(map(float, p)) for p in points])
+        losses.append(float(loss.detach()))
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    return seen, losses, w.detach()
+
+
+def half_mask() -> torch.Tensor:
+    mask = torch.zeros(64, 64)
+    mask[5:50, 11:60] = 1
+    return mask
+
+
+@pytest.mark.parametrize("engine", ["region", "dense"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"space": "w"}, {"mask": half_mask(), "lambda_mask": 0.5}, {"rows": 3, "layer": "b64.conv0"}]
+)
+def test_a_run_is_the_published_loop(engine: str, changes: dict) -> None:
+    subject = tiny_subject(64)
+    edit = replace(EDIT, engine=engine, **changes)  # type: ignore[arg-type]
+    seen, losses, w = slow_run(subject, edit, steps=6)
+    run = start(subject, edit)
+    progresses = list(run)
+    assert run.taken == 6
+    assert [progress.step for progress in progresses[:-1]] == list(range(6))
+    assert [list(progress.points) for progress in progresses[:-1]] == seen[:-1]
+    assert [progress.loss for progress in progresses[:-1]] == pytest.approx(losses[:-1], rel=1e-8)
+    assert seen[-1] != seen[0]
+    assert (run._present().w - w).abs().max() < 1e-7  # the last latent looked at, whichever was best
+
+
+def test_rows_that_carry_appearance_stay_bit_for_bit() -> None:
+    subject = tiny_subject(64)
+    run = start(subject, EDIT)
+    *_, last = run
+    assert torch.equal(last.subject.w[6:], subject.w[6:])
+    assert not torch.equal(last.subject.w[:6], subject.w[:6])
+    assert torch.equal(subject.w, tiny_subject(64).w)  # the start is as it was
+
+
+def test_handle_on_its_target_changes_nothing() -> None:
+    subject = tiny_subject(64)
+    run = start(subject, Drag([(20, 33), (5, 9)], [(20, 33), (5, 9)]))
+    progresses = list(run)
+    assert len(progresses) == 1
+    assert progresses[0].ended == "all handles have arrived"
+    assert torch.equal(run.subject.w, subject.w)
+
+
+def test_one_handle_on_its_target_is_held_while_the_other_moves() -> None:
+    features = as_features(Grid(32, 32), random_features(32).requires_grad_())
+    p = torch.tensor([[10.0, 20.0]]).double()
+    loss = motion_loss(features, p, torch.zeros(1, 2).double(), 3.0)
+    assert float(loss.detach()) == 0
+
+
+def test_interrupted_and_resumed_equals_uninterrupted() -> None:
+    subject = tiny_subject(64)
+    one, two = start(subject, EDIT), start(subject, EDIT)
+    for number, _ in enumerate(one):
+        if number == 2:
+            break
+    resumed = [one.step() for _ in range(3)]
+    straight = [two.step() for _ in range(6)]
+    assert [p.points for p in resumed] == [p.points for p in straight[3:]]
+    assert torch.equal(one.subject.w, two.subject.w)
+    after = list(one)
+    assert after[-1].ended is not None
+    assert one.step() is after[-1]  # an ended run stays ended
+
+
+def test_revise_goes_on_from_the_present_picture() -> None:
+    subject = tiny_subject(64)
+    run = start(subject, EDIT)
+    for _ in range(4):
+        run.step()
+    middle = run.subject
+    edit = Drag([(30, 12)], [(36, 15)], learning_rate=1e-2, steps=3, mask=half_mask())
+    run.revise(edit)
+    revised = [run.step() for _ in range(3)]
+    fresh = start(middle, edit)
+    expected = [fresh.step() for _ in range(3)]
+    assert [p.points for p in revised] == [p.points for p in expected]
+    assert torch.equal(run.subject.w, fresh.subject.w)
+    assert [p.step for p in revised] == [3, 4, 5]
+
+
+def test_regions_follow_a_handle_that_jumps() -> None:
+    """With a tiny window the handle leaves its region at every step; the result is that of the dense engine."""
+    subject = tiny_subject(128)
+    edit = Drag([(60, 33)], [(90, 50)], learning_rate=5e-2, steps=8, r1=2, r2=8)
+    region, dense = start(subject, replace(edit, engine="region")), start(subject, replace(edit, engine="dense"))
+    for _ in range(8):
+        a, b = region.step(), dense.step()
+        assert a.points == b.points
+        assert a.loss == pytest.approx(b.loss, rel=1e-8)
+
+
+def test_the_result_is_the_picture_of_the_reported_points() -> None:
+    subject = tiny_subject(64)
+    run = start(subject, EDIT)
+    progress = run.step()
+    assert progress.step == 0
+    assert torch.equal(progress.subject.w, subject.w)
+    assert isinstance(run.step().subject.image, Image.Image)
+
+
+def test_limit_keeps_the_nearest() -> None:
+    run = start(tiny_subject(64), EDIT)
+    progresses = list(run)
+    assert "step limit of 6" in (run.ended or "")
+    best = min(progresses[:-1], key=lambda p: sum(p.distances))
+    assert sum(progresses[-1].distances) <= sum(best.distances)
+
+
+def test_no_nearer_is_said() -> None:
+    run = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], learning_rate=0.0, patience=3))
+    *_, last = run
+    assert "no nearer for 3 steps" in (last.ended or "")
+    assert torch.equal(last.subject.w, tiny_subject(64).w)
+
+
+def test_blow_up_stops_and_keeps_the_best() -> None:
+    run = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], learning_rate=50.0))
+    *_, last = run
+    assert "blew up" in (last.ended or "")
+    assert bool(torch.isfinite(run.subject.w).all())
+    assert bool(torch.isfinite(run.subject.render()).all())
+
+
+@pytest.mark.parametrize("prior", ["pull", "manifold"])
+def test_priors_hold_the_latent_near(prior: str) -> None:
+    subject = tiny_subject(64)
+    free, held = start(subject, EDIT), start(subject, replace(EDIT, **{prior: 100.0}))
+    for _ in range(6):
+        a, b = free.step(), held.step()
+    assert 0 < float((b.subject.w - subject.w).norm()) < 0.9 * float((a.subject.w - subject.w).norm())
+
+
+@pytest.mark.parametrize("tracker", ["nearest", "nearest-l2", "confident"])
+def test_trackers_find_the_handles_where_they_are(tracker: str) -> None:
+    run = start(tiny_subject(64), replace(EDIT, tracker=tracker))  # type: ignore[arg-type]
+    assert run.step().points == EDIT.handles
+
+
+def test_no_tracking_leaves_the_handles() -> None:
+    run = start(tiny_subject(64), replace(EDIT, tracker="none"))
+    *_, last = run
+    assert last.points == EDIT.handles
+    assert last.step == 6
+
+
+# --- bad input ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"handles": []}, "at least one handle"),
+        ({"handles": [(1, 2), (5, 6)]}, "2 handles but 1 targets"),
+        ({"handles": [(math.nan, 2)]}, "finite"),
+        ({"targets": [(3, math.inf)]}, "finite"),
+        ({"handles": [(1, 2), (1.2, 2)], "targets": [(3, 4), (5, 6)]}, "two handles stand on pixel 1,2"),
+        ({"r1": 0.0}, "r1"),
+        ({"learning_rate": math.nan}, "learning_rate"),
+        ({"steps": 0}, "steps"),
+        ({"mask": torch.ones(3, 4, 5)}, "mask"),
+    ],
+)
+def test_impossible_edits(arguments: dict, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        Drag(**{"handles": [(1, 2)], "targets": [(3, 4)], **arguments})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"handles": [(64, 2)]}, "handle 64,2 lies outside"),
+        ({"targets": [(3, -1)]}, "target 3,-1 lies outside"),
+        ({"mask": torch.ones(32, 64)}, "mask is 64x32"),
+        ({"mask": torch.zeros(64, 64)}, "fixes the handle 1,2"),
+        ({"layer": "b128.conv1"}, "no layer 'b128.conv1'"),
+    ],
+)
+def test_edits_that_do_not_fit(arguments: dict, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint) as error:
+        start(tiny_subject(64), Drag(**{"handles": [(1, 2)], "targets": [(3, 4)], **arguments}))
+    assert "\n" not in str(error.value)
+
+
+def test_extractor_on_unknown_layer() -> None:
+    subject = tiny_subject(64)
+    with pytest.raises(UserError, match=r"choose one of b4\.conv1"):
+        Extractor(subject.model.generator, subject.w, {}, 6, "b5.conv1", "auto")

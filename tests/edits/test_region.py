@@ -1,0 +1,109 @@
+"""The region engine against the ordinary dense synthesis, in float64, forward and backward."""
+
+import pytest
+import torch
+from drag_reference import dense_map, tiny_model, tiny_subject
+
+from gansteer.edits.features import Extractor, default_layer
+from gansteer.edits.region import RegionSynthesis
+from gansteer.edits.tracking import around, square
+
+
+def random_need(r: int, handles: int, reach: int, seed: int) -> torch.Tensor:
+    """Squares around random cells; the first two in opposite corners when there are several."""
+    rng = torch.Generator().manual_seed(seed)
+    centres = torch.randint(0, r, (handles, 2), generator=rng).double()
+    if handles > 1:
+        centres[0], centres[1] = torch.tensor([0.0, 1.0]), torch.tensor([r - 1.0, r - 2.0])
+    cells = around(centres, square(reach)).flatten(0, 1).clamp(0, r - 1).long()
+    need = torch.zeros(r, r, dtype=torch.bool)
+    need[cells[:, 1], cells[:, 0]] = True
+    return need
+
+
+@pytest.mark.parametrize("handles", [1, 5, 68])
+@pytest.mark.parametrize("resolution", [64, 128, 256, 512, 1024])
+def test_features_and_gradients_equal_dense(resolution: int, handles: int) -> None:
+    subject = tiny_subject(resolution, seed=handles)
+    layer = default_layer(resolution)
+    r = int(layer[1:].split(".")[0])
+    need = random_need(r, handles, reach=5, seed=resolution)
+    w = subject.w.clone().requires_grad_()
+    dense = dense_map(subject, w, layer).permute(1, 2, 0)[need]
+    region = RegionSynthesis(subject.model.generator.synthesis, layer)
+    sparse = region(subject.model.generator.styles(w[None]), need)
+    assert torch.equal(sparse[-1], torch.zeros_like(sparse[-1]))
+    assert (sparse[:-1] - dense).abs().max() < 1e-10
+    pull = torch.randn(dense.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    pull[torch.rand(len(pull), generator=torch.Generator().manual_seed(2)) < 0.7] = 0  # a loss that looks at few cells
+    (expected,) = torch.autograd.grad((dense * pull).sum(), w)
+    (got,) = torch.autograd.grad((sparse[:-1] * pull).sum(), w)
+    assert expected.abs().max() > 1e-3
+    assert (got - expected).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (0, 31), (31, 0), (31, 31), (16, 0), (31, 15)])
+@pytest.mark.parametrize("layer", ["b4.conv1", "b8.conv0", "b32.conv0", "b32.conv1"])
+def test_single_cells_at_the_border(layer: str, corner: tuple[int, int]) -> None:
+    subject = tiny_subject(64)
+    r = int(layer[1:].split(".")[0])
+    y, x = corner[0] * (r - 1) // 31, corner[1] * (r - 1) // 31
+    need = torch.zeros(r, r, dtype=torch.bool)
+    need[y, x] = True
+    region = RegionSynthesis(subject.model.generator.synthesis, layer)
+    got = region(subject.model.generator.styles(subject.w[None]), need)[0]
+    assert (got - dense_map(subject, subject.w, layer)[:, y, x]).abs().max() < 1e-10
+
+
+def test_whole_map_in_several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gansteer.edits.region.CHUNK", 100)
+    subject = tiny_subject(64)
+    w = subject.w.clone().requires_grad_()
+    dense = dense_map(subject, w, "b64.conv1")
+    region = RegionSynthesis(subject.model.generator.synthesis, "b64.conv1")
+    table = region(subject.model.generator.styles(w[None]), torch.ones(64, 64, dtype=torch.bool))
+    assert (table[:-1].t().reshape(-1, 64, 64) - dense).abs().max() < 1e-10
+    weight = torch.linspace(-1, 1, dense.numel(), dtype=torch.float64).view(dense.shape)
+    (expected,) = torch.autograd.grad((dense * weight).sum(), w)
+    (got,) = torch.autograd.grad((table[:-1].t().reshape(-1, 64, 64) * weight).sum(), w)
+    assert (got - expected).abs().max() < 1e-10
+
+
+def test_a_new_region_needs_a_new_plan() -> None:
+    """The plan is kept while the region stays and replaced when it moves."""
+    subject = tiny_subject(64)
+    styles = subject.model.generator.styles(subject.w[None])
+    dense = dense_map(subject, subject.w, "b32.conv1").permute(1, 2, 0)
+    region = RegionSynthesis(subject.model.generator.synthesis, "b32.conv1")
+    for seed in (1, 1, 2, 3, 2):
+        need = random_need(32, 2, reach=3, seed=seed)
+        assert (region(styles, need)[:-1] - dense[need]).abs().max() < 1e-10
+
+
+def test_float32_with_packed_weights() -> None:
+    subject = tiny_subject(128, dtype=torch.float32, channels=32)
+    need = random_need(64, 5, reach=4, seed=0)
+    dense = dense_map(subject, subject.w, "b64.conv1").permute(1, 2, 0)[need]
+    region = RegionSynthesis(subject.model.generator.synthesis, "b64.conv1")
+    got = region(subject.model.generator.styles(subject.w[None]), need)[:-1]
+    torch.testing.assert_close(got, dense, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("engine", ["region", "dense"])
+def test_extractor_gives_gradient_only_to_moving_rows_and_minds_offsets(engine: str) -> None:
+    model = tiny_model(64)
+    w = model.sample(3).w
+    offsets = {"b8.conv1": torch.full([8], 0.5, dtype=torch.float64), "b32.conv1": torch.full([8], -0.2).double()}
+    extract = Extractor(model.generator, w, offsets, 3, "b32.conv1", engine)  # type: ignore[arg-type]
+    rows = w[:3].clone().requires_grad_()
+    need = random_need(32, 2, reach=3, seed=0)
+    features = extract(rows, need)
+    batched = {name: offset[None] for name, offset in offsets.items()}
+    moved = torch.cat([rows, w[3:]])
+    expected = model.generator.features(moved[None], ["b32.conv1"], offsets=batched)["b32.conv1"][0]
+    got = features.at(need)
+    assert (got - expected.permute(1, 2, 0)[need]).abs().max() < 1e-10
+    (a,) = torch.autograd.grad(got.square().sum(), rows)
+    (b,) = torch.autograd.grad(expected.permute(1, 2, 0)[need].square().sum(), rows)
+    assert (a - b).abs().max() < 1e-9
+    assert a.abs().min(dim=1).values.max() > 0
