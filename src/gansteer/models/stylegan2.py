@@ -11,13 +11,14 @@ field: there is no spatial normalisation.
 
 import math
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gansteer.models.config import GeneratorConfig as GeneratorConfig
 from gansteer.models.layers import Linear, blur, leaky_relu, normalize_second_moment, upsample
 
 Styles = dict[str, Tensor]
@@ -28,48 +29,6 @@ NoiseSource = Callable[[int, int], Tensor]
 
 Noise = Literal["fixed", "random", "none"] | NoiseSource
 """The model's own maps, fresh ones from PyTorch's global generator, none, or those of a source."""
-
-
-@dataclass(frozen=True)
-class GeneratorConfig:
-    """Everything that determines the shape of a StyleGAN2 generator."""
-
-    resolution: int
-    """Width and height of the picture, a power of two from 4 to 1024."""
-    z_dim: int = 512
-    w_dim: int = 512
-    c_dim: int = 0
-    """Number of classes; 0 for an unconditional model."""
-    channel_base: int = 32768
-    """Channels at resolution r are `min(channel_base / r, channel_max)`."""
-    channel_max: int = 512
-    mapping_layers: int = 8
-    img_channels: int = 3
-    conv_clamp: float | None = None
-    """Clamp activations to +- this value (256 in networks trained with float16)."""
-
-    def __post_init__(self) -> None:
-        if self.resolution not in (4, 8, 16, 32, 64, 128, 256, 512, 1024):
-            raise ValueError(f"resolution must be a power of two from 4 to 1024, not {self.resolution}")
-        for name in ("z_dim", "w_dim", "channel_base", "channel_max", "mapping_layers", "img_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.c_dim < 0:
-            raise ValueError(f"c_dim must not be negative, not {self.c_dim}")
-        if self.channels(self.resolution) < 1:
-            raise ValueError(f"channel_base {self.channel_base} leaves no channel at {self.resolution} px")
-
-    def channels(self, resolution: int) -> int:
-        return min(self.channel_base // resolution, self.channel_max)
-
-    @property
-    def block_resolutions(self) -> list[int]:
-        return [2**i for i in range(2, int(math.log2(self.resolution)) + 1)]
-
-    @property
-    def num_ws(self) -> int:
-        """Rows of w+: two per block, the last of which feeds only the last toRGB (4 px: 2, 128 px: 12, 1024 px: 18)."""
-        return 2 * len(self.block_resolutions)
 
 
 class Mapping(nn.Module):

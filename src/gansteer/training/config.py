@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from gansteer.errors import UserError
-from gansteer.models.stylegan2 import GeneratorConfig
+from gansteer.models.config import GeneratorConfig
 
 
 @dataclass(frozen=True)
