@@ -157,10 +157,11 @@ class PointRun(ABC):
 
         As when a person presses start again: templates, reference features and the optimiser begin anew.
         """
+        fitted = edit.fitted(self.start)
         if self.progress is not None:
             self.taken = self.progress.step  # the step towards a picture that nobody has seen is dropped
             self.progress = replace(self.progress, ended=None)
-        self._set_up(edit.fitted(self.start), self.edit)
+        self._set_up(fitted, self.edit)
 
     def _set_up(self, edit: Drag, before: Drag | None) -> None:
         present, model = self.subject, self.start.model
