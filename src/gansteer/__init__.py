@@ -1,1 +1,47 @@
-"""gansteer: steer what a GAN draws."""
+"""Steer what a GAN draws: drag points, turn attributes, edit regions, arrange layouts.
+
+    import gansteer
+
+    model = gansteer.load("portraits")
+    subject = model.sample(seed=3, psi=0.7)
+    subject.image.save("portrait.png")
+
+The names are imported when they are first used, so that `import gansteer` is instant.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gansteer.checkpoints.registry import load
+    from gansteer.edits import Drag, start
+    from gansteer.errors import UserError
+    from gansteer.subject import Card, Model, Subject
+
+    __version__: str
+
+__all__ = ["Card", "Drag", "Model", "Subject", "UserError", "__version__", "load", "start"]
+
+HOMES = {
+    "Card": "gansteer.subject",
+    "Drag": "gansteer.edits",
+    "Model": "gansteer.subject",
+    "Subject": "gansteer.subject",
+    "UserError": "gansteer.errors",
+    "load": "gansteer.checkpoints.registry",
+    "start": "gansteer.edits",
+}
+"""Where each public name lives."""
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return version("gansteer")
+    if name not in HOMES:
+        raise AttributeError(f"module 'gansteer' has no attribute {name!r}")
+    return getattr(import_module(HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

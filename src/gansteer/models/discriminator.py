@@ -33,8 +33,8 @@ class DiscriminatorBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gain = math.sqrt(0.5)
-        y: Tensor = self.skip(x, gain=gain)
-        return y + self.conv1(self.conv0(x), gain=gain)
+        y: Tensor = self.skip(x, gain=gain) + self.conv1(self.conv0(x), gain=gain)
+        return y
 
 
 class Discriminator(nn.Module):

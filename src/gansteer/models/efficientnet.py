@@ -57,7 +57,7 @@ class InvertedBottleneck(nn.Module):
         self.skip = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else self.expand(x)
+        y: Tensor = x if self.expand is None else self.expand(x)
         y = self.project(self.depthwise(y))
         return x + y if self.skip else y
 

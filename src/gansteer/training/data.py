@@ -26,10 +26,10 @@ class Source:
         self.path = path
         self._zip: zipfile.ZipFile | None = None
         if path.is_dir():
-            found = (p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+            found = [p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()]
         elif zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                found = iter([info.filename for info in archive.infolist() if not info.is_dir()])
+                found = [info.filename for info in archive.infolist() if not info.is_dir()]
         else:
             raise UserError(f"{path} is neither a folder nor a zip of pictures")
         self.names = sorted(found)

@@ -33,7 +33,7 @@ class World:
         if self.size == 1 or not grads:
             return
         flat = self.mean(torch.cat([g.flatten() for g in grads]))
-        for grad, part in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+        for grad, part in zip(grads, torch.split(flat, [g.numel() for g in grads]), strict=True):
             grad.copy_(part.view_as(grad))
 
 

@@ -7,7 +7,8 @@ The folder holds `config.json`, `log.jsonl`, TensorBoard events, `checkpoint.pt`
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from collections.abc import Generator as Steps
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class TrainProgress:
     losses: dict[str, float]
 
 
-def train(config: TrainConfig, checking: Callable[[int, int], None] = lambda done, total: None) -> Iterator[TrainProgress]:
+def train(config: TrainConfig, checking: Callable[[int, int], None] = lambda done, total: None) -> Steps[TrainProgress, None, None]:
     """Carry out a run, yielding every 10 steps. `checking(done, total)` is told how far the data check is.
 
     Raises UserError before anything is written if the data, the configuration or the folder are wrong. Closing the
@@ -77,10 +78,10 @@ def _trainer(config: TrainConfig, c_dim: int, device: torch.device, world: World
     return trainer
 
 
-def _loop(config: TrainConfig, trainer: Trainer, data: Pictures) -> Iterator[TrainProgress]:
+def _loop(config: TrainConfig, trainer: Trainer, data: Pictures) -> Steps[TrainProgress, None, None]:
     world, chief = trainer.world, trainer.world.rank == 0
     order = batches(len(data), config.batch, config.seed, trainer.steps, world.rank, world.size)
-    loader = DataLoader(data, batch_sampler=order, num_workers=config.workers)  # type: ignore[arg-type]
+    loader = DataLoader(data, batch_sampler=order, num_workers=config.workers)
     log = _Log(config.out) if chief else None
     saved_at = time.monotonic()
     since, shown = time.monotonic(), trainer.images
@@ -125,7 +126,7 @@ class _Log:
         try:
             from torch.utils.tensorboard import SummaryWriter
 
-            self.board: Any = SummaryWriter(str(out))  # type: ignore[no-untyped-call]
+            self.board: Any = SummaryWriter(str(out))
         except ImportError:
             self.board = None
 

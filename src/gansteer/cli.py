@@ -1,0 +1,96 @@
+"""The command line: which commands there are, and what becomes of what goes wrong in them."""
+
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stderr
+from typing import Protocol
+
+import tyro
+
+import gansteer
+from gansteer.commands.convert import Convert
+from gansteer.commands.info import Info
+from gansteer.commands.models import Models
+from gansteer.commands.sample import Sample
+from gansteer.commands.train import Train
+from gansteer.errors import UserError
+
+
+class Command(Protocol):
+    """What the flags make."""
+
+    def run(self) -> None:
+        """Do it, printing the results."""
+
+
+COMMANDS: dict[str, Callable[..., Command]] = {
+    "models": Models,
+    "info": Info,
+    "convert": Convert,
+    "sample": Sample,
+    "train": Train,
+}
+"""What is typed to the dataclass that its flags fill."""
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+"""What PyTorch's allocators say; they raise RuntimeError."""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 2 for a mistake of the user's, 130 for Ctrl-C."""
+    try:
+        parse(sys.argv[1:] if args is None else args).run()
+        sys.stdout.flush()
+    except UserError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt as error:
+        _complain(str(error) or "stopped")
+        return 130
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
+            return _complain("out of memory: take a smaller model or batch, fewer pictures, or --device cpu")
+        raise
+    return 0
+
+
+def parse(args: Sequence[str]) -> Command:
+    """The command that the words of the shell make. Exits as argparse does for --help and unknown flags.
+
+    Raises UserError, in its own words, where a value is refused by the dataclass itself.
+    """
+    if list(args) == ["--version"]:
+        print(f"gansteer {gansteer.__version__}")
+        sys.exit(0)
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            command: Command = tyro.extras.subcommand_cli_from_dict(
+                COMMANDS,
+                prog="gansteer",
+                description="Steer what a GAN draws.",
+                args=list(args) or ["--help"],
+                sort_subcommands=False,
+            )
+    except SystemExit as end:
+        for error in _causes(end):
+            if isinstance(error, UserError):
+                raise error from None
+        sys.stderr.write(said.getvalue())
+        raise
+    return command
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _complain(message: str) -> int:
+    print(f"gansteer: {' '.join(message.split())}", file=sys.stderr)
+    return 2

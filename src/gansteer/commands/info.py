@@ -1,0 +1,41 @@
+"""`gansteer info`."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import tyro
+
+if TYPE_CHECKING:
+    from gansteer.checkpoints.files import Description
+
+
+@dataclass(frozen=True)
+class Info:
+    """Tell what a checkpoint holds, without running anything in it."""
+
+    file: tyro.conf.Positional[str]
+    """The checkpoint: a file, the name of a model, or a hub id."""
+
+    def run(self) -> None:
+        from gansteer.checkpoints.files import describe
+        from gansteer.checkpoints.registry import resolve
+
+        for name, value in _lines(describe(resolve(self.file))):
+            print(f"{name:<16}{value}")
+
+
+def _lines(about: "Description") -> Iterator[tuple[str, object]]:
+    yield "file", about.path
+    yield "size", f"{about.size / 1e6:.1f} MB"
+    yield "kind", about.kind
+    if about.held:
+        yield "holds", ", ".join(about.held)
+    if about.problem is not None:
+        yield "not usable", about.problem
+    if about.config is not None:
+        yield from asdict(about.config).items()
+    if about.card is not None:
+        for name, value in vars(about.card).items():
+            if value:
+                yield name, ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value

@@ -1,0 +1,73 @@
+"""`gansteer sample`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gansteer.commands.progress import bar
+from gansteer.commands.seeds import check_psi, parse_seeds
+from gansteer.errors import UserError
+from gansteer.output import check_picture, save_picture
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from gansteer.subject import Model
+
+MAX_SHEET = 16_383
+"""Pixels of a sheet's side: the most that every format can hold."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draw the pictures of some seeds, on one sheet or each in its own file."""
+
+    model: str
+    """Name of a model, a checkpoint's file, or a hub id."""
+    out: Path
+    """The sheet (.png, .jpg or .webp); or a folder, or a name with {seed} in it, for one file per seed."""
+    seeds: str = "0-15"
+    """Such as 7, 0-15 or 0-15,20."""
+    psi: float = 0.7
+    """Truncation: 0 draws the mean picture, 1 the whole variety."""
+    label: int | None = None
+    """The class, for a class-conditional model."""
+    device: str = "auto"
+
+    def run(self) -> None:
+        seeds = parse_seeds(self.seeds)
+        check_psi(self.psi)
+        pattern = self.out / "seed-{seed}.png" if self.out.is_dir() else self.out
+        one_each = "{seed}" in pattern.name
+        check_picture(pattern)
+
+        from gansteer.checkpoints.registry import load
+        from gansteer.memory import keep_freed_memory
+
+        keep_freed_memory()
+        model = load(self.model, self.device)
+        if one_each:
+            for seed, picture in zip(seeds, self.pictures(model, seeds), strict=True):
+                save_picture(picture, pattern.with_name(pattern.name.replace("{seed}", str(seed))))
+        else:
+            self.save_sheet(model, seeds)
+        print(f"wrote {pattern}: {len(seeds)} pictures of {model.resolution} px")
+
+    def pictures(self, model: "Model", seeds: list[int]) -> "Iterator[Image.Image]":
+        """Draw them one by one, under a progress bar."""
+        with bar("drawing") as report:
+            for i, seed in enumerate(seeds):
+                yield model.sample(seed, self.psi, self.label).image
+                report(i + 1, len(seeds))
+
+    def save_sheet(self, model: "Model", seeds: list[int]) -> None:
+        """All pictures on one sheet, unless it would be larger than a picture can be."""
+        from gansteer.sheet import columns_for, sheet
+
+        if columns_for(len(seeds)) * model.resolution > MAX_SHEET:
+            raise UserError(
+                f"{len(seeds)} pictures of {model.resolution} px make a sheet of more than {MAX_SHEET} px: "
+                "give fewer seeds, or a folder for --out"
+            )
+        save_picture(sheet(list(self.pictures(model, seeds))), self.out)
