@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from gansteer.checkpoints.machine import Refused
 from gansteer.models.stylegan2 import Generator, GeneratorConfig
@@ -68,13 +70,25 @@ def layer_names(resolutions: list[int]) -> Iterator[tuple[str, int, str]]:
         yield f"synthesis.blocks.{i}.torgb", r, "torgb"
 
 
+class _Unfilled(TorchFunctionMode):
+    """`torch.randn` gives memory that is not filled, hence not occupied: every weight is about to be replaced.
+
+    The meta device would do the same, but imports for two seconds before its first operation.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
+
+
 def assemble(found: Found, size: int, device: torch.device, dtype: torch.dtype) -> Model:
     """The model of what was found in a file of `size` bytes.
 
     The network is laid out without memory, then each tensor is read, checked and put in its place, so that the peak is
     little above the weights themselves.
     """
-    with torch.device("meta"):
+    with _Unfilled():
         generator = Generator(found.config)
     wanted = generator.state_dict()
     measure_mean = "mapping.w_mean" not in found.tensors

@@ -63,7 +63,7 @@ def recognise(file: BinaryIO, path: Path) -> Opened:
     size = os.fstat(file.fileno()).st_size
     start = file.read(16)
     if start[8:9] == b"{":
-        return Opened(native.KIND, (), partial(native.find, path))
+        return Opened(native.KIND, (), partial(native.find, file, size))
     if start[:4] == b"PK\x03\x04" or zipfile.is_zipfile(file):
         return _from_torch(*read_zip(file, size), path.stem)
     if start[:1] in PICKLE_STARTS and start:

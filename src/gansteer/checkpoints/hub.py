@@ -15,44 +15,54 @@ def fetch(name: str, *, endpoint: str | None = None, cache: Path | None = None) 
 
     Raises UserError when it does not exist, cannot be reached or isn't what the hub says it is.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HFValidationError, RepositoryNotFoundError
 
     match = HUB_ID.fullmatch(name)
     if match is None:
         raise UserError(f"{name!r} is no hub id: write hf:owner/name or hf:owner/name/file")
     repo, file = match["repo"], match["file"] or DEFAULT_FILE
     try:
-        path = Path(hf_hub_download(repo, file, endpoint=endpoint, cache_dir=cache))
+        stated = get_hf_file_metadata(hf_hub_url(repo, file, endpoint=endpoint)).etag
     except HFValidationError as error:
         raise UserError(f"{name!r} is no hub id: write hf:owner/name or hf:owner/name/file") from error
     except GatedRepoError as error:
         raise UserError(f"{repo} asks for its terms to be accepted on the hub before it can be downloaded") from error
     except RepositoryNotFoundError as error:
         raise UserError(f"the hub has no model {repo}: check the spelling, or log in if it is private") from error
-    except LocalEntryNotFoundError as error:
-        raise UserError(f"{repo} is not in the cache and the hub cannot be reached: check the connection") from error
     except EntryNotFoundError as error:
         raise UserError(f"{repo} has no file {file}: name one, as hf:{repo}/FILE") from error
-    except Exception as error:  # whatever the HTTP library beneath raises
-        raise UserError(f"{repo}/{file} could not be downloaded: {str(error).splitlines()[0]}") from error
-    verify(path, name, endpoint)
+    except Exception:  # whatever the HTTP library beneath raises: the hub cannot be reached
+        return from_cache(name, repo, file, cache)
+    try:
+        path = Path(hf_hub_download(repo, file, endpoint=endpoint, cache_dir=cache))
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{repo}/{file} could not be downloaded: {reason}") from error
+    verify(path, name, str(stated))
     return path
 
 
-def verify(path: Path, name: str, endpoint: str | None) -> None:
-    """Compare the file with the hash that the hub states; a file that differs is removed.
+def from_cache(name: str, repo: str, file: str, cache: Path | None) -> Path:
+    """The file as it was downloaded before; the cache keeps it under its hash, where the file system has links."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
-    The cache keeps each file under that hash: SHA-256 for large files, git's SHA-1 of the blob for small ones.
+    try:
+        path = Path(hf_hub_download(repo, file, cache_dir=cache, local_files_only=True))
+    except LocalEntryNotFoundError as error:
+        raise UserError(f"{name} is not in the cache and the hub cannot be reached: check the connection") from error
+    if path.is_symlink():
+        verify(path, name, path.resolve().name)
+    return path
+
+
+def verify(path: Path, name: str, stated: str) -> None:
+    """Compare the file with its hash: SHA-256 for large files, git's SHA-1 of the blob for small ones.
+
+    A file that differs is removed. Raises UserError.
     """
     blob = path.resolve()
-    stated = blob.name
     if re.fullmatch("[0-9a-f]{64}", stated):
         digest = hashlib.sha256()
     elif re.fullmatch("[0-9a-f]{40}", stated):

@@ -5,26 +5,31 @@ in float16 and are widened when loaded.
 """
 
 import json
+import math
 import os
+import struct
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Never
+from typing import BinaryIO, Never
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gansteer.checkpoints.assemble import Found, checked_config
-from gansteer.checkpoints.machine import CUT_SHORT, Refused
+from gansteer.checkpoints.assemble import Found, Reader, checked_config
+from gansteer.checkpoints.machine import CUT_SHORT, Refused, Span
+from gansteer.checkpoints.unpickle import integers
 from gansteer.errors import UserError
 from gansteer.subject import Card, Model
 
 KIND = "gansteer safetensors"
 FORMAT = 1
 GENERATOR = "stylegan2-generator"
+MAX_HEADER = 1 << 24
+KINDS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 
 
 def save_model(model: Model, path: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> None:
@@ -46,7 +51,10 @@ def save_model(model: Model, path: str | os.PathLike[str], dtype: torch.dtype = 
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise UserError(f"{name} has values that are not finite in {dtype}: {target} was not written")
-    text = json.dumps(about, ensure_ascii=False, allow_nan=False)
+    try:
+        text = json.dumps(about, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the card of {model.card.name} cannot be written as JSON: {error}") from error
     if not target.parent.is_dir():
         raise UserError(f"there is no folder {target.parent}: make it first")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -59,31 +67,49 @@ def save_model(model: Model, path: str | os.PathLike[str], dtype: torch.dtype = 
         temporary.unlink(missing_ok=True)
 
 
-def find(path: Path) -> Found:
-    """The generator of the safetensors file at `path`."""
-    try:
-        handle: Any = safe_open(path, framework="pt")
-    except SafetensorError as error:
-        raise Refused(CUT_SHORT) from error
-    text = (handle.metadata() or {}).get("gansteer")
+def find(file: BinaryIO, size: int) -> Found:
+    """The generator of a safetensors file of `size` bytes.
+
+    The header is read here rather than by the safetensors package, which maps the file into memory: that would count
+    twice at the peak, and a map of a file that somebody shortens kills the process.
+    """
+    file.seek(0)
+    length = struct.unpack("<Q", file.read(8))[0]
+    if length > min(size - 8, MAX_HEADER):
+        raise Refused(CUT_SHORT)
+    header = _mapping(json.loads(file.read(length), parse_constant=_refuse_constant), "header")
+    text = _mapping(header.pop("__metadata__", {}), "header").get("gansteer")
     if text is None:
         raise Refused("is a safetensors file without gansteer's card: convert the original checkpoint instead")
-    about = _mapping(json.loads(text, parse_constant=_refuse_constant), "header")
+    about = _mapping(json.loads(str(text), parse_constant=_refuse_constant), "header")
     if about.get("format") != FORMAT:
         raise Refused(f"is of format {str(about.get('format'))[:20]}, newer than this gansteer reads: update gansteer")
     if about.get("kind") != GENERATOR:
         raise Refused(f"holds a {str(about.get('kind'))[:40]} where a {GENERATOR} is wanted")
     config = checked_config(_mapping(about.get("config"), "configuration"))
-    tensors = {name: partial(_read, handle, name) for name in handle.keys()}  # noqa: SIM118
+    card = _read_card(_mapping(about.get("card"), "card"))
+    tensors: dict[str, Reader] = {}
+    total = 0
+    for name, entry in header.items():
+        fields = _mapping(entry, "header")
+        kind, shape, (start, end) = (
+            KINDS[str(fields["dtype"])],
+            integers(fields["shape"]),
+            integers(fields["data_offsets"]),
+        )
+        if min([start, *shape]) < 0 or end > size - 8 - length or end - start != math.prod(shape) * kind.itemsize:
+            raise Refused(CUT_SHORT)
+        total += end - start
+        tensors[name] = partial(_read, Span(file, 8 + length + start, end - start), kind, shape)
+    if total != size - 8 - length:
+        raise Refused(CUT_SHORT)
     if "mapping.w_mean" not in tensors:
         raise Refused("lacks the tensor mapping.w_mean")
-    return Found(KIND, config, _read_card(_mapping(about.get("card"), "card")), tensors)
+    return Found(KIND, config, card, tensors)
 
 
-def _read(handle: Any, name: str) -> Tensor:
-    """The tensor in memory of its own: what the handle gives is a map of the file, which may change under us."""
-    tensor: Tensor = handle.get_tensor(name)
-    return tensor.clone()
+def _read(span: Span, kind: torch.dtype, shape: list[int]) -> Tensor:
+    return span.read().view(kind).view(shape)
 
 
 def _refuse_constant(constant: str) -> Never:

@@ -1,7 +1,6 @@
 """Names of models: those that come with gansteer, local files and folders, and hub ids."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import resources
@@ -27,35 +26,42 @@ class Installed:
     card: Card
 
 
-def shipped() -> dict[str, Path]:
-    """Name to file of the models in the package."""
-    folder = Path(str(resources.files("gansteer") / "weights"))
+def shipped(folder: Path | None = None) -> dict[str, Path]:
+    """Name to file of the models that come with gansteer, or that lie in another folder."""
+    folder = folder or Path(str(resources.files("gansteer") / "weights"))
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
-def installed() -> list[Installed]:
-    """The models that come with gansteer, described from their headers."""
-    return list(_each_installed())
-
-
-def _each_installed() -> Iterator[Installed]:
-    for name, path in shipped().items():
+def installed(folder: Path | None = None) -> list[Installed]:
+    """The models that come with gansteer, described from their headers. Raises UserError if one is damaged."""
+    models = []
+    for name, path in shipped(folder).items():
         about = describe(path)
         if about.config is None or about.card is None:
             raise UserError(about.problem or f"{path} is no model")
-        yield Installed(name, path, about.size, about.config.resolution, about.card)
+        models.append(Installed(name, path, about.size, about.config.resolution, about.card))
+    return models
 
 
-def resolve(name: str | os.PathLike[str], *, endpoint: str | None = None, cache: Path | None = None) -> Path:
-    """The local file or folder that a name stands for: a shipped model, a path, or a hub id (which is downloaded)."""
+def resolve(
+    name: str | os.PathLike[str],
+    *,
+    folder: Path | None = None,
+    endpoint: str | None = None,
+    cache: Path | None = None,
+) -> Path:
+    """The local file or folder that a name stands for: a shipped model, a path, or a hub id (which is downloaded).
+
+    `folder` holds the shipped models, `endpoint` is the hub's address, `cache` the folder for downloads.
+    """
     text = os.fspath(name)
-    models = shipped()
+    models = shipped(folder)
     if text in models:
         return models[text]
     path = Path(text).expanduser()
     if path.exists():
         return path
-    if text.startswith("hf:") or (HUB_ID.fullmatch(text) and not path.parent.exists() and not path.is_absolute()):
+    if text.startswith("hf:") or (HUB_ID.fullmatch(text) and not path.parent.exists()):
         return fetch(text, endpoint=endpoint, cache=cache)
     if os.sep in text or path.suffix:
         raise UserError(f"{path}: there is no such file")

@@ -1,0 +1,67 @@
+"""Honest files with bytes changed: a model or one line of refusal, never anything else, in bounded time."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from checkpoint_files import (
+    dump_nvidia,
+    dump_tensorflow,
+    nvidia_generator,
+    rosinality_tensors,
+    tensorflow_arrays,
+    tensorflow_generator,
+    torch_bytes,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_native import tiny
+
+from gansteer.checkpoints.files import describe, load_file
+from gansteer.checkpoints.native import save_model
+from gansteer.errors import UserError
+
+KINDS = ["nvidia", "tensorflow", "rosinality", "legacy", "native"]
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory):
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("honest")
+    dump_nvidia(folder / "nvidia", G_ema=nvidia_generator(resolution=4, maximum=2))
+    dump_tensorflow(folder / "tensorflow", tensorflow_generator(tensorflow_arrays(np.random.default_rng(0), 4)))
+    (folder / "rosinality").write_bytes(torch_bytes({"g_ema": rosinality_tensors(4), "latent_avg": torch.ones(5)}))
+    legacy = torch_bytes(
+        {"g_ema": rosinality_tensors(4), "latent_avg": torch.ones(5)}, _use_new_zipfile_serialization=False
+    )
+    (folder / "legacy").write_bytes(legacy)
+    save_model(tiny(resolution=4), folder / "native")
+    return {kind: (folder / kind).read_bytes() for kind in KINDS}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(choice=st.data())
+def test_changed_bytes(tmp_path_factory, honest, kind, choice):
+    data = bytearray(honest[kind])
+    for _ in range(choice.draw(st.integers(1, 4))):
+        at = choice.draw(st.integers(0, len(data) - 1))
+        length = choice.draw(st.integers(0, 8))
+        data[at : at + length] = choice.draw(st.binary(max_size=8))
+    path = tmp_path_factory.mktemp("changed") / "x"
+    path.write_bytes(data)
+    start, refusals = time.monotonic(), []
+    for read in (lambda: load_file(path, "cpu"), lambda: describe(path)):
+        try:
+            read()
+        except UserError as error:
+            refusals.append(str(error))
+    assert time.monotonic() - start < 10
+    assert all(line.isprintable() and len(line) < len(str(path)) + 300 for line in refusals)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_honest_files_load(tmp_path, honest, kind):
+    (tmp_path / "x").write_bytes(honest[kind])
+    assert load_file(tmp_path / "x", "cpu").resolution == 4
