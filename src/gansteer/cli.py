@@ -3,14 +3,15 @@
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
-from typing import Protocol
+from typing import Annotated, Any, Protocol, Union
 
 import tyro
 
 import gansteer
 from gansteer.commands.convert import Convert
+from gansteer.commands.evaluate import Faces, Quality, Smoothness
 from gansteer.commands.info import Info
 from gansteer.commands.models import Models
 from gansteer.commands.sample import Sample
@@ -25,7 +26,9 @@ class Command(Protocol):
         """Do it, printing the results."""
 
 
-COMMANDS: dict[str, Callable[..., Command]] = {
+EVALUATE: dict[str, type[Command]] = {"quality": Quality, "faces": Faces, "smoothness": Smoothness}
+
+COMMANDS: dict[str, type[Command]] = {
     "models": Models,
     "info": Info,
     "convert": Convert,
@@ -69,12 +72,11 @@ def parse(args: Sequence[str]) -> Command:
     said = io.StringIO()
     try:
         with redirect_stderr(said):
-            command: Command = tyro.extras.subcommand_cli_from_dict(
-                COMMANDS,
+            command: Command = tyro.cli(
+                _either({**COMMANDS, "evaluate": _either(EVALUATE)}),
                 prog="gansteer",
                 description="Steer what a GAN draws.",
                 args=list(args) or ["--help"],
-                sort_subcommands=False,
             )
     except SystemExit as end:
         for error in _causes(end):
@@ -83,6 +85,16 @@ def parse(args: Sequence[str]) -> Command:
         sys.stderr.write(said.getvalue())
         raise
     return command
+
+
+def _either(commands: Mapping[str, Any]) -> Any:
+    """The type that tyro reads as: one of these commands."""
+    about = {"evaluate": "Measure a model."}
+    kinds = tuple(
+        Annotated[kind, tyro.conf.subcommand(name, prefix_name=False, description=about.get(name))]
+        for name, kind in commands.items()
+    )
+    return Union[kinds]  # noqa: UP007
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

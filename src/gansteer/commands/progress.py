@@ -1,25 +1,40 @@
 """Progress on the terminal, which only the commands draw: the library yields or calls back."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-Report = Callable[[int, int], None]
-"""`report(done, total)`."""
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+class Bar:
+    """One bar, which may be given another name for another part of the work."""
+
+    def __init__(self, progress: "Progress", what: str) -> None:
+        self.progress = progress
+        self.what = what
+        self.task = progress.add_task(what, total=None)
+
+    def __call__(self, done: int, total: int) -> None:
+        """So much is done of the whole."""
+        self.progress.update(self.task, completed=done, total=total)
+
+    def named(self, what: str, done: int, total: int) -> None:
+        """So much is done of the part of this name."""
+        if what != self.what:
+            self.what = what
+            self.progress.reset(self.task, description=what)
+        self(done, total)
 
 
 @contextmanager
-def bar(what: str, unit: str = "pictures") -> Iterator[Report]:
+def bar(what: str) -> Iterator[Bar]:
     """A bar on stderr, gone when the block ends; draws nothing where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
-    columns = [TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn()]
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task(what, total=None)
-
-        def report(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
-        yield report
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        yield Bar(progress, what)

@@ -1,0 +1,159 @@
+"""`gansteer evaluate quality`, `faces` and `smoothness`."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from gansteer.commands.progress import bar
+from gansteer.commands.seeds import check_psi
+from gansteer.errors import UserError
+from gansteer.output import check_writable, replacing
+
+if TYPE_CHECKING:
+    from gansteer.evaluation.quality import QualityReport
+    from gansteer.subject import Model
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How near a model's pictures are to real ones: Frechet and kernel distance, precision and recall, with floors."""
+
+    model: str
+    """Name of a model, a checkpoint's file, or a hub id."""
+    data: Path
+    """Folder or zip of the real pictures."""
+    samples: int = 5000
+    """How many pictures to draw."""
+    psi: float = 1.0
+    """Truncation; 1 draws the whole variety."""
+    seed: int = 0
+    features: Literal["efficientnet-lite0", "inception"] = "efficientnet-lite0"
+    """What distances are measured in; inception needs the extra `metrics`, and only then they are FID and KID."""
+    json: Path | None = None
+    """Also write the report to this file."""
+    device: str = "auto"
+
+    def run(self) -> None:
+        check_psi(self.psi)
+        _check_report(self.json)
+        model = _open(self.model, self.device)
+        from gansteer.evaluation.quality import quality
+
+        with bar("measuring") as report:
+            found = quality(
+                model,
+                self.data,
+                self.samples,
+                psi=self.psi,
+                seed=self.seed,
+                features=self.features,
+                report=report.named,
+            )
+        _write_report(self.json, found)
+        _print_quality(found)
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The share of a portrait model's pictures in which a face detector that took no part in training finds a face."""
+
+    model: str
+    """Name of a model, a checkpoint's file, or a hub id."""
+    samples: int = 1000
+    """How many pictures to draw."""
+    psi: float = 0.7
+    """Truncation."""
+    seed: int = 0
+    data: Path | None = None
+    """Folder or zip of real portraits, to tell how often the detector finds those."""
+    json: Path | None = None
+    """Also write the report to this file."""
+    device: str = "auto"
+
+    def run(self) -> None:
+        check_psi(self.psi)
+        _check_report(self.json)
+        model = _open(self.model, self.device)
+        from gansteer.evaluation.faces import faces
+
+        with bar("looking for faces") as report:
+            found = faces(model, self.samples, psi=self.psi, seed=self.seed, data=self.data, report=report)
+        _write_report(self.json, found)
+        print(
+            f"a face in {found.found} of {found.samples} samples ({found.share:.1%}) of {found.model} at psi {found.psi:g}"
+        )
+        if found.real_share is not None:
+            print(f"a face in {found.real_share:.1%} of the pictures of {self.data}")
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """How evenly the picture changes along straight paths between samples: the largest step against the median step."""
+
+    model: str
+    """Name of a model, a checkpoint's file, or a hub id."""
+    paths: int = 20
+    """How many paths between pairs of samples."""
+    steps: int = 60
+    """Steps of every path."""
+    psi: float = 0.7
+    """Truncation."""
+    seed: int = 0
+    json: Path | None = None
+    """Also write the report to this file."""
+    device: str = "auto"
+
+    def run(self) -> None:
+        check_psi(self.psi)
+        _check_report(self.json)
+        model = _open(self.model, self.device)
+        from gansteer.evaluation.smoothness import smoothness
+
+        with bar("following paths") as report:
+            found = smoothness(model, self.paths, self.steps, psi=self.psi, seed=self.seed, report=report)
+        _write_report(self.json, found)
+        print(
+            f"the largest step is {found.worst:.2f} times the median step of its path, over {found.paths} paths of "
+            f"{found.steps} steps of {found.model} at psi {found.psi:g}: {'smooth' if found.smooth else 'not smooth'} "
+            f"(at most {found.limit:g} is)"
+        )
+
+
+def _open(name: str, device: str) -> "Model":
+    from gansteer.checkpoints.registry import load
+    from gansteer.memory import keep_freed_memory
+
+    keep_freed_memory()
+    return load(name, device)
+
+
+def _check_report(target: Path | None) -> None:
+    if target is not None:
+        if target.suffix != ".json":
+            raise UserError(f"{target}: the report's file ends in .json")
+        check_writable(target)
+
+
+def _write_report(target: Path | None, report: object) -> None:
+    if target is not None:
+        with replacing(target) as path:
+            path.write_text(json.dumps(asdict(report), indent=1, allow_nan=False) + "\n")  # type: ignore[call-overload]
+
+
+def _print_quality(found: "QualityReport") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for heading in ("all", "as many as the floor", "floor: real and real"):
+        table.add_column(heading, justify="right")
+    for name in ("frechet_distance", "kernel_distance", "precision", "recall"):
+        measure = getattr(found, name)
+        table.add_row(name.replace("_", " "), *(f"{x:.4g}" for x in (measure.value, measure.matched, measure.floor)))
+    Console().print(table)
+    print(
+        f"{found.samples} samples of {found.model} at psi {found.psi:g} and {found.reals} pictures of {found.data}, "
+        f"{found.resolution} px, {found.features} features; the floor compares {found.half} with {found.half}"
+    )

@@ -1,0 +1,71 @@
+"""Whether the picture changes evenly along straight paths in w, as a drag or a slider will move it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gansteer.errors import UserError
+from gansteer.subject import Model
+
+LIMIT = 4.0
+"""A path is smooth if no step changes the picture more than so many times the median step."""
+
+
+@dataclass(frozen=True)
+class SmoothnessReport:
+    """What was measured, and how."""
+
+    model: str
+    paths: int
+    steps: int
+    psi: float
+    seed: int
+    limit: float
+    worst: float
+    """The largest step of any path, as a multiple of the median step of that path."""
+    typical: float
+    """The median over the paths of the same."""
+    smooth: bool
+    """Whether `worst` is within `limit`."""
+
+
+def smoothness(
+    model: Model,
+    paths: int = 20,
+    steps: int = 60,
+    *,
+    psi: float = 0.7,
+    seed: int = 0,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> SmoothnessReport:
+    """Go from sample to sample (seeds `seed`, `seed + 1`, ...) in straight lines in w+, in `steps` equal steps.
+
+    Raises UserError.
+    """
+    if paths < 1 or steps < 2:
+        raise UserError("--paths must be at least 1 and --steps at least 2")
+    classes = model.generator.config.c_dim
+    ends = [model.sample(seed + i, psi, i % classes if classes else None).w for i in range(paths + 1)]
+    ratios = []
+    for i in range(paths):
+        changes = path_changes(model, ends[i], ends[i + 1], steps)
+        ratios.append(changes.max() / changes.median().clamp_min(1e-12))
+        report(i + 1, paths)
+    found = torch.stack(ratios)
+    worst, typical = float(found.max()), float(found.median())
+    return SmoothnessReport(model.card.name, paths, steps, psi, seed, LIMIT, worst, typical, worst <= LIMIT)
+
+
+def path_changes(model: Model, start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """Root mean square change of the picture in each of `steps` steps between w+ `[num_ws, w_dim]`: `[steps]`."""
+    changes = []
+    before = None
+    for i in range(steps + 1):
+        with torch.no_grad():
+            picture = model.generator.synthesize(start.lerp(end, i / steps)[None])
+        if before is not None:
+            changes.append((picture - before).square().mean().sqrt())
+        before = picture
+    return torch.stack(changes)
