@@ -283,9 +283,10 @@ def test_one_storage_for_every_tensor(path, canary):
         b"]" + b"2a" * 1_000 + b".",
         b"Nr\xff\xff\xff\x7f.",
         b"N" + b"\x8b\xff\xff\xff\x7f",
+        b"KKKK\x93.",
         b"ctorch\nSize\n}" + short("__init__") + b"Nsb.",
     ],
-    ids=["lists", "tuples", "key", "marks", "long", "cycle", "memo", "integer", "build"],
+    ids=["lists", "tuples", "key", "marks", "long", "cycle", "memo", "integer", "name", "build"],
 )
 def test_odd_programs(path, canary, data):
     path.write_bytes(b"\x80\x04" + data)
@@ -309,6 +310,52 @@ def test_modules_inside_themselves(path, canary):
             setattr(wide, f"m{i}", child)
     dump_nvidia(path, G_ema=wide)
     assert "more modules" in refused(path, canary)
+
+
+def test_endless_text(path, canary):
+    """Writing this list out would take 2 ** 60 characters."""
+    endless = []
+    for _ in range(60):
+        endless = [endless, endless]
+    t = tensorflow_arrays(np.random.default_rng(0), 4)
+    dump_tensorflow(path, tensorflow_generator(t, name=endless, nonlinearity=endless))
+    assert "nonlinearity=a list" in refused(path, canary)
+
+
+def test_deep_keys_of_a_dictionary(path, canary):
+    """Hashing this key would overflow the stack of C."""
+    deep = b")" + b"\x85" * 300_000
+    program = b"\x80\x04ccollections\nOrderedDict\n](" + b"(" + deep + b"Nle\x85R."
+    path.write_bytes(program)
+    refused(path, canary)
+    path.write_bytes(b"\x80\x04}" + short("g_ema") + program[2:-1] + b"s.")
+    assert "where a dictionary is expected" in refused(path, canary)
+
+
+def test_one_long_pickle_for_every_tensor(path, canary):
+    load = Call(torch.storage._load_from_bytes, MAGIC + b"N" * 1_000_000)
+    tensor = Call(torch._utils._rebuild_tensor_v2, load, 0, (1,), (1,), False, OrderedDict())
+    g = nvidia_generator(resolution=8)
+    for block in (g.synthesis.b4, g.synthesis.b8):
+        for module in block.modules():
+            module._buffers["resample_filter"] = tensor
+    dump_nvidia(path, G_ema=g)
+    assert "longer than that of any network" in refused(path, canary)
+
+
+def test_one_large_storage_for_every_filter(path, canary):
+    large = torch.zeros(3_000_000)
+    t = rosinality_tensors(8) | {f"to_rgbs.{i}.kernel": large[:16].view(4, 4) for i in range(5000)}
+    path.write_bytes(torch_bytes({"g_ema": t}))
+    assert "small tensor in a large storage" in refused(path, canary)
+
+
+def test_networks_made_of_themselves(path, canary):
+    t = tensorflow_arrays(np.random.default_rng(0), 4)
+    network = tensorflow_generator(t)
+    network.state["components"]["mapping"].state["components"] = {f"m{i}": network for i in range(100)}
+    dump_tensorflow(path, network)
+    assert "other parts" in refused(path, canary)
 
 
 # Damaged files

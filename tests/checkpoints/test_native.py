@@ -106,8 +106,8 @@ HEADERS = {
     "holds a discriminator": {"kind": "discriminator"},
     "contains NaN": {"config": changed(z_dim=float("nan"))},
     "contains Infinity": {"config": changed(conv_clamp=float("inf"))},
-    "z_dim is '4.5'": {"config": changed(z_dim=4.5)},
-    "z_dim is 'True'": {"config": changed(z_dim=True)},
+    "z_dim is 4.5": {"config": changed(z_dim=4.5)},
+    "z_dim is True": {"config": changed(z_dim=True)},
     "declares z_dim 100000": {"config": changed(z_dim=100_000)},
     "power of two": {"config": changed(resolution=12)},
     "unexpected keyword": {"config": changed(colour=1)},
@@ -115,6 +115,7 @@ HEADERS = {
     "damaged card": {"card": None},
     "'name' is unknown or of the wrong type": {"card": changed(name=3)},
     "'colour' is unknown": {"card": changed(colour="red")},
+    "control characters": {"card": changed(description="\x1b[2J")},
     "lacks the tensor synthesis.blocks.2": {"config": changed(resolution=16)},
     "of shape": {"config": changed(w_dim=6)},
 }  # fmt: skip

@@ -141,7 +141,7 @@ UNSUPPORTED = {
     "another filter": {"G_ema": nvidia_generator(taps=torch.ones(4, 4) / 16)},
     "class 'Classifier'": {"G_ema": persistent("Classifier")},
     "unknown tensor": {"G_ema": with_odd(lambda g: g.synthesis.b8.register_buffer("attention", FILTER))},
-    "the activation 'relu'": {"G_ema": with_odd(lambda g: setattr(g.synthesis.b8.conv0, "activation", "relu"))},
+    "the activation relu": {"G_ema": with_odd(lambda g: setattr(g.synthesis.b8.conv0, "activation", "relu"))},
     "rate multiplier": {"G_ema": with_odd(lambda g: setattr(g.mapping.fc0, "bias_gain", 1.0))},
     "clamps its layers differently": {"G_ema": with_odd(lambda g: setattr(g.synthesis.b8.conv0, "conv_clamp", 3))},
     "not finite": {"G_ema": with_odd(lambda g: g.mapping.fc0.weight.data.fill_(float("nan")))},

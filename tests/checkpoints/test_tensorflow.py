@@ -110,7 +110,7 @@ UNSUPPORTED = {
     "StyleGAN1": generator({"synthesis/4x4/Const/StyleMod/weight": ONE}),
     "another architecture": generator({"synthesis/8x8/Skip/weight": ONE}),
     "nonlinearity=relu": generator(nonlinearity="relu"),
-    "resample_kernel=[1, 2, 1]": generator(resample_kernel=[1, 2, 1]),
+    "resample_kernel=a list": generator(resample_kernel=[1, 2, 1]),
     "unknown variable": generator({"synthesis/extra": ONE}),
     "unsupported type 'O8'": generator({"mapping/Dense0/bias": np.array([None] * 5)}),
 }

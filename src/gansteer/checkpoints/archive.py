@@ -10,7 +10,7 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from gansteer.checkpoints.machine import CUT_SHORT, Machine, Refused, Span
+from gansteer.checkpoints.machine import CUT_SHORT, MAX_STEPS, Machine, Refused, Span
 from gansteer.checkpoints.unpickle import ALLOWED, Blob, storage_parts
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -63,7 +63,7 @@ def read_zip(file: BinaryIO, size: int) -> tuple[object, dict[str, Blob]]:
     return Machine(io.BytesIO(data), 0, len(data), ALLOWED).load(), blobs
 
 
-def read_legacy(file: BinaryIO, start: int, end: int) -> tuple[object, dict[str, Blob]]:
+def read_legacy(file: BinaryIO, start: int, end: int, max_steps: int = MAX_STEPS) -> tuple[object, dict[str, Blob]]:
     """The records and storages of what older versions of `torch.save` wrote to bytes `start` to `end`.
 
     Magic number, protocol, system, object and storage keys are pickles one behind the other; then each storage is its
@@ -73,7 +73,7 @@ def read_legacy(file: BinaryIO, start: int, end: int) -> tuple[object, dict[str,
 
     def load(of: Callable[[Machine], object] = lambda machine: None) -> object:
         nonlocal position
-        machine = Machine(file, position, end, ALLOWED)
+        machine = Machine(file, position, end, ALLOWED, max_steps)
         value = machine.load()
         of(machine)
         position = machine.position
@@ -93,15 +93,15 @@ def read_legacy(file: BinaryIO, start: int, end: int) -> tuple[object, dict[str,
 
     root = load(note)
     keys = load()
-    if not isinstance(keys, list):
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise Refused(CUT_SHORT)
     blobs: dict[str, Blob] = {}
     for key in keys:
         file.seek(position)
         count = struct.unpack("<q", file.read(8))[0] if position + 8 <= end else -1
-        length = count * kinds[str(key)].itemsize
+        length = count * kinds[key].itemsize
         if count < 0 or position + 8 + length > end:
             raise Refused(CUT_SHORT)
-        blobs[str(key)] = Span(file, position + 8, length)
+        blobs[key] = Span(file, position + 8, length)
         position += 8 + length
     return root, blobs

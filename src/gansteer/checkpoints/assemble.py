@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from gansteer.checkpoints.machine import Refused
+from gansteer.checkpoints.machine import Refused, shown
 from gansteer.models.stylegan2 import Generator, GeneratorConfig
 from gansteer.subject import Card, Model
 
@@ -38,7 +38,7 @@ def checked_config(fields: Mapping[str, object]) -> GeneratorConfig:
             continue
         kind = int | float if name == "conv_clamp" else int
         if not isinstance(value, kind) or isinstance(value, bool) or not 0 <= value < 2**31:
-            raise Refused(f"has a damaged configuration: {name} is {str(value)[:40]!r}")
+            raise Refused(f"has a damaged configuration: {name} is {shown(value)}")
         if value > LIMITS.get(name, 2**31):
             raise Refused(f"declares {name} {value}, more than the {LIMITS[name]} that gansteer accepts")
     try:

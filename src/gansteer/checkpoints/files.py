@@ -13,7 +13,7 @@ import torch
 from gansteer.checkpoints import native, nvidia, rosinality, tensorflow
 from gansteer.checkpoints.archive import MAGIC, read_legacy, read_zip
 from gansteer.checkpoints.assemble import Found, assemble
-from gansteer.checkpoints.machine import Machine, Refused
+from gansteer.checkpoints.machine import Machine, Refused, shown
 from gansteer.checkpoints.unpickle import ALLOWED, Blobs, reading
 from gansteer.device import pick_device
 from gansteer.errors import UserError
@@ -78,17 +78,16 @@ def recognise(file: BinaryIO, path: Path) -> Opened:
 
 
 def _from_torch(root: object, blobs: Blobs, name: str) -> Opened:
-    held = tuple(str(key)[:40] for key in list(root)[:20]) if isinstance(root, dict) else ()
+    held = tuple(shown(key) for key in list(root)[:20]) if isinstance(root, dict) else ()
     return Opened(rosinality.KIND, held, partial(rosinality.find, root, blobs, name))
 
 
 def _from_pickle(root: object, name: str) -> Opened:
     if old := tensorflow.networks(root):
-        held = tuple(f"{key} ({tensorflow.label(network)})" for key, network in old.items())
+        held = tuple(f"{key} ({tensorflow.label(network)})" for key, network in list(old.items())[:20])
         return Opened(tensorflow.KIND, held, partial(tensorflow.find, root, name))
     networks = nvidia.networks(root)
-    held = tuple(f"{key[:40]} ({nvidia.Module(network).class_name})" for key, network in networks.items())
-    return Opened(nvidia.KIND, held, partial(nvidia.find, root, name))
+    return Opened(nvidia.KIND, nvidia.contents(networks), partial(nvidia.find, root, name))
 
 
 def load_file(path: Path, device: str = "auto", dtype: torch.dtype = torch.float32) -> Model:

@@ -26,6 +26,18 @@ class Refused(Exception):
     """Why a file is not read, as the end of the sentence that begins with the file's name."""
 
 
+def shown(value: object, length: int = 40) -> str:
+    """What a file says, for a message: short, on one line, without control characters.
+
+    Anything but a text or a number is named by its type: its own text could be endless.
+    """
+    if isinstance(value, str):
+        return value[:length].encode("unicode_escape").decode()
+    if value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < MAX_KEY):
+        return str(value)
+    return f"a {type(value).__name__}"
+
+
 CUT_SHORT = "is cut short or damaged: fetch it again"
 
 
@@ -74,11 +86,14 @@ PERSISTENT = "persistent id"
 class Machine:
     """Runs the one pickle that stands at `start` in `file`; afterwards `position` is the byte behind it."""
 
-    def __init__(self, file: BinaryIO, start: int, end: int, allowed: frozenset[str]) -> None:
+    def __init__(
+        self, file: BinaryIO, start: int, end: int, allowed: frozenset[str], max_steps: int = MAX_STEPS
+    ) -> None:
         self.file = file
         self.position = start
         self.end = end
         self.allowed = allowed
+        self.max_steps = max_steps
         self.stack: list[object] = []
         self.marks: list[int] = []
         self.memo: dict[int, object] = {}
@@ -88,7 +103,7 @@ class Machine:
     def load(self) -> object:
         """The object that the pickle describes. Raises Refused, or IndexError and the like for a damaged file."""
         self.file.seek(self.position)
-        for _ in range(MAX_STEPS):
+        for _ in range(self.max_steps):
             code = self._take(1)[0]
             if code == STOP:
                 return self.stack.pop()
@@ -198,10 +213,11 @@ class Machine:
     # What would run
 
     def _name(self, module: object, attribute: object) -> None:
-        name = Name(str(module), str(attribute))
+        if not isinstance(module, str) or not isinstance(attribute, str):
+            raise Refused(CUT_SHORT)
+        name = Name(module, attribute)
         if str(name) not in self.allowed:
-            shown = str(name).encode("unicode_escape").decode()[:80]
-            raise Refused(f"tries to run {shown}; gansteer never runs code from a checkpoint")
+            self._forbid(shown(str(name), 80))
         self.stack.append(name)
 
     def _instance(self) -> None:

@@ -13,6 +13,7 @@ from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Never
+from unicodedata import category
 
 import torch
 from safetensors import SafetensorError
@@ -20,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gansteer.checkpoints.assemble import Found, Reader, checked_config
-from gansteer.checkpoints.machine import CUT_SHORT, Refused, Span
+from gansteer.checkpoints.machine import CUT_SHORT, Refused, Span, shown
 from gansteer.checkpoints.unpickle import integers
 from gansteer.errors import UserError
 from gansteer.subject import Card, Model
@@ -60,6 +61,8 @@ def save_model(model: Model, path: str | os.PathLike[str], dtype: torch.dtype = 
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         save_file(tensors, temporary, metadata={"gansteer": text})
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, target)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{target} could not be written, what was there before is as it was: {error}") from error
@@ -83,9 +86,9 @@ def find(file: BinaryIO, size: int) -> Found:
         raise Refused("is a safetensors file without gansteer's card: convert the original checkpoint instead")
     about = _mapping(json.loads(str(text), parse_constant=_refuse_constant), "header")
     if about.get("format") != FORMAT:
-        raise Refused(f"is of format {str(about.get('format'))[:20]}, newer than this gansteer reads: update gansteer")
+        raise Refused(f"is of format {shown(about.get('format'))}, newer than this gansteer reads: update gansteer")
     if about.get("kind") != GENERATOR:
-        raise Refused(f"holds a {str(about.get('kind'))[:40]} where a {GENERATOR} is wanted")
+        raise Refused(f"holds a {shown(about.get('kind'))} where a {GENERATOR} is wanted")
     config = checked_config(_mapping(about.get("config"), "configuration"))
     card = _read_card(_mapping(about.get("card"), "card"))
     tensors: dict[str, Reader] = {}
@@ -136,6 +139,8 @@ def _read_card(values: Mapping[str, object]) -> Card:
             raise Refused(f"has a damaged card: {name[:40]!r} is unknown or of the wrong type")
     if "name" not in values:
         raise Refused("has a damaged card: it lacks a name")
+    if any(isinstance(v, str) and any(category(c) == "Cc" and c not in "\n\t" for c in v) for v in values.values()):
+        raise Refused("has a card with control characters in it")
     limits = values.get("limits", [])
     assert isinstance(limits, list)
     if not all(isinstance(limit, str) for limit in limits):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from gansteer.checkpoints.assemble import Found, Reader, checked_config, layer_names, widths
-from gansteer.checkpoints.machine import Record, Refused
+from gansteer.checkpoints.machine import Record, Refused, shown
 from gansteer.checkpoints.unpickle import (
     CONTAINERS,
     PERSISTENT_OBJECT,
@@ -23,6 +23,7 @@ from gansteer.subject import Card
 KIND = "NVIDIA PyTorch pickle"
 MAX_DEPTH = 8
 MAX_MODULES = 2000
+MAX_ENTRIES = 500
 SUPPORTED = "gansteer opens StyleGAN2 generators of the skip architecture"
 
 Modules = dict[str, "Module"]
@@ -36,19 +37,23 @@ class Module:
             raise Refused("holds something else where a network is expected")
         if record.name == PERSISTENT_OBJECT:
             meta = dictionary(record.args[0])
-            self.class_name = str(meta.get("class_name"))[:80]
+            self.class_name = shown(meta.get("class_name"))
             state = meta.get("state")
         else:
             self.class_name = record.name
             state = record.state
         self.attributes = dictionary(state)
         self.children = dictionary(self.attributes.get("_modules", {}))
+        if len(self.attributes) > MAX_ENTRIES or len(self.children) > MAX_ENTRIES:
+            raise Refused("has more modules than any network does")
         self.tensors = {
             str(name): value
             for group in ("_parameters", "_buffers")
             for name, value in dictionary(self.attributes.get(group, {})).items()
             if value is not None
         }
+        if len(self.tensors) > MAX_ENTRIES:
+            raise Refused("has more tensors in a module than any network does")
 
     def walk(self, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, "Module"]]:
         """This module and all below it, with their dotted paths."""
@@ -74,12 +79,17 @@ def networks(root: object) -> dict[str, Record]:
     return {str(key): value for key, value in root.items() if isinstance(value, Record) and is_network(value)}
 
 
+def contents(found: Mapping[str, Record]) -> tuple[str, ...]:
+    """Key and class name of some networks, for people."""
+    return tuple(f"{shown(key)} ({Module(found[key]).class_name})" for key in list(found)[:20])
+
+
 def find(root: object, name: str) -> Found:
     """The generator (`G_ema` before `G`) among the records of the pickle; `name` is for its card."""
     found = networks(root)
     key = next((key for key in ("G_ema", "G", "network") if key in found), None)
     if key is None:
-        held = ", ".join(f"{key[:20]} ({Module(value).class_name})" for key, value in found.items())
+        held = ", ".join(contents(found)[:4])
         raise Refused(f"holds no generator, only {held or 'other objects'}; {SUPPORTED}")
     modules: Modules = {}
     for path, module in Module(found[key]).walk():
@@ -169,7 +179,7 @@ def check_conventions(modules: Modules, tensors: Mapping[str, object]) -> None:
     for path, module in modules.items():
         activation = module.attributes.get("activation", "lrelu")
         if activation != "lrelu" and not (activation == "linear" and path.endswith(("affine.", "embed."))):
-            raise Refused(f"uses the activation {str(activation)[:20]!r}; only lrelu is supported")
+            raise Refused(f"uses the activation {shown(activation)}; only lrelu is supported")
         if re.fullmatch(r"mapping\.fc\d+\.", path):
             rate = number(module.attributes.get("bias_gain", 0.01))
             if rate is None or abs(rate - 0.01) > 1e-9:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gansteer.checkpoints.assemble import Found, Reader, checked_config, layer_names, widths
-from gansteer.checkpoints.machine import Refused
+from gansteer.checkpoints.machine import Refused, shown
 from gansteer.checkpoints.nvidia import SUPPORTED, unwrapped
 from gansteer.checkpoints.unpickle import Blobs, dictionary, integers, is_tensor, read_tensor
 from gansteer.subject import Card
@@ -26,7 +26,7 @@ def find(root: object, blobs: Blobs, name: str) -> Found:
         raise Refused(f"is no checkpoint of a known release; {SUPPORTED}")
     key = next((key for key in ("g_ema", "g") if key in root), None)
     if key is None:
-        held = ", ".join(str(key)[:20] for key in list(root)[:8])
+        held = ", ".join(shown(key) for key in list(root)[:4])
         what = "a discriminator, but no generator" if "d" in root else "neither g_ema nor g"
         raise Refused(f"holds {what} (only {held}); {SUPPORTED}")
     tensors = {str(name): value for name, value in dictionary(root[key]).items() if is_tensor(value)}
@@ -70,7 +70,7 @@ def convert(tensors: Mapping[str, object], mean: object, blobs: Blobs, card: Car
         if theirs in tensors
     }
     if mean is not None:
-        readers["mapping.w_mean"] = partial(_read, mean, blobs, _same)
+        readers["mapping.w_mean"] = partial(_read, mean, blobs, torch.flatten)
     return Found(KIND, config, card, readers)
 
 

@@ -12,13 +12,13 @@ from functools import partial
 from torch import Tensor
 
 from gansteer.checkpoints.assemble import Found, Reader, checked_config, layer_names, widths
-from gansteer.checkpoints.machine import Record, Refused
+from gansteer.checkpoints.machine import Record, Refused, shown
 from gansteer.checkpoints.nvidia import SUPPORTED
 from gansteer.checkpoints.unpickle import TF_NETWORK, dictionary, integers, is_array, number, read_array
 from gansteer.subject import Card
 
 KIND = "NVIDIA TensorFlow pickle"
-MAX_DEPTH = 4
+MAX_VARIABLES = 2000
 
 FIXED = {
     "architecture": "skip",
@@ -46,7 +46,7 @@ def networks(root: object) -> dict[str, Record]:
 
 def label(network: Record) -> str:
     """The name that the network was saved under."""
-    return str(dictionary(network.state).get("name"))[:40]
+    return shown(dictionary(network.state).get("name"))
 
 
 def find(root: object, name: str) -> Found:
@@ -54,8 +54,8 @@ def find(root: object, name: str) -> Found:
     found = networks(root)
     generators = [net for net in found.values() if "mapping" in dictionary(dictionary(net.state).get("components", {}))]
     if not generators:
-        held = ", ".join(label(net) for net in found.values())
-        raise Refused(f"holds no generator, only {held[:80] or 'other objects'}; {SUPPORTED}")
+        held = ", ".join(label(network) for network in list(found.values())[:4])
+        raise Refused(f"holds no generator, only {held or 'other objects'}; {SUPPORTED}")
     network = generators[-1]
     arrays = dict(variables(network))
     refuse_others(arrays, label(network))
@@ -63,24 +63,27 @@ def find(root: object, name: str) -> Found:
     return convert(arrays, network, Card(name, description=f"Read from the {label(network)} of an {KIND}"))
 
 
-def variables(network: Record, prefix: str = "", depth: int = 0) -> list[tuple[str, Record]]:
+def variables(network: Record, prefix: str = "") -> list[tuple[str, Record]]:
     """The arrays of a network and its components: `mapping/Dense0/weight`, `synthesis/4x4/Const/const` ..."""
-    if depth > MAX_DEPTH:
-        raise Refused("nests networks deeper than StyleGAN2 does")
     state = dictionary(network.state)
     listed = state.get("variables", [])
-    if not isinstance(listed, list):
+    components = dictionary(state.get("components", {}))
+    if len(components) > (0 if prefix else 2):
+        raise Refused(
+            f"holds a network ({label(network)}) made of other parts than a mapping and a synthesis; {SUPPORTED}"
+        )
+    if not isinstance(listed, list) or len(listed) > MAX_VARIABLES:
         raise Refused("has a damaged list of variables")
     found: list[tuple[str, Record]] = []
     for name, array in listed:
-        if not isinstance(array, Record) or not (is_array(array)):
-            raise Refused(f"has a damaged variable {str(name)[:40]!r}")
+        if not isinstance(array, Record) or not is_array(array):
+            raise Refused(f"has a damaged variable {shown(name)}")
         path = re.sub(r"^G_(mapping|synthesis)/", r"\1/", f"{prefix}{name}")
         found.append((path, array))
-    for name, component in dictionary(state.get("components", {})).items():
+    for name, component in components.items():
         if not isinstance(component, Record) or not is_network(component):
-            raise Refused(f"has a damaged component {str(name)[:40]!r}")
-        found += variables(component, f"{prefix}{name}/", depth + 1)
+            raise Refused(f"has a damaged component {shown(name)}")
+        found += variables(component, f"{prefix}{name}/")
     return found
 
 
@@ -100,7 +103,7 @@ def check_conventions(network: Record) -> None:
     for key, wanted in FIXED.items():
         value = arguments.get(key, wanted)
         if value != wanted:
-            raise Refused(f"was made with {key}={str(value)[:30]}; only {wanted} is supported")
+            raise Refused(f"was made with {key}={shown(value)}; only {wanted} is supported")
 
 
 def shape_of(array: Record) -> list[int]:

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from gansteer.checkpoints.machine import CUT_SHORT, PERSISTENT, Name, Record, Refused, Span
+from gansteer.checkpoints.machine import CUT_SHORT, PERSISTENT, Name, Record, Refused, Span, shown
 from gansteer.errors import UserError
 
 DICTS = {"collections.OrderedDict", "dnnlib.util.EasyDict", "dnnlib.EasyDict"}
@@ -47,6 +47,11 @@ KINDS = {
     "b1": torch.bool,
 }
 
+MAX_NESTED_STEPS = 10_000
+"""The pickle of one nested storage takes about 100."""
+MAX_SLACK = 64
+"""A tensor may be a view of a storage so many times its size; else a small file could make for much reading."""
+
 ALLOWED = frozenset(
     {PERSISTENT_OBJECT, TF_NETWORK, LOAD_BYTES, *DICTS, *SETS, *CONTAINERS, *STORAGES, *ARRAYS, *SCALARS, *BUFFERS}
     | {"torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter", "torch.Size", "torch.device"}
@@ -68,7 +73,7 @@ def reading(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"{path} could not be read: {error.strerror or error}") from error
     except KeyError as error:
-        lacking = str(error.args[0]).encode("unicode_escape").decode()[:80]
+        lacking = shown(error.args[0], 80)
         raise UserError(f"{path} is damaged, or no checkpoint of a supported kind: it lacks {lacking}") from error
     except (Exception, RecursionError, MemoryError) as error:
         raise UserError(f"{path} is damaged, or no checkpoint of a supported kind ({type(error).__name__})") from error
@@ -94,8 +99,11 @@ def dictionary(value: object) -> dict[object, object]:
     if isinstance(value, dict):
         return value
     if isinstance(value, Record) and value.name in DICTS:
-        pairs = value.args[0] if value.args else []
-        return {**dict(pairs), **value.items}  # type: ignore[call-overload]
+        if not value.args:
+            return value.items
+        pairs = value.args[0]  # Python 2 wrote an OrderedDict as a list of pairs
+        if isinstance(pairs, list) and all(isinstance(pair, list) and isinstance(pair[0], str) for pair in pairs):
+            return {**dict(pairs), **value.items}
     raise Refused("holds something else where a dictionary is expected: it is damaged, or of an unsupported kind")
 
 
@@ -112,8 +120,8 @@ def span(value: object) -> Span:
     """Where a bytes object is; protocol 2 writes it as Latin-1 text to be encoded."""
     if isinstance(value, Span):
         return value
-    if isinstance(value, Record) and value.name == "_codecs.encode":
-        data = str(value.args[0]).encode("latin-1")
+    if isinstance(value, Record) and value.name == "_codecs.encode" and isinstance(value.args[0], str):
+        data = value.args[0].encode("latin-1")
         return Span(io.BytesIO(data), 0, len(data))
     raise Refused(CUT_SHORT)
 
@@ -132,9 +140,10 @@ def array_kind(value: object) -> torch.dtype:
     if not (isinstance(value, Record) and value.name == "numpy.dtype"):
         raise Refused(CUT_SHORT)
     order = value.state[1] if isinstance(value.state, tuple) else "|"
-    kind = KINDS.get(str(value.args[0]))
+    code = value.args[0]
+    kind = KINDS.get(code) if isinstance(code, str) else None
     if kind is None or order not in ("<", "|"):
-        raise Refused(f"holds an array of the unsupported type {str(value.args[0])[:10]!r}")
+        raise Refused(f"holds an array of the unsupported type '{shown(code, 10)}'")
     return kind
 
 
@@ -170,18 +179,18 @@ def storage_parts(pid: object) -> tuple[torch.dtype, str, int]:
     if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage" or any(pid[5:]):
         raise Refused(CUT_SHORT)
     _, storage, key, _, size = pid[:5]
-    if not isinstance(storage, Name) or str(storage) not in STORAGES:
+    if not isinstance(storage, Name) or str(storage) not in STORAGES or not isinstance(key, str):
         raise Refused(CUT_SHORT)
-    return STORAGES[str(storage)], str(key), integers([size])[0]
+    return STORAGES[str(storage)], key, integers([size])[0]
 
 
-def read_storage(value: object, blobs: Blobs) -> Tensor:
-    """The elements of a storage: one of the file's own, or a whole nested file, read by the same rules."""
+def read_storage(value: object, blobs: Blobs, most: int) -> Tensor:
+    """The elements of a storage, `most` at most: one of the file's own, or a nested file, read by the same rules."""
     from gansteer.checkpoints.archive import read_legacy
 
     if isinstance(value, Record) and value.name == LOAD_BYTES:
         nested = span(value.args[0])
-        value, blobs = read_legacy(nested.file, nested.start, nested.start + nested.length)
+        value, blobs = read_legacy(nested.file, nested.start, nested.start + nested.length, MAX_NESTED_STEPS)
     if not (isinstance(value, Record) and value.name == PERSISTENT):
         raise Refused("holds a tensor whose storage is something else: it is damaged or made to harm")
     kind, key, size = storage_parts(value.args[0])
@@ -190,6 +199,8 @@ def read_storage(value: object, blobs: Blobs) -> Tensor:
         raise Refused(
             f"declares a storage of {size} values where {blob.length} bytes are: it is damaged or made to harm"
         )
+    if size > most:
+        raise Refused("keeps a small tensor in a large storage: save it again with clones of its tensors")
     return blob.read().view(kind)
 
 
@@ -205,7 +216,7 @@ def read_tensor(value: object, blobs: Blobs) -> Tensor:
     if not (isinstance(value, Record) and value.name == "torch._utils._rebuild_tensor_v2"):
         raise Refused("holds something else where a tensor is expected: it is damaged, or of an unsupported kind")
     offset, sizes, strides = integers(value.args[1:2])[0], integers(value.args[2]), integers(value.args[3])
-    elements = read_storage(value.args[0], blobs)
+    elements = read_storage(value.args[0], blobs, most=max(MAX_SLACK * math.prod(sizes), MAX_SLACK))
     last = offset + sum((n - 1) * step for n, step in zip(sizes, strides, strict=True))
     if min([*sizes, 1]) < 1 or min([*strides, offset]) < 0 or max(last + 1, math.prod(sizes)) > len(elements):
         raise Refused(f"declares a tensor of shape {sizes} over {len(elements)} values: it is damaged or made to harm")
