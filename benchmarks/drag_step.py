@@ -26,7 +26,7 @@ from torch import Tensor
 
 from gansteer.edits import Drag, PointRun, start
 from gansteer.edits.features import default_layer
-from gansteer.edits.tracking import around, disc, inside, square
+from gansteer.edits.tracking import disc, inside, square
 from gansteer.models.layers import upsample
 from gansteer.models.stylegan2 import Generator, GeneratorConfig, SynthesisLayer
 from gansteer.subject import Card, Model, Subject
@@ -105,7 +105,7 @@ def plain_forward(generator: Generator, ws: Tensor, name: str) -> tuple[Tensor, 
 
 
 def bilinear(resized: Tensor, points: Tensor) -> Tensor:
-    """`resized [C, H, W]` at `points [..., 2]`: `[C, ...]`. One call for all points: kind to the plain form."""
+    """`resized [C, H, W]` at `points [..., 2]`: `[C, ...]`."""
     grid = (points.view(1, 1, -1, 2) / (resized.shape[-1] - 1) * 2 - 1).to(resized)
     sampled = F.grid_sample(resized[None], grid, mode="bilinear", padding_mode="border", align_corners=True)
     return sampled[0, :, 0].view(-1, *points.shape[:-1])
@@ -143,8 +143,10 @@ class PlainRun:
             self.points[i] = torch.stack([x.min() + nearest % width, y.min() + nearest // width]).double()
         way = self.targets - self.points
         d = way / way.norm(dim=1, keepdim=True).clamp_min(1)
-        q = around(self.points, disc(edit.r1 or 0))  # [n, K, 2]
-        loss = (bilinear(now, q) - bilinear(resized, q + d[:, None])).abs().mean(dim=(0, 2)).sum()
+        loss = resized.new_zeros(())
+        for p, di in zip(self.points, d, strict=True):  # handle by handle, as published
+            q = p + disc(edit.r1 or 0)
+            loss = loss + (bilinear(now, q) - bilinear(resized, q + di)).abs().mean()
         if edit.mask is not None:
             loss = loss + edit.lambda_mask * ((resized - self.first).abs() * (1 - edit.mask.float())).mean()
         self.adam.zero_grad()

@@ -11,6 +11,7 @@ import tyro
 
 import gansteer
 from gansteer.commands.convert import Convert
+from gansteer.commands.drag import Drag
 from gansteer.commands.evaluate import Faces, Quality, Smoothness
 from gansteer.commands.info import Info
 from gansteer.commands.models import Models
@@ -33,6 +34,7 @@ COMMANDS: dict[str, type[Command]] = {
     "info": Info,
     "convert": Convert,
     "sample": Sample,
+    "drag": Drag,
     "train": Train,
 }
 """What is typed to the dataclass that its flags fill."""

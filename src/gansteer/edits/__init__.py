@@ -2,6 +2,7 @@
 
 from gansteer.edits.drag import Drag, PointRun
 from gansteer.edits.draggan import DragGANRun
+from gansteer.edits.freedrag import FreeDragRun
 from gansteer.edits.run import Progress, Run
 from gansteer.subject import Subject
 
@@ -10,4 +11,4 @@ __all__ = ["Drag", "PointRun", "Progress", "Run", "start"]
 
 def start(subject: Subject, edit: Drag) -> PointRun:
     """Begin `edit` on `subject`: iterate over the run, or call its `step()`. UserError if the edit does not fit."""
-    return DragGANRun(subject, edit)
+    return (FreeDragRun if edit.method == "freedrag" else DragGANRun)(subject, edit)

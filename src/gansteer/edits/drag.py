@@ -139,6 +139,8 @@ class PointRun(ABC):
     def __init__(self, subject: Subject, edit: Drag) -> None:
         """Raises UserError if the edit does not fit the subject."""
         self.start = subject
+        self.history: list[tuple[Drag, int]] = []
+        """Every edit of this run and how many pictures were looked at under it: enough to run it again."""
         self._bound = BLOW_UP * spread(subject.model)
         self._set_up(edit.fitted(subject), None)
 
@@ -186,6 +188,7 @@ class PointRun(ABC):
         self._best: Progress | None = None
         self._since_best = 0
         self._begin()
+        self.history.append((edit, 0))
 
     @abstractmethod
     def _begin(self) -> None:
@@ -232,6 +235,7 @@ class PointRun(ABC):
         """
         if self.progress is not None and self.progress.ended:
             return self.progress
+        self.history[-1] = (self.edit, self.history[-1][1] + 1)
         loss = self._look()
         distances = (self._targets - self._points).norm(dim=1)
         points = tuple((x, y) for x, y in self._points.tolist())

@@ -1,0 +1,308 @@
+"""`gansteer drag`."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from gansteer.commands.progress import bar
+from gansteer.commands.seeds import check_psi
+from gansteer.errors import UserError
+from gansteer.output import check_picture, check_writable, replacing, save_picture
+
+if TYPE_CHECKING:
+    from gansteer.edits import Drag as DragEdit
+    from gansteer.edits import PointRun, Progress
+    from gansteer.subject import Model, Subject
+
+
+@dataclass(frozen=True)
+class Drag:
+    """Move points of a picture to where you want them: one picture, or a file of jobs."""
+
+    model: str
+    """Name of a model, a checkpoint's file, or a hub id."""
+    out: Path
+    """The picture (.png, .jpg or .webp); with --jobs, the folder for the results."""
+    point: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """A handle and its target as x,y:x,y in pixels, such as 60,70:78,68; give --point once for each."""
+    seed: int = 0
+    """Of the picture to edit."""
+    psi: float = 0.7
+    """Truncation of the picture to edit."""
+    label: int | None = None
+    """The class, for a class-conditional model."""
+    mask: Path | None = None
+    """A picture of the model's size: white may move, black shall stay."""
+    film: Path | None = None
+    """Write a film of the edit (.webp, .gif or .mp4)."""
+    marks: bool = True
+    """Draw handles, targets and trails into the film."""
+    json: Path | None = None
+    """Write a record, from which --replay runs the edit again bit for bit."""
+    replay: Path | None = None
+    """Run this record again (the points and everything else come from it)."""
+    jobs: Path | None = None
+    """A file with one job a line: a JSON object with seed, points (["60,70:78,68"]) and any other flag of this command."""
+    method: Literal["draggan", "freedrag"] = "draggan"
+    tracker: Literal["nearest", "nearest-l2", "confident", "none"] = "nearest"
+    layer: str | None = None
+    """Whose features are followed, such as b64.conv1; by default the model's own choice."""
+    space: Literal["w+", "w"] = "w+"
+    rows: int = 6
+    """How many rows of w+ move; the rest keep the appearance."""
+    r1: float | None = None
+    """Radius of the patch that is pulled, in pixels."""
+    r2: float | None = None
+    """Half width of the tracking window, in pixels."""
+    lambda_mask: float = 20.0
+    """Weight of the mask."""
+    exact_mask: bool = False
+    """Hold every pixel outside the mask instead of every cell of the feature map."""
+    learning_rate: float = 2e-3
+    tolerance: float | None = None
+    """A handle this near its target, in pixels, has arrived."""
+    steps: int = 300
+    """At most."""
+    patience: int = 60
+    """Give up after so many steps that brought the handles no nearer."""
+    pull: float = 0.0
+    """Prior: stay near the start."""
+    manifold: float = 0.0
+    """Prior: stay among the pictures that the model draws."""
+    device: str = "auto"
+
+    def run(self) -> None:
+        check_psi(self.psi)
+        if self.jobs is not None:
+            _run_jobs(self)
+            return
+        if bool(self.point) == bool(self.replay):
+            raise UserError("give --point x,y:x,y for every handle, or --replay with a record")
+        self.check_outputs()
+        recorded = _read_json(self.replay) if self.replay else None
+        edit = None if recorded is not None else self.edit()
+        model = _load(self.model, self.device)
+        if recorded is not None:
+            from gansteer.edits.record import replay
+
+            run = replay(recorded, model)
+            save_picture(run.subject.image, self.out)
+            print(f"wrote {self.out}: the same as recorded, bit for bit")
+            return
+        assert edit is not None
+        print(self.carry_out(self.subject(model), edit))
+
+    def check_outputs(self) -> None:
+        """Raise UserError before the work if a result could not be written after it."""
+        check_picture(self.out)
+        if self.film is not None:
+            from gansteer.film import check_film
+
+            check_film(self.film)
+        if self.json is not None:
+            check_writable(self.json)
+
+    def subject(self, model: "Model") -> "Subject":
+        """The picture to edit."""
+        return model.sample(self.seed, self.psi, self.label)
+
+    def edit(self) -> "DragEdit":
+        """The edit that the flags describe."""
+        from gansteer.edits import Drag as DragEdit
+
+        pairs = [_parse_pair(text) for text in self.point]
+        same = {field.name for field in fields(DragEdit)} & {field.name for field in fields(self)} - {"mask"}
+        return DragEdit(
+            handles=[handle for handle, _ in pairs],
+            targets=[target for _, target in pairs],
+            mask=_read_mask(self.mask) if self.mask else None,
+            **{name: getattr(self, name) for name in same},
+        )
+
+    def carry_out(self, subject: "Subject", edit: "DragEdit") -> str:
+        """Drag, and write what was asked for, also when Ctrl-C ends it early. Returns one line about the result."""
+        from gansteer.edits import start
+
+        run = start(subject, edit)
+        progresses: list[Progress] = []
+        stopped = False
+        with bar("dragging") as report:
+            try:
+                for progress in run:
+                    progresses.append(progress)
+                    report(progress.step, edit.steps)
+            except KeyboardInterrupt:
+                stopped = True
+        self.write(run, progresses)
+        last = run.progress
+        assert last is not None
+        distances = ", ".join(f"{distance:.1f}" for distance in last.distances)
+        line = f"wrote {self.out}: {run.ended or 'stopped'} after {len(progresses) - 1} steps; {distances} px from the target"
+        if stopped:
+            raise KeyboardInterrupt(line)
+        return line
+
+    def write(self, run: "PointRun", progresses: "list[Progress]") -> None:
+        """Picture, film and record of what was reached."""
+        if not progresses:
+            raise KeyboardInterrupt("stopped before the first step: nothing was written")
+        save_picture(run.subject.image, self.out)
+        if self.json is not None:
+            from gansteer.edits.record import record
+
+            source = {"seed": self.seed, "psi": self.psi, "label": self.label}
+            with replacing(self.json) as path:
+                path.write_text(json.dumps(record(run, progresses, source), indent=1))
+        if self.film is not None:
+            from gansteer.film import frames, save_film
+
+            save_film(frames(progresses, run.edit.targets, marks=self.marks), self.film)
+
+
+def _load(name: str, device: str) -> "Model":
+    from gansteer.checkpoints.registry import load
+    from gansteer.memory import keep_freed_memory
+
+    keep_freed_memory()
+    return load(name, device)
+
+
+Pair = tuple[tuple[float, float], tuple[float, float]]
+
+
+def _parse_pair(text: str) -> Pair:
+    try:
+        (hx, hy), (tx, ty) = (map(float, point.split(",")) for point in text.split(":"))
+    except ValueError as error:
+        raise UserError(f"--point {text!r}: write handle and target as x,y:x,y, such as 60,70:78,68") from error
+    return (hx, hy), (tx, ty)
+
+
+def _read_mask(path: Path) -> Any:
+    import numpy as np
+    import torch
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            return torch.from_numpy(np.asarray(picture.convert("L")) >= 128)
+    except (OSError, UnidentifiedImageError) as error:
+        raise UserError(f"--mask {path} cannot be read as a picture: give a PNG, white where it may move") from error
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON: give the file that --json wrote") from error
+
+
+# --- many jobs ----------------------------------------------------------------------------------------------------------
+
+
+def _run_jobs(command: Drag) -> None:
+    """Every line of the jobs file that has no result yet; a failed one is reported and does not stop the others."""
+    assert command.jobs is not None
+    try:
+        lines = command.jobs.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--jobs {command.jobs} cannot be read: {error}") from error
+    try:
+        command.out.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {command.out} cannot be made a folder: {error.strerror}") from error
+    results = command.out / "results.jsonl"
+    check_writable(results)
+    done = _done(results)
+    jobs = [(number, line, _key(number, line)) for number, line in enumerate(lines, 1) if line.strip()]
+    model = _load(command.model, command.device) if any(key not in done for _, _, key in jobs) else None
+    failed = 0
+    with results.open("a", encoding="utf-8") as log:
+        log.write("\n" if log.tell() else "")  # the last line may have been cut short
+        for number, line, key in jobs:
+            if key in done:
+                print(f"line {number}: done before")
+                continue
+            assert model is not None
+            result: dict[str, object] = {"line": number, "key": key}
+            try:
+                result["message"] = _run_job(command, model, number, line)
+                result["ok"] = True
+            except (UserError, RuntimeError, MemoryError) as error:
+                result["message"], result["ok"] = " ".join(str(error).split()), False
+                failed += 1
+            log.write(json.dumps(result) + "\n")
+            log.flush()
+            print(f"line {number}: {result['message']}", flush=True)
+    if failed:
+        raise UserError(f"{failed} of {len(jobs)} jobs failed: see {results}; run again to try only those")
+
+
+def _run_job(command: Drag, model: "Model", number: int, line: str) -> str:
+    try:
+        job = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"no JSON: {error}") from error
+    one = _job_command(command, job, number)
+    one.check_outputs()
+    return one.carry_out(one.subject(model), one.edit())
+
+
+def _job_command(command: Drag, job: object, number: int) -> Drag:
+    """The command of one line: the flags of the whole, with what the line says."""
+    if not isinstance(job, dict):
+        raise UserError('a job is a JSON object such as {"seed": 7, "points": ["60,70:78,68"]}')
+    wanted = dict(job)
+    name = str(wanted.pop("name", f"line-{number:05d}"))
+    if Path(name).name != name:
+        raise UserError(f"the name {name!r} of a job must be usable as a file's name")
+    points = wanted.pop("points", None)
+    if not isinstance(points, list) or not all(isinstance(point, str) for point in points):
+        raise UserError('a job needs its points, such as "points": ["60,70:78,68"]')
+    kinds = {field.name: field for field in fields(Drag)}
+    for key, value in wanted.items():
+        if key not in kinds or key in ("model", "out", "jobs", "replay", "json", "film", "device", "point"):
+            raise UserError(f"a job has no field {key!r}")
+        default = kinds[key].default
+        if (
+            key != "mask"
+            and default is not None
+            and not isinstance(value, (int, float) if isinstance(default, float) else type(default))
+        ):
+            raise UserError(f"{key} cannot be {value!r}")
+    if wanted.get("mask") is not None:
+        assert command.jobs is not None
+        wanted["mask"] = command.jobs.parent / str(wanted["mask"])
+    film = command.out / f"{name}{command.film.suffix}" if command.film else None
+    return replace(
+        command, jobs=None, out=command.out / f"{name}.png", json=command.out / f"{name}.json", film=film,
+        point=tuple(points), **wanted,
+    )  # fmt: skip
+
+
+def _key(number: int, line: str) -> str:
+    return f"{number}-{hashlib.sha256(line.strip().encode()).hexdigest()[:16]}"
+
+
+def _done(results: Path) -> set[str]:
+    """Keys of the jobs that went well before; a last line cut short counts as not done."""
+    if not results.exists():
+        return set()
+    return {entry["key"] for entry in _entries(results) if entry.get("ok")}
+
+
+def _entries(results: Path) -> Iterator[dict[str, Any]]:
+    for line in results.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and "key" in entry:
+            yield entry
