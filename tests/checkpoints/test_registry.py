@@ -167,7 +167,7 @@ def test_shipped_models(tmp_path):
     assert model.size == (tmp_path / "portraits.safetensors").stat().st_size
     with pytest.raises(UserError, match="did you mean 'portraits'"):
         resolve("portrait", folder=tmp_path)
-    with pytest.raises(UserError, match="installed are portraits"):
+    with pytest.raises(UserError, match="installed: portraits"):
         resolve("zzzz", folder=tmp_path)
 
 

@@ -3,20 +3,35 @@
 import io
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import torch
 from torch import Tensor
 
-from gansteer.checkpoints.machine import CUT_SHORT, MAX_STEPS, Machine, Refused, Span
-from gansteer.checkpoints.unpickle import ALLOWED, Blob, storage_parts
+from gansteer.checkpoints.allowed import ALLOWED, STORAGES
+from gansteer.checkpoints.machine import CUT_SHORT, MAX_STEPS, Machine, Name, Refused, Span
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
 MAX_MEMBERS = 100_000
 MAX_PICKLE = 1 << 26
+
+
+class Blob(Protocol):
+    """Bytes somewhere in a file."""
+
+    @property
+    def length(self) -> int:
+        """Bytes."""
+
+    def read(self) -> Tensor:
+        """The bytes, `uint8 [length]`."""
+
+
+Blobs = Mapping[str, Blob]
+"""The storages of a file by their key."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +76,21 @@ def read_zip(file: BinaryIO, size: int) -> tuple[object, dict[str, Blob]]:
         if info.filename.startswith(prefix)
     }
     return Machine(io.BytesIO(data), 0, len(data), ALLOWED).load(), blobs
+
+
+def storage_parts(pid: object) -> tuple[torch.dtype, str, int]:
+    """`('storage', type, key, device, size, ...)` to element type, key and size."""
+    if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage" or any(pid[5:]):
+        raise Refused(CUT_SHORT)
+    _, storage, key, _, size = pid[:5]
+    if (
+        not isinstance(storage, Name)
+        or str(storage) not in STORAGES
+        or not isinstance(key, str)
+        or type(size) is not int
+    ):
+        raise Refused(CUT_SHORT)
+    return STORAGES[str(storage)], key, size
 
 
 def read_legacy(file: BinaryIO, start: int, end: int, max_steps: int = MAX_STEPS) -> tuple[object, dict[str, Blob]]:

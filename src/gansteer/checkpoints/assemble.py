@@ -1,4 +1,4 @@
-"""From what a release's reader found to a Model, copying one tensor at a time."""
+"""From what a release's reader found to a Generator, reading one tensor at a time."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from gansteer.checkpoints.machine import Refused, shown
 from gansteer.models.stylegan2 import Generator, GeneratorConfig
-from gansteer.subject import Card, Model
+from gansteer.subject import Card
 
 LIMITS = {"z_dim": 8192, "w_dim": 8192, "c_dim": 100_000, "channel_max": 8192, "mapping_layers": 64, "img_channels": 16}
 MEAN_SAMPLES = 10_000
@@ -82,8 +82,8 @@ class _Unfilled(TorchFunctionMode):
         return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
 
 
-def assemble(found: Found, size: int, device: torch.device, dtype: torch.dtype) -> Model:
-    """The model of what was found in a file of `size` bytes.
+def assemble(found: Found, size: int, dtype: torch.dtype) -> Generator:
+    """The generator of what was found in a file of `size` bytes.
 
     The network is laid out without memory, then each tensor is read, checked and put in its place, so that the peak is
     little above the weights themselves.
@@ -109,14 +109,14 @@ def assemble(found: Found, size: int, device: torch.device, dtype: torch.dtype) 
         total += tensor.numel() * tensor.element_size()
         if total > size:
             raise Refused("uses the same bytes for several tensors: it is damaged or made to harm")
-        state[name] = tensor.to(device, dtype)
+        state[name] = tensor.to(dtype)
     if measure_mean:
-        state["mapping.w_mean"] = torch.zeros(found.config.w_dim, device=device, dtype=dtype)
+        state["mapping.w_mean"] = torch.zeros(found.config.w_dim, dtype=dtype)
     generator.load_state_dict(state, assign=True)
     generator.eval().requires_grad_(False)
     if measure_mean:
         generator.mapping.w_mean.copy_(mean_of_w(generator))
-    return Model(found.card, generator)
+    return generator
 
 
 @torch.no_grad()

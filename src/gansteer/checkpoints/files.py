@@ -11,10 +11,11 @@ from typing import BinaryIO
 import torch
 
 from gansteer.checkpoints import native, nvidia, rosinality, tensorflow
-from gansteer.checkpoints.archive import MAGIC, read_legacy, read_zip
+from gansteer.checkpoints.allowed import ALLOWED
+from gansteer.checkpoints.archive import MAGIC, Blobs, read_legacy, read_zip
 from gansteer.checkpoints.assemble import Found, assemble
 from gansteer.checkpoints.machine import Machine, Refused, shown
-from gansteer.checkpoints.unpickle import ALLOWED, Blobs, reading
+from gansteer.checkpoints.unpickle import reading
 from gansteer.device import pick_device
 from gansteer.errors import UserError
 from gansteer.models.stylegan2 import GeneratorConfig
@@ -99,7 +100,8 @@ def load_file(path: Path, device: str = "auto", dtype: torch.dtype = torch.float
     place = pick_device(device)
     with reading(path), path.open("rb") as file:
         found = recognise(file, path).find()
-        return assemble(found, path.stat().st_size, place, dtype)
+        generator = assemble(found, path.stat().st_size, dtype)
+    return Model(found.card, generator.to(place))
 
 
 def describe(path: str | os.PathLike[str]) -> Description:

@@ -53,7 +53,7 @@ def save_model(model: Model, path: str | os.PathLike[str], dtype: torch.dtype = 
         if not tensor.isfinite().all():
             raise UserError(f"{name} has values that are not finite in {dtype}: {target} was not written")
     try:
-        text = json.dumps(about, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(about, allow_nan=False, default=dict)
     except (TypeError, ValueError) as error:
         raise UserError(f"the card of {model.card.name} cannot be written as JSON: {error}") from error
     if not target.parent.is_dir():

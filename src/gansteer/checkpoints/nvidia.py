@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 
+from gansteer.checkpoints.allowed import CONTAINERS, PERSISTENT_OBJECT
 from gansteer.checkpoints.assemble import Found, Reader, checked_config, layer_names, widths
 from gansteer.checkpoints.machine import Record, Refused, shown
 from gansteer.checkpoints.unpickle import (
-    CONTAINERS,
-    PERSISTENT_OBJECT,
     dictionary,
     integers,
     is_tensor,

@@ -66,8 +66,11 @@ def resolve(
     if os.sep in text or path.suffix:
         raise UserError(f"{path}: there is no such file")
     near = get_close_matches(text, models, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}" if near else f"installed are {', '.join(models) or 'none'}"
-    raise UserError(f"there is no model {text!r}; {hint}, or give a file, or a hub id as hf:owner/name")
+    if near:
+        hint = f"did you mean {near[0]!r}?"
+    else:
+        hint = f"installed: {', '.join(models) or 'none'}."
+    raise UserError(f"there is no model {text!r}; {hint} Or give a file, or a hub id as hf:owner/name")
 
 
 def load(name_or_path: str | os.PathLike[str], device: str = "auto", dtype: torch.dtype = torch.float32) -> Model:

@@ -11,10 +11,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from gansteer.checkpoints.archive import Blobs
 from gansteer.checkpoints.assemble import Found, Reader, checked_config, layer_names, widths
 from gansteer.checkpoints.machine import Refused, shown
 from gansteer.checkpoints.nvidia import SUPPORTED, unwrapped
-from gansteer.checkpoints.unpickle import Blobs, dictionary, integers, is_tensor, read_tensor
+from gansteer.checkpoints.unpickle import dictionary, integers, is_tensor, read_tensor
 from gansteer.subject import Card
 
 KIND = "rosinality PyTorch file"

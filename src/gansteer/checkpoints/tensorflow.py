@@ -11,10 +11,11 @@ from functools import partial
 
 from torch import Tensor
 
+from gansteer.checkpoints.allowed import TF_NETWORK
 from gansteer.checkpoints.assemble import Found, Reader, checked_config, layer_names, widths
 from gansteer.checkpoints.machine import Record, Refused, shown
 from gansteer.checkpoints.nvidia import SUPPORTED
-from gansteer.checkpoints.unpickle import TF_NETWORK, dictionary, integers, is_array, number, read_array
+from gansteer.checkpoints.unpickle import dictionary, integers, is_array, number, read_array
 from gansteer.subject import Card
 
 KIND = "NVIDIA TensorFlow pickle"

@@ -1,62 +1,23 @@
-"""What the records of a pickle mean: dictionaries, modules, tensors and arrays. Nothing is imported or called.
-
-The allowed names are those that the supported releases write; each is understood here and nowhere else.
-"""
+"""What the records of a pickle mean: dictionaries, numbers, arrays and tensors. Nothing is imported or called."""
 
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from gansteer.checkpoints.machine import CUT_SHORT, PERSISTENT, Name, Record, Refused, Span, shown
+from gansteer.checkpoints.allowed import ARRAYS, BUFFERS, DICTS, KINDS, LOAD_BYTES, SCALARS
+from gansteer.checkpoints.archive import Blobs, read_legacy, storage_parts
+from gansteer.checkpoints.machine import CUT_SHORT, MAX_KEY, PERSISTENT, Record, Refused, Span, shown
 from gansteer.errors import UserError
-
-DICTS = {"collections.OrderedDict", "dnnlib.util.EasyDict", "dnnlib.EasyDict"}
-SETS = {"builtins.set", "__builtin__.set", "builtins.frozenset", "__builtin__.frozenset"}
-PERSISTENT_OBJECT = "torch_utils.persistence._reconstruct_persistent_obj"
-TF_NETWORK = "dnnlib.tflib.network.Network"
-CONTAINERS = {f"torch.nn.modules.container.{name}" for name in ("ModuleList", "ModuleDict", "Sequential")}
-LOAD_BYTES = "torch.storage._load_from_bytes"
-STORAGES = {
-    "torch.FloatStorage": torch.float32,
-    "torch.DoubleStorage": torch.float64,
-    "torch.HalfStorage": torch.float16,
-    "torch.BFloat16Storage": torch.bfloat16,
-    "torch.LongStorage": torch.int64,
-    "torch.IntStorage": torch.int32,
-    "torch.ShortStorage": torch.int16,
-    "torch.CharStorage": torch.int8,
-    "torch.ByteStorage": torch.uint8,
-    "torch.BoolStorage": torch.bool,
-}
-ARRAYS = {f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core")}
-SCALARS = {f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")}
-BUFFERS = {f"numpy.{core}.numeric._frombuffer" for core in ("core", "_core")}
-KINDS = {
-    "f2": torch.float16,
-    "f4": torch.float32,
-    "f8": torch.float64,
-    "i4": torch.int32,
-    "i8": torch.int64,
-    "u1": torch.uint8,
-    "b1": torch.bool,
-}
 
 MAX_NESTED_STEPS = 10_000
 """The pickle of one nested storage takes about 100."""
 MAX_SLACK = 64
 """A tensor may be a view of a storage so many times its size; else a small file could make for much reading."""
-
-ALLOWED = frozenset(
-    {PERSISTENT_OBJECT, TF_NETWORK, LOAD_BYTES, *DICTS, *SETS, *CONTAINERS, *STORAGES, *ARRAYS, *SCALARS, *BUFFERS}
-    | {"torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter", "torch.Size", "torch.device"}
-    | {"numpy.ndarray", "numpy.dtype", "_codecs.encode", "argparse.Namespace"}
-)
 
 
 @contextmanager
@@ -79,21 +40,6 @@ def reading(path: Path) -> Iterator[None]:
         raise UserError(f"{path} is damaged, or no checkpoint of a supported kind ({type(error).__name__})") from error
 
 
-class Blob(Protocol):
-    """Bytes somewhere in a file."""
-
-    @property
-    def length(self) -> int:
-        """Bytes."""
-
-    def read(self) -> Tensor:
-        """The bytes, `uint8 [length]`."""
-
-
-Blobs = Mapping[str, Blob]
-"""The storages of a file by their key."""
-
-
 def dictionary(value: object) -> dict[object, object]:
     """A dict, or a record of one of the dict classes."""
     if isinstance(value, dict):
@@ -111,7 +57,9 @@ def integers(values: object) -> list[int]:
     """A list, tuple or `torch.Size` of integers."""
     if isinstance(values, Record) and values.name == "torch.Size":
         values = values.args[0]
-    if not isinstance(values, list | tuple) or not all(type(v) is int for v in values):
+    if not isinstance(values, list | tuple) or len(values) > 16:
+        raise Refused(CUT_SHORT)
+    if not all(type(v) is int and abs(v) < MAX_KEY for v in values):
         raise Refused(CUT_SHORT)
     return list(values)
 
@@ -174,20 +122,8 @@ def read_array(value: object) -> Tensor:
     return elements.view(sizes)
 
 
-def storage_parts(pid: object) -> tuple[torch.dtype, str, int]:
-    """`('storage', type, key, device, size, ...)` to element type, key and size."""
-    if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage" or any(pid[5:]):
-        raise Refused(CUT_SHORT)
-    _, storage, key, _, size = pid[:5]
-    if not isinstance(storage, Name) or str(storage) not in STORAGES or not isinstance(key, str):
-        raise Refused(CUT_SHORT)
-    return STORAGES[str(storage)], key, integers([size])[0]
-
-
 def read_storage(value: object, blobs: Blobs, most: int) -> Tensor:
     """The elements of a storage, `most` at most: one of the file's own, or a nested file, read by the same rules."""
-    from gansteer.checkpoints.archive import read_legacy
-
     if isinstance(value, Record) and value.name == LOAD_BYTES:
         nested = span(value.args[0])
         value, blobs = read_legacy(nested.file, nested.start, nested.start + nested.length, MAX_NESTED_STEPS)
