@@ -1,0 +1,116 @@
+"""Whether a model's features are fit to drag by: do nearest neighbours in them follow the points of a face?
+
+A small move in w+ (a step towards another sample, in the rows that a drag moves) changes the face a little. Each of the
+68 landmarks of the first picture is followed through the move by DragGAN's tracker in the features of one layer, and
+where it ends is compared with where the landmark reader sees it. The reader was trained on labels, not on features; its
+own bias cancels, since only what it sees move counts.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gansteer.edits.features import Features, Grid, View
+from gansteer.edits.tracking import Nearest
+from gansteer.errors import UserError
+from gansteer.subject import Model
+
+WITHIN = 2.0
+"""Pixels within which a point counts as followed."""
+LEAST_SHARE = 0.9
+ROWS = 6
+"""Rows of w+ that move, as in a drag."""
+
+Landmarks = Callable[[Tensor], Tensor]
+"""Pictures `[B, 3, H, W]` in [-1, 1] to landmarks `[B, 68, 2]` in their pixels."""
+
+
+@dataclass(frozen=True)
+class LayerTracking:
+    """How well one layer's features follow."""
+
+    layer: str
+    """Its name, or "none" for points that are taken to stay where they were."""
+    share: float
+    """Of all points, followed within 2 px."""
+    median_error: float
+    """Pixels."""
+
+
+@dataclass(frozen=True)
+class TrackingReport:
+    """What was measured, and how."""
+
+    model: str
+    moves: int
+    strength: float
+    steps: int
+    psi: float
+    seed: int
+    within: float
+    points: int
+    median_motion: float
+    """Pixels that the reader sees the points move."""
+    layers: tuple[LayerTracking, ...]
+
+
+def tracking(
+    model: Model,
+    landmarks: Landmarks,
+    moves: int = 50,
+    *,
+    strength: float = 0.15,
+    steps: int = 8,
+    psi: float = 0.7,
+    seed: int = 0,
+    layers: Sequence[str] | None = None,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> TrackingReport:
+    """Follow the landmarks of `moves` samples a share `strength` of the way to another sample, in `steps` steps.
+
+    `layers`: whose features; by default the last of every block from 16 px on. Raises UserError.
+    """
+    if moves < 1 or steps < 1 or not 0 < strength <= 1:
+        raise UserError("--moves and --steps must be at least 1, and --strength above 0 and at most 1")
+    names = layers or [layer.name for layer in model.generator.synthesis.layers() if layer.resolution >= 16 and not layer.up]
+    errors: dict[str, list[Tensor]] = {name: [] for name in ("none", *names)}
+    motion = []
+    for i in range(moves):
+        start, towards = (model.sample(seed + 2 * i + j, psi).w for j in range(2))
+        path = start.repeat(steps + 1, 1, 1)  # [steps + 1, num_ws, w_dim]
+        share = torch.linspace(0, strength, steps + 1, dtype=start.dtype, device=start.device)
+        path[:, :ROWS] = start[:ROWS].lerp(towards[:ROWS], share[:, None, None])
+        with torch.no_grad():
+            seen = landmarks(model.generator.synthesize(path[[0, -1]])).double().cpu()  # [2, 68, 2]
+            inside = ((seen[0] >= 0) & (seen[0] <= model.resolution - 1)).all(dim=1)
+            first, last = seen[:, inside]
+            motion.append((last - first).norm(dim=1))
+            errors["none"].append(motion[-1])
+            for name in names:
+                errors[name].append((_follow(model, path, name, first) - last).norm(dim=1))
+        report(i + 1, moves)
+    found = {name: torch.cat(each) for name, each in errors.items()}
+    rows = tuple(LayerTracking(n, float((e <= WITHIN).double().mean()), float(e.median())) for n, e in found.items())
+    moved = torch.cat(motion)
+    return TrackingReport(
+        model.card.name, moves, strength, steps, psi, seed, WITHIN, len(moved), float(moved.median()), rows
+    )
+
+
+def _follow(model: Model, path: Tensor, layer: str, points: Tensor) -> Tensor:
+    """Where DragGAN's tracker sees `points [n, 2]` end on `path [S, num_ws, w_dim]`."""
+    maps = model.generator.features(path, [layer])[layer]  # [S, C, r, r]
+    grid = Grid(model.resolution, maps.shape[-1])
+    known = torch.ones(grid.r, grid.r, dtype=torch.bool)
+
+    def view(whole: Tensor) -> View:
+        table = F.pad(whole.flatten(1).t(), (0, 0, 0, 1))  # [r * r + 1, C]
+        return View(Features.of(grid, table, known), lambda: whole)
+
+    tracker = Nearest(view(maps[0]), points, radius=max(6.0, 12 * model.resolution / 512))
+    for whole in maps[1:]:
+        points = tracker.track(view(whole), points).points
+    return points
