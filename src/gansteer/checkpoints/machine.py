@@ -15,8 +15,8 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-MAX_STEPS = 2_000_000
-"""A checkpoint with its optimiser needs about a tenth of this; a bomb needs more."""
+MAX_STEPS = 1_000_000
+"""Three networks of 1024 px take about 40,000; a bomb needs many."""
 MAX_TEXT = 1 << 24
 MAX_KEY = 1 << 60
 """Integer keys beyond this could be chosen to collide in a dict's hash."""
