@@ -235,7 +235,6 @@ class PointRun(ABC):
         """
         if self.progress is not None and self.progress.ended:
             return self.progress
-        self.history[-1] = (self.edit, self.history[-1][1] + 1)
         loss = self._look()
         distances = (self._targets - self._points).norm(dim=1)
         points = tuple((x, y) for x, y in self._points.tolist())
@@ -245,6 +244,7 @@ class PointRun(ABC):
             (gradient,) = torch.autograd.grad(loss, self._latent.offset)
             self._adam.step(gradient)
             self.taken += 1
+        self.history[-1] = (self.edit, self.history[-1][1] + 1)
         return self.progress
 
     def _ending(self, now: Progress, distances: Tensor) -> Progress | None:

@@ -82,7 +82,8 @@ class FreeDragRun(PointRun):
         elif self._pulls >= PULLS or bool((self._match < 0.25 * self._l).all()):
             self._relocate(features.detach())
             discrepancy = self._discrepancy(features)
-            self._l_in, self._pulls = discrepancy.detach(), 0
+            self._match = self._l_in = discrepancy.detach()
+            self._pulls = 0
         self._pulls += 1
         return discrepancy.sum() + self._held(features)
 
@@ -91,7 +92,8 @@ class FreeDragRun(PointRun):
         l_end, size = self._match, self._l
         here = features.sample(self._around(self._points))
         length = (self._targets - self._points).norm(dim=1).to(l_end)
-        a = torch.where(length <= self._tolerance, torch.ones_like(l_end), adaptation(l_end, size))[:, None, None]
+        there = (length <= self._tolerance) & (l_end <= 0.25 * size)
+        a = torch.where(there, torch.ones_like(l_end), adaptation(l_end, size))[:, None, None]
         self._templates = a * here + (1 - a) * self._templates
         forward = self._search(features, 0.0, self._stride, size)
         back = self._search(features, -self._stride, self._stride, torch.zeros_like(size))
@@ -111,4 +113,4 @@ class FreeDragRun(PointRun):
 
     def _arrived(self, distances: Tensor) -> bool:
         near: bool = super()._arrived(distances)
-        return near and bool((self._match <= 0.5 * self._l).all())
+        return near and bool((self._match <= 0.25 * self._l).all())
