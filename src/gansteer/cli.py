@@ -69,7 +69,7 @@ def parse(args: Sequence[str]) -> Command:
     Raises UserError, in its own words, where a value is refused by the dataclass itself.
     """
     if list(args) == ["--version"]:
-        print(f"gansteer {gansteer.__version__}")
+        print(f"gansteer {gansteer.__version__}", flush=True)
         sys.exit(0)
     said = io.StringIO()
     try:
@@ -85,6 +85,7 @@ def parse(args: Sequence[str]) -> Command:
             if isinstance(error, UserError):
                 raise error from None
         sys.stderr.write(said.getvalue())
+        sys.stdout.flush()
         raise
     return command
 

@@ -54,6 +54,8 @@ class Model:
         if not 0 <= seed <= MAX_SEED:
             raise UserError(f"seed must be from 0 to {MAX_SEED}, not {seed}")
         config, weight = self.generator.config, self.generator.synthesis.constant
+        if not config.c_dim and label is not None:
+            raise UserError(f"{self.card.name} has no classes: leave the label out")
         if config.c_dim and not (label is not None and 0 <= label < config.c_dim):
             raise UserError(f"{self.card.name} is class-conditional: give a label from 0 to {config.c_dim - 1}")
         rng = torch.Generator().manual_seed(seed)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from gansteer.errors import UserError
+
 if TYPE_CHECKING:
     from gansteer.checkpoints.files import Description
 
@@ -21,8 +23,11 @@ class Info:
         from gansteer.checkpoints.files import describe
         from gansteer.checkpoints.registry import resolve
 
-        for name, value in _lines(describe(resolve(self.file))):
+        about = describe(resolve(self.file))
+        for name, value in _lines(about):
             print(f"{name:<16}{value}")
+        if about.problem is not None:
+            raise UserError(about.problem)
 
 
 def _lines(about: "Description") -> Iterator[tuple[str, object]]:
@@ -31,8 +36,6 @@ def _lines(about: "Description") -> Iterator[tuple[str, object]]:
     yield "kind", about.kind
     if about.held:
         yield "holds", ", ".join(about.held)
-    if about.problem is not None:
-        yield "not usable", about.problem
     if about.config is not None:
         yield from asdict(about.config).items()
     if about.card is not None:

@@ -114,6 +114,9 @@ def _loop(config: TrainConfig, trainer: Trainer, data: Pictures) -> Steps[TrainP
         if chief:
             save_checkpoint(config, trainer)
         raise
+    finally:
+        if log is not None:
+            log.close()
     if chief:
         save_checkpoint(config, trainer)
 
@@ -136,6 +139,11 @@ class _Log:
         if self.board is not None:
             for name, value in values.items():
                 self.board.add_scalar(name, value, images)
+
+    def close(self) -> None:
+        self.lines.close()
+        if self.board is not None:
+            self.board.close()
 
 
 def save_snapshot(config: TrainConfig, trainer: Trainer) -> None:
