@@ -27,15 +27,12 @@ from torch import Tensor
 from gansteer.edits import Drag, PointRun, start
 from gansteer.edits.features import default_layer
 from gansteer.edits.tracking import disc, inside, square
+from gansteer.memory import keep_freed_memory
 from gansteer.models.layers import upsample
 from gansteer.models.stylegan2 import Generator, GeneratorConfig, SynthesisLayer
 from gansteer.subject import Card, Model, Subject
 
 TARGETS = {512: {"1": 60, "5": 30, "68": 17, "mask": 6}, 1024: {"1": 100, "5": 55, "68": 50, "mask": 12}}
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**40), "MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_TOP_PAD_": str(2**28)}
-"""Lets glibc reuse freed memory. Without it the plain form spends half of its time on page faults, which says more about
-the operating system than about the method."""
-
 SCENARIOS = ("1", "5", "68", "mask")
 
 
@@ -216,8 +213,7 @@ def plain_forward_features(generator: Generator, ws: Tensor, name: str) -> Tenso
 def peak_memory(resolution: int, side: str) -> float:
     """GiB of resident memory at most, of a process that takes three one-handle steps."""
     command = [sys.executable, __file__, "--steps-only", side, "--resolutions", str(resolution)]
-    plain_malloc = {name: value for name, value in os.environ.items() if name not in KEEP_MEMORY}
-    out = subprocess.run(command, check=True, capture_output=True, text=True, env=plain_malloc)
+    out = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(out.stdout.strip().splitlines()[-1])
 
 
@@ -250,15 +246,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="plain steps measured per scenario")
     parser.add_argument("--per-round", type=int, default=5, help="of our steps after each plain one")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--fresh-memory", action="store_true", help="let the allocator give memory back, as by default")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--steps-only", choices=["ours", "plain"], help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    if not args.steps_only and any(name not in os.environ for name in KEEP_MEMORY):
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEEP_MEMORY})
     if args.steps_only:
         steps_only(args.resolutions[0], args.steps_only)
         return
+    if not args.fresh_memory:
+        # Else the plain form spends half its time on page faults, which tells of the system and not of the method.
+        keep_freed_memory()
     report: dict[str, list[dict[str, object]]] = {"steps": [], "exactness": [], "memory": []}
     print(machine())
     for resolution in args.resolutions:

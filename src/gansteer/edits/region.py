@@ -10,6 +10,7 @@ rows, borders need no special case, and the whole map is simply the case where e
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,11 +18,28 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gansteer.edits.winograd import (
+    TILE,
+    transform_inputs,
+    transform_inputs_back,
+    transform_results,
+    transform_results_back,
+    transform_weights,
+)
 from gansteer.models.layers import BLUR_TAPS, leaky_relu
 from gansteer.models.stylegan2 import Styles, Synthesis, SynthesisLayer, demodulation
 
 CHUNK = 512
 """Rows multiplied at a time: small enough that the gathered patches stay in the cache."""
+
+TILES = 256
+"""Tiles of Winograd's form that are worked on at a time, for the same reason."""
+
+FEW = 256
+"""Below so many positions Winograd's tiles do not pay: they need four times the weights."""
+
+TILES_COST = 1.2
+"""What a multiplication costs in Winograd's form, its transforms included."""
 
 _BLUR = tuple(2 * tap / sum(BLUR_TAPS) for tap in BLUR_TAPS)  # one axis of the blur with gain 4 = 2 x 2
 
@@ -81,6 +99,10 @@ class ConvPlan:
     """`[M, 9]` rows of the table below."""
     noise: Tensor
     """`[M, 1]`, strength applied."""
+    tiles: Tensor | None
+    """`[36, T]` rows of the table below for Winograd's tiles; None where too little is needed for it to pay."""
+    results: Tensor | None
+    """`[M]` where the result stands among the `[16 * T]` of the tiles."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +125,25 @@ def _plan_conv(need: Tensor, below: Tensor, noise: Tensor) -> ConvPlan:
     y, x = need.nonzero(as_tuple=True)
     offset = torch.arange(3)
     taps = rows[y[:, None, None] + offset[:, None], x[:, None, None] + offset]  # [M, 3, 3]
-    return ConvPlan(need, taps.flatten(1), noise)
+    return ConvPlan(need, taps.flatten(1), noise, *_plan_tiles(need, below, len(y)))
+
+
+def _plan_tiles(need: Tensor, below: Tensor, count: int) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    """The tiles that hold the `count` needed positions, unless gathering their nine neighbours is the cheaper way."""
+    if count < FEW:
+        return None, None
+    held = _halve(_halve(_halve(_halve(need, 0), 1), 0), 1)  # [r / 4, r / 4]
+    tile_y, tile_x = held.nonzero(as_tuple=True)
+    if len(tile_y) * 36 * TILES_COST > count * 9:
+        return None, None
+    rows = _number(below, (1, 1))
+    six = torch.arange(6)
+    y, x = TILE * tile_y[:, None, None] + six[:, None], TILE * tile_x[:, None, None] + six
+    numbers = _number(held, (0, 0))
+    y_out, x_out = need.nonzero(as_tuple=True)
+    within = (y_out % TILE) * TILE + x_out % TILE
+    results = within * len(tile_y) + numbers[y_out // TILE, x_out // TILE]
+    return rows[y, x].flatten(1).t().contiguous(), results
 
 
 def _up_gather(m: Tensor, other: Tensor, rows: Tensor, axis: int, dtype: torch.dtype) -> Gather:
@@ -159,7 +199,10 @@ def plan(layers: list[SynthesisLayer], need: Tensor) -> list[LayerPlan]:
 # --- products with weights that are packed once -------------------------------------------------------------------------
 
 
-def packed_product(weight: Tensor) -> Callable[[Tensor], Tensor]:
+Product = Callable[[Tensor], Tensor]
+
+
+def packed_product(weight: Tensor) -> Product:
     """`x [N, I] -> x @ weight.T [N, O]` for a `weight [O, I]` that stays.
 
     On a CPU in float32 the weight is packed once into oneDNN's blocked layout: with few rows, packing it at every call
@@ -183,11 +226,13 @@ def _live(g: Tensor) -> Tensor:
 
 
 class _Conv(torch.autograd.Function):
-    """Gather the nine neighbours, multiply: `x [M_in + 1, I]` to `[M, O]`."""
+    """Gather the nine neighbours, multiply: `x [M_in + 1, I]` to `[M, O]`. By Winograd's tiles where they pay."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, step: ConvPlan, kernel: "Kernel") -> Tensor:
         ctx.step, ctx.kernel, ctx.shape = step, kernel, x.shape
+        if step.tiles is not None and step.results is not None:
+            return _by_tiles(x, step.tiles, step.results, kernel)
         parts = [
             kernel.forward(x.index_select(0, taps.flatten()).view(len(taps), -1))
             for taps in torch.split(step.taps, CHUNK)
@@ -197,11 +242,38 @@ class _Conv(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        step, kernel = ctx.step, ctx.kernel
         gx = g.new_zeros(ctx.shape)
-        for rows in torch.split(_live(g), CHUNK):
-            spread = ctx.kernel.backward(g.index_select(0, rows))  # [n, 9 I]
-            gx.index_add_(0, ctx.step.taps.index_select(0, rows).flatten(), spread.view(-1, ctx.shape[1]))
+        live = _live(g)
+        if step.tiles is not None and step.tiles.numel() * TILES_COST < len(live) * 9:
+            return _back_by_tiles(g, step.tiles, step.results, kernel, gx), None, None
+        for rows in torch.split(live, CHUNK):
+            spread = kernel.backward(g.index_select(0, rows))  # [n, 9 I]
+            gx.index_add_(0, step.taps.index_select(0, rows).flatten(), spread.view(-1, ctx.shape[1]))
         return gx, None, None
+
+
+def _by_tiles(x: Tensor, tiles: Tensor, results: Tensor, kernel: "Kernel") -> Tensor:
+    """`x [M_in + 1, I]` to `[M, O]`."""
+    y = x.new_empty(16, tiles.shape[1], kernel.out_channels)
+    for start in range(0, tiles.shape[1], TILES):
+        some = tiles[:, start : start + TILES]
+        d = x.index_select(0, some.flatten()).view(*some.shape, -1)  # [36, t, I]
+        v = transform_inputs(d)
+        m = torch.stack([product(part) for product, part in zip(kernel.tile_forward, v, strict=True)])
+        y[:, start : start + TILES] = transform_results(m)
+    return y.flatten(0, 1).index_select(0, results)
+
+
+def _back_by_tiles(g: Tensor, tiles: Tensor, results: Tensor, kernel: "Kernel", gx: Tensor) -> Tensor:
+    """`g [M, O]` added into `gx [M_in + 1, I]`."""
+    count = tiles.shape[1]
+    gy = g.new_zeros(16 * count, g.shape[1]).index_copy_(0, results, g).view(16, count, -1)
+    for start in range(0, count, TILES):
+        gm = transform_results_back(gy[:, start : start + TILES].contiguous())  # [36, t, O]
+        gv = torch.stack([product(part) for product, part in zip(kernel.tile_backward, gm, strict=True)])
+        gx.index_add_(0, tiles[:, start : start + TILES].flatten(), transform_inputs_back(gv).flatten(0, 1))
+    return gx
 
 
 class _Up(torch.autograd.Function):
@@ -229,17 +301,37 @@ class _Up(torch.autograd.Function):
 
 
 class Kernel:
-    """One layer's weights, packed for the products of its forward and backward pass."""
+    """One layer's weights, packed for the products of its forward and backward pass when they are first needed."""
 
     def __init__(self, layer: SynthesisLayer) -> None:
-        weight = layer.weight.detach()  # [O, I, 3, 3]
-        self.out_channels, self.in_channels = weight.shape[:2]
-        if layer.up:
-            matrix = weight.permute(2, 3, 0, 1).reshape(-1, self.in_channels)  # [9 O, I]
-        else:
-            matrix = weight.permute(0, 2, 3, 1).reshape(self.out_channels, -1)  # [O, 9 I]
-        self.forward = packed_product(matrix)
-        self.backward = packed_product(matrix.t().contiguous())
+        self._weight = layer.weight.detach()  # [O, I, 3, 3]
+        self._up = layer.up
+        self.out_channels, self.in_channels = self._weight.shape[:2]
+
+    def _matrix(self) -> Tensor:
+        if self._up:
+            return self._weight.permute(2, 3, 0, 1).reshape(-1, self.in_channels)  # [9 O, I]
+        return self._weight.permute(0, 2, 3, 1).reshape(self.out_channels, -1)  # [O, 9 I]
+
+    @cached_property
+    def forward(self) -> Product:
+        """Nine gathered neighbours `[N, 9 I]` to `[N, O]`; when doubling, `[N, I]` to all taps `[N, 9 O]`."""
+        return packed_product(self._matrix())
+
+    @cached_property
+    def backward(self) -> Product:
+        """The transpose of `forward`."""
+        return packed_product(self._matrix().t().contiguous())
+
+    @cached_property
+    def tile_forward(self) -> list[Product]:
+        """Per point of Winograd's transform, `[T, I]` to `[T, O]`."""
+        return [packed_product(weight.contiguous()) for weight in transform_weights(self._weight)]
+
+    @cached_property
+    def tile_backward(self) -> list[Product]:
+        """The transposes of `tile_forward`."""
+        return [packed_product(weight.t().contiguous()) for weight in transform_weights(self._weight)]
 
 
 class RegionSynthesis:
