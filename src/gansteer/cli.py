@@ -12,7 +12,7 @@ import tyro
 import gansteer
 from gansteer.commands.convert import Convert
 from gansteer.commands.drag import Drag
-from gansteer.commands.evaluate import Faces, Quality, Smoothness
+from gansteer.commands.evaluate import Faces, Quality, Smoothness, Tracking
 from gansteer.commands.info import Info
 from gansteer.commands.models import Models
 from gansteer.commands.sample import Sample
@@ -27,7 +27,12 @@ class Command(Protocol):
         """Do it, printing the results."""
 
 
-EVALUATE: dict[str, type[Command]] = {"quality": Quality, "faces": Faces, "smoothness": Smoothness}
+EVALUATE: dict[str, type[Command]] = {
+    "quality": Quality,
+    "faces": Faces,
+    "smoothness": Smoothness,
+    "tracking": Tracking,
+}
 
 COMMANDS: dict[str, type[Command]] = {
     "models": Models,

@@ -1,4 +1,4 @@
-"""`gansteer evaluate quality`, `faces` and `smoothness`."""
+"""`gansteer evaluate quality`, `faces`, `smoothness` and `tracking`."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -118,6 +118,44 @@ class Smoothness:
             f"{found.steps} steps of {found.model} at psi {found.psi:g}: {'smooth' if found.smooth else 'not smooth'} "
             f"(at most {found.limit:g} is)"
         )
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Whether a portrait model's features follow the points of a face, so that it can be dragged by them; per layer."""
+
+    model: str
+    """Name of a model, a checkpoint's file, or a hub id."""
+    moves: int = 50
+    """How many small moves between samples."""
+    strength: float = 0.15
+    """How far each goes, as a share of the way to the other sample."""
+    psi: float = 0.7
+    """Truncation."""
+    seed: int = 0
+    json: Path | None = None
+    """Also write the report to this file."""
+    device: str = "auto"
+
+    def run(self) -> None:
+        check_psi(self.psi)
+        _check_report(self.json)
+        model = _open(self.model, self.device)
+        from gansteer.checkpoints.face_reader import load_face_reader
+        from gansteer.evaluation.tracking import tracking
+
+        reader = load_face_reader(model.device)
+        with bar("following points") as report:
+            found = tracking(
+                model, lambda pictures: reader.read(pictures).landmarks, self.moves,
+                strength=self.strength, psi=self.psi, seed=self.seed, report=report,
+            )  # fmt: skip
+        _write_report(self.json, found)
+        print(f"{found.points} points of {found.model} that move by {found.median_motion:.1f} px (median)")
+        for layer in found.layers:
+            print(
+                f"{layer.layer:<12} {layer.share:6.1%} within {found.within:g} px, median error {layer.median_error:.2f} px"
+            )
 
 
 def _open(name: str, device: str) -> "Model":
