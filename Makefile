@@ -9,7 +9,8 @@ BIN := .venv/bin
 studio: .venv/ready
 	mkdir -p out
 	$(BIN)/gansteer sample --model portraits --seeds 0-15 --psi 0.7 --out out/samples.png
-	@echo "The pictures are in out/"
+	$(BIN)/gansteer drag --model portraits --seed 3 --point 64,76:72,76 --out out/drag.png --film out/drag.webp
+	@echo "The pictures are in out/: samples.png, drag.png and the film drag.webp"
 
 test: .venv/ready
 	$(BIN)/ruff check .
