@@ -1,0 +1,63 @@
+"""Reads and writes the face reader's weights: a safetensors file with its card as JSON in the header."""
+
+import json
+import os
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from gansteer.errors import UserError
+from gansteer.models.face_reader import FaceReader
+
+COUNTER = "num_batches_tracked"
+"""Batch norm's count of batches, of no use once trained; not stored."""
+
+
+def shipped_face_reader() -> Path:
+    """The file in the package; in a folder of its own, since it is no model that draws."""
+    return Path(str(resources.files("gansteer") / "weights" / "readers" / "face_reader.safetensors"))
+
+
+def load_face_reader(device: torch.device | str = "cpu", path: Path | None = None) -> FaceReader:
+    """The shipped face reader (or the one in `path`), float32, in eval mode, its weights without gradients.
+
+    Raises UserError if the file is missing or is no face reader.
+    """
+    path = shipped_face_reader() if path is None else path
+    network = FaceReader()
+    state = network.state_dict()
+    try:
+        with safe_open(path, "pt") as file:
+            found = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} could not be read ({error}): install gansteer again") from error
+    wanted = {name: value.shape for name, value in state.items() if not name.endswith(COUNTER)}
+    if {name: value.shape for name, value in found.items()} != wanted:
+        raise UserError(f"{path} holds no face reader of this version: install gansteer again")
+    network.load_state_dict({**state, **found})
+    return network.eval().requires_grad_(False).to(device)
+
+
+def face_reader_card(path: Path | None = None) -> dict[str, object]:
+    """What is known of the shipped face reader (or of the one in `path`): data, licence, held-out accuracy."""
+    with safe_open(shipped_face_reader() if path is None else path, "pt") as file:
+        card: dict[str, object] = json.loads(file.metadata()["gansteer"])["card"]
+    return card
+
+
+def save_face_reader(network: FaceReader, path: Path, card: Mapping[str, object]) -> None:
+    """Write the network in float16 with its card; the file appears complete or not at all."""
+    tensors = {n: v.detach().cpu().half().contiguous() for n, v in network.state_dict().items() if not n.endswith(COUNTER)}
+    if not all(value.isfinite().all() for value in tensors.values()):
+        raise UserError(f"the weights are not finite in float16: {path} was not written")
+    about = {"format": 1, "kind": "face-reader", "card": dict(card)}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(tensors, temporary, metadata={"gansteer": json.dumps(about)})
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

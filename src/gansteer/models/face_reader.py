@@ -1,0 +1,185 @@
+"""Reads a portrait: 68 landmarks and a few attributes, from the picture alone.
+
+A residual convolutional network at 128 px. Landmarks come from heat maps by soft-argmax (the mean position under the
+map, Nibali et al. 2018, eq. 1 and 2), attributes from the pooled deepest features together with those landmarks, since
+an open mouth or a turned head shows in the geometry. Everything is differentiable in the picture and runs in float64.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LANDMARKS = 68
+SIZE = 128
+"""Width and height that the network works at; other sizes are resized to it."""
+GRID = 32
+"""Width and height of the heat maps."""
+SCALARS = ("age", "smile", "mouth_open", "eyes_closed", "yaw", "pitch", "roll", "skin_tone")
+HAIR_COLORS = ("black", "darkbrown", "brown", "blond", "red", "grey", "white")
+HAIR_STYLES = ("bald", "short", "tied", "curly", "bob", "long")
+HAIR_LENGTHS = (0.0, 0.3, 0.3, 0.4, 0.7, 1.0)
+"""What each style counts for in `Faces.hair_length`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """What was read from `B` pictures. Numbers are regressed and may lie a little outside the stated range."""
+
+    landmarks: Tensor
+    """`[B, 68, 2]`: (x, y) in pixels of the picture that was given, the usual 68-point order."""
+    age: Tensor
+    """`[B]`: 0 (about 18 years) to 1 (about 80)."""
+    gender: Tensor
+    """`[B]`: 0 (female) to 1 (male)."""
+    smile: Tensor
+    """`[B]`: 0 to about 0.8, mean of the face units mouthSmileLeft and mouthSmileRight."""
+    mouth_open: Tensor
+    """`[B]`: 0 to about 0.6, the face unit jawOpen."""
+    eyes_closed: Tensor
+    """`[B]`: 0 to about 0.9, mean of the face units eyeBlinkLeft and eyeBlinkRight."""
+    yaw: Tensor
+    """`[B]`: degrees, -45 to 45, positive when the face looks to the picture's right."""
+    pitch: Tensor
+    """`[B]`: degrees, -18 to 20, positive when the face looks down."""
+    roll: Tensor
+    """`[B]`: degrees, -10 to 10, positive when the head is turned anticlockwise in the picture."""
+    skin_tone: Tensor
+    """`[B]`: 0 (white) to 1 (black), 1 - L*/100 of the skin's colour (not of its shade in this light)."""
+    hair_color: Tensor
+    """`[B, 7]`: probabilities of `HAIR_COLORS`."""
+    hair_style: Tensor
+    """`[B, 6]`: probabilities of `HAIR_STYLES`."""
+
+    @property
+    def hair_length(self) -> Tensor:
+        """`[B]`: 0 (bald) to 1 (long), the expectation of `HAIR_LENGTHS` over the styles."""
+        return self.hair_style @ self.hair_style.new_tensor(HAIR_LENGTHS)
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """The network's raw outputs for `B` pictures, as the training script needs them."""
+
+    heat: Tensor
+    """`[B, 68, 32, 32]`: logarithm of each landmark's heat map, up to a constant."""
+    points: Tensor
+    """`[B, 68, 2]`: (x, y) in pixels of the 128 px picture."""
+    scalars: Tensor
+    """`[B, 8]`: `SCALARS` in standard deviations from their mean over the training pictures."""
+    gender: Tensor
+    """`[B]`: log-odds of male."""
+    hair_color: Tensor
+    """`[B, 7]`: logits."""
+    hair_style: Tensor
+    """`[B, 6]`: logits."""
+
+
+def resize_matrix(size: int, new: int, like: Tensor) -> Tensor:
+    """`[new, size]`: bilinear interpolation of a row of `size` pixels, widened to `size / new` pixels when it shrinks."""
+    scale = size / new
+    width = max(scale, 1.0)
+    centre = (torch.arange(new, dtype=like.dtype, device=like.device) + 0.5) * scale - 0.5
+    pixel = torch.arange(size, dtype=like.dtype, device=like.device)
+    weight = (1 - (pixel[None, :] - centre[:, None]).abs() / width).clamp(min=0)
+    return weight / weight.sum(dim=1, keepdim=True)
+
+
+def resize(pictures: Tensor, new: int = SIZE) -> Tensor:
+    """`[B, C, H, W]` to `[B, C, new, new]` with antialiasing: plain products, so that every device and dtype has it."""
+    height, width = pictures.shape[-2:]
+    if (height, width) == (new, new):
+        return pictures
+    rows, columns = resize_matrix(height, new, pictures), resize_matrix(width, new, pictures)
+    return rows @ pictures @ columns.t()
+
+
+def soft_argmax(heat: Tensor) -> Tensor:
+    """Heat maps `[B, N, G, G]` (logarithms) to their mean positions `[B, N, 2]`, (x, y) in cells, top-left centre 0."""
+    cells = torch.arange(heat.shape[-1], dtype=heat.dtype, device=heat.device)
+    share = heat.flatten(2).softmax(dim=2).view_as(heat)
+    return torch.stack([(share.sum(dim=2) * cells).sum(dim=2), (share.sum(dim=3) * cells).sum(dim=2)], dim=2)
+
+
+class ConvNorm(nn.Sequential):
+    """3x3 (or 1x1) convolution, batch norm and, unless told otherwise, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, active: bool = True) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU() if active else nn.Identity(),
+        )
+
+
+class Residual(nn.Module):
+    """`relu(x + f(x))` with two 3x3 convolutions."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(ConvNorm(channels, channels), ConvNorm(channels, channels, active=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, C, H, W]` to the same."""
+        return F.relu(x + self.body(x))
+
+
+class FaceReader(nn.Module):
+    """Pictures to `Faces`. `forward` gives the raw outputs that training needs."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        a, b, c, d = 24, 48, 96, 160
+        self.at32 = nn.Sequential(ConvNorm(3, a, stride=2), ConvNorm(a, b, stride=2), Residual(b))
+        self.at16 = nn.Sequential(ConvNorm(b, c, stride=2), Residual(c))
+        self.at8 = nn.Sequential(ConvNorm(c, d, stride=2), Residual(d))
+        self.up16 = ConvNorm(d, c, kernel=1, active=False)
+        self.join16 = ConvNorm(c, c)
+        self.up32 = ConvNorm(c, b, kernel=1, active=False)
+        self.join32 = ConvNorm(b, b)
+        self.heat = nn.Conv2d(b, LANDMARKS, 1)
+        self.pooled = nn.Sequential(nn.Linear(d + 2 * LANDMARKS, d), nn.ReLU())
+        outputs = len(SCALARS) + 1 + len(HAIR_COLORS) + len(HAIR_STYLES)
+        self.attributes = nn.Linear(d, outputs)
+        self.register_buffer("mean", torch.zeros(len(SCALARS)))
+        self.register_buffer("std", torch.ones(len(SCALARS)))
+
+    def forward(self, pictures: Tensor) -> Readings:
+        """`[B, 3, 128, 128]` in [-1, 1] to raw outputs."""
+        x32 = self.at32(pictures)
+        x16 = self.at16(x32)
+        x8 = self.at8(x16)
+        y = self.join16(F.relu(x16 + F.interpolate(self.up16(x8), scale_factor=2.0)))
+        y = self.join32(F.relu(x32 + F.interpolate(self.up32(y), scale_factor=2.0)))
+        heat = self.heat(y)  # [B, 68, 32, 32]
+        heat = heat if heat.dtype == torch.float64 else heat.float()
+        cells = soft_argmax(heat)
+        place = (cells * (2 / (GRID - 1)) - 1).flatten(1)  # [B, 136] in [-1, 1]
+        features = x8.mean(dim=(2, 3))
+        out = self.attributes(self.pooled(torch.cat([features, place.to(features.dtype)], dim=1))).to(heat.dtype)
+        scalars, gender, color, style = out.split([len(SCALARS), 1, len(HAIR_COLORS), len(HAIR_STYLES)], dim=1)
+        points = (cells + 0.5) * (SIZE / GRID) - 0.5
+        return Readings(heat, points, scalars, gender[:, 0], color, style)
+
+    def read(self, pictures: Tensor) -> Faces:
+        """Square pictures `[B, 3, H, H]` in [-1, 1], of any size, to what they show; differentiable.
+
+        The face should fill the picture as in the portraits data: centred between the eyes and the mouth, the eyes a
+        fifth of the width apart. Raises ValueError for pictures of another shape.
+        """
+        if pictures.dim() != 4 or pictures.shape[1] != 3 or pictures.shape[2] != pictures.shape[3]:
+            raise ValueError(f"pictures must be square, [B, 3, H, H], not {list(pictures.shape)}")
+        raw = self(resize(pictures))
+        scale = pictures.shape[-1] / SIZE
+        scalars = dict(zip(SCALARS, (raw.scalars * self.std + self.mean).unbind(dim=1), strict=True))
+        return Faces(
+            landmarks=(raw.points + 0.5) * scale - 0.5,
+            gender=raw.gender.sigmoid(),
+            hair_color=raw.hair_color.softmax(dim=1),
+            hair_style=raw.hair_style.softmax(dim=1),
+            **scalars,
+        )
