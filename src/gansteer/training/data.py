@@ -84,7 +84,9 @@ class Pictures(Dataset[tuple[Tensor, int]]):
             listed = json.loads(self.source.read("dataset.json"))["labels"]
             found = {str(name).replace("\\", "/"): int(label) for name, label in listed}
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f'{where} must hold {{"labels": [["picture.png", class], ...]}} with whole numbers') from error
+            raise UserError(
+                f'{where} must hold {{"labels": [["picture.png", class], ...]}} with whole numbers'
+            ) from error
         missing = [name for name in self.names if name not in found]
         if missing:
             raise UserError(f"{where} has no label for {missing[0]} ({len(missing)} pictures in all)")

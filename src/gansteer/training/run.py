@@ -46,7 +46,9 @@ class TrainProgress:
     losses: dict[str, float]
 
 
-def train(config: TrainConfig, checking: Callable[[int, int], None] = lambda done, total: None) -> Steps[TrainProgress, None, None]:
+def train(
+    config: TrainConfig, checking: Callable[[int, int], None] = lambda done, total: None
+) -> Steps[TrainProgress, None, None]:
     """Carry out a run, yielding every 10 steps. `checking(done, total)` is told how far the data check is.
 
     Raises UserError before anything is written if the data, the configuration or the folder are wrong. Closing the
@@ -67,7 +69,9 @@ def train(config: TrainConfig, checking: Callable[[int, int], None] = lambda don
     yield from _loop(config, trainer, data)
 
 
-def _trainer(config: TrainConfig, c_dim: int, device: torch.device, world: World, saved: dict[str, Any] | None) -> Trainer:
+def _trainer(
+    config: TrainConfig, c_dim: int, device: torch.device, world: World, saved: dict[str, Any] | None
+) -> Trainer:
     backbone = load_efficientnet(device) if config.loss == "projected" else None
     start, discriminator = (None, None) if config.grow is None or saved else _read_start(config.grow, config)
     trainer = Trainer(config, build_networks(config, c_dim, backbone, device, start), device, world)
