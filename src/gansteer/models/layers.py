@@ -4,6 +4,7 @@ Everything here is ordinary differentiable PyTorch, so that second derivatives (
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,12 +27,29 @@ def normalize_second_moment(x: Tensor, eps: float = 1e-8) -> Tensor:
     return x * (x.square().mean(dim=1, keepdim=True) + eps).rsqrt()
 
 
-def blur(x: Tensor, gain: float = 1.0) -> Tensor:
-    """Filter `x [B, C, H, W]` with [1, 3, 3, 1] along both axes, without padding: `[B, C, H - 3, W - 3]`."""
-    taps = torch.tensor(BLUR_TAPS, dtype=x.dtype, device=x.device)
-    kernel = torch.outer(taps, taps) * (gain / taps.sum().square())
-    channels = x.shape[1]
-    return F.conv2d(x, kernel.expand(channels, 1, 4, 4), groups=channels)
+class _Blur(torch.autograd.Function):
+    """The FIR filter is symmetric, so its gradient is the filter again: nothing is saved, and the fast way runs twice."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gain: float, padding: int) -> Tensor:
+        ctx.gain, ctx.padding = gain, padding
+        taps = torch.tensor(BLUR_TAPS, dtype=x.dtype, device=x.device)
+        kernel = torch.outer(taps, taps) * (gain / taps.sum().square())
+        channels = x.shape[1]
+        return F.conv2d(x, kernel.expand(channels, 1, 4, 4), groups=channels, padding=padding)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        return blur(g, ctx.gain, 3 - ctx.padding), None, None
+
+
+def blur(x: Tensor, gain: float = 1.0, padding: int = 0) -> Tensor:
+    """Filter `x [B, C, H, W]` with [1, 3, 3, 1] along both axes: `[B, C, H + 2 padding - 3, W + 2 padding - 3]`.
+
+    `padding` is the number of zeros beyond each border, from 0 to 3.
+    """
+    y: Tensor = _Blur.apply(x, gain, padding)  # type: ignore[no-untyped-call]
+    return y
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -113,8 +131,7 @@ class Conv(nn.Module):
         if self.down and kernel == 1:
             x = F.conv2d(blur_downsample(x), weight)
         elif self.down:  # blur with padding 1 + kernel // 2, then a strided convolution without padding
-            pad = 1 + kernel // 2
-            x = F.conv2d(blur(F.pad(x, (pad, pad, pad, pad))), weight, stride=2)
+            x = F.conv2d(blur(x, padding=1 + kernel // 2), weight, stride=2)
         else:
             x = F.conv2d(x, weight, padding=kernel // 2)
         if self.bias is not None:

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gansteer.models.config import GeneratorConfig as GeneratorConfig
-from gansteer.models.layers import Linear, blur, leaky_relu, normalize_second_moment, upsample
+from gansteer.models.layers import LRELU_GAIN, LRELU_SLOPE, Linear, blur, normalize_second_moment, upsample
 
 Styles = dict[str, Tensor]
 """Layer name (`b8.conv0`, `b8.torgb` ...) to the style `s [B, C_in]` of that layer: a point of StyleSpace."""
@@ -71,9 +71,8 @@ def up_convolution(x: Tensor, weight: Tensor, *, halo: bool = False) -> Tensor:
     `x [B, I, H, W]`, `weight [O, I, 3, 3]` to `[B, O, 2H, 2W]`. With `halo`, the outermost pixel of `x` on every side
     is a neighbour that is already there, and the result covers the rest: `[B, O, 2(H-2), 2(W-2)]`.
     """
-    y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # [B, O, 2H + 1, 2W + 1]
-    edge = -1 if halo else 1
-    return blur(F.pad(y, (edge, edge, edge, edge)), gain=4.0)
+    x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # [B, O, 2H + 1, 2W + 1]
+    return blur(x[:, :, 1:-1, 1:-1], gain=4.0) if halo else blur(x, gain=4.0, padding=1)
 
 
 class SynthesisLayer(nn.Module):
@@ -82,7 +81,14 @@ class SynthesisLayer(nn.Module):
     noise_fixed: Tensor
 
     def __init__(
-        self, name: str, resolution: int, in_channels: int, out_channels: int, row: int, up: bool, config: GeneratorConfig
+        self,
+        name: str,
+        resolution: int,
+        in_channels: int,
+        out_channels: int,
+        row: int,
+        up: bool,
+        config: GeneratorConfig,
     ) -> None:
         super().__init__()
         self.name = name
@@ -112,16 +118,31 @@ class SynthesisLayer(nn.Module):
         outermost pixels are neighbours (zero beyond the picture's border), and the result is one pixel smaller on each
         side before doubling: `[B, O, H-2, W-2]` or `[B, O, 2(H-2), 2(W-2)]`.
         """
+        x, scale = self.unscaled(x * style[:, :, None, None], style, noise, energy=energy, halo=halo)
+        return x * scale[:, :, None, None]
+
+    def unscaled(
+        self, x: Tensor, style: Tensor, noise: Tensor | None, *, energy: Tensor | None = None, halo: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """As `forward`, from an `x` that is scaled by the style already, and in two parts whose product is the result.
+
+        The parts are the activations `[B, O, H, W]` and a positive scale `[B, O]`: `lrelu(d a) = d lrelu(a)` for d > 0,
+        so demodulation can wait until the next layer scales by its style anyway. That saves a pass over the
+        activations forward and two backward, and keeping the convolution's result.
+        """
         d = demodulation(style, self.energy() if energy is None else energy)
-        x = x * style[:, :, None, None]
         if self.up:
             x = up_convolution(x, self.weight, halo=halo)
         else:
             x = F.conv2d(x, self.weight, padding=0 if halo else 1)
-        x = x * d[:, :, None, None]
+        inverse = d.reciprocal()
         if noise is not None:
-            x = x + noise * self.noise_strength
-        return leaky_relu(x + self.bias[:, None, None], self.clamp)
+            x.addcmul_(noise, (inverse * self.noise_strength)[:, :, None, None])
+        x = F.leaky_relu_(x.add_((inverse * self.bias)[:, :, None, None]), LRELU_SLOPE)
+        scale = d * LRELU_GAIN
+        if self.clamp is None:
+            return x, scale
+        return (x * scale[:, :, None, None]).clamp(-self.clamp, self.clamp), torch.ones_like(scale)
 
 
 class ToRGB(nn.Module):
@@ -141,8 +162,10 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """`x [B, I, H, W]`, `style [B or 1, I]` to `[B, img_channels, H, W]`."""
-        x = F.conv2d(x * (style * self.weight_gain)[:, :, None, None], self.weight) + self.bias[:, None, None]
-        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
+        # Three output channels: weights per sample are cheaper than scaling the input.
+        weight = self.weight.flatten(1) * (style * self.weight_gain)[:, None]  # [B or 1, img_channels, I]
+        y: Tensor = torch.matmul(weight, x.flatten(2)).view(len(x), -1, *x.shape[2:]) + self.bias[:, None, None]
+        return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
 
 
 class Block(nn.Module):
@@ -196,7 +219,8 @@ class Synthesis(nn.Module):
             )
         styles: Styles = {}
         for block in self.each_block():
-            for layer in (*block.layers(), block.torgb):
+            layers: list[SynthesisLayer | ToRGB] = [*block.layers(), block.torgb]
+            for layer in layers:
                 styles[layer.name] = layer.affine(ws[:, layer.row])
         return styles
 
@@ -232,11 +256,15 @@ class Synthesis(nn.Module):
     def forward(self, styles: Styles, *, noise: Noise = "fixed") -> Tensor:
         """Styles to the picture `[B, img_channels, resolution, resolution]`, nominally in [-1, 1] (not clamped)."""
         x = self.constant.expand(len(next(iter(styles.values()))), -1, -1, -1)
+        scale: Tensor | None = None
         image: Tensor | None = None
         for block in self.each_block():
             for layer in block.layers():
-                x = layer(x, styles[layer.name], self._noise(layer, len(x), noise))
-            rgb = block.torgb(x, styles[block.torgb.name])
+                style = styles[layer.name]
+                x = x * (style if scale is None else style * scale)[:, :, None, None]
+                x, scale = layer.unscaled(x, style, self._noise(layer, len(x), noise))
+            assert scale is not None
+            rgb = block.torgb(x, styles[block.torgb.name] * scale)
             image = rgb if image is None else upsample(image) + rgb
         assert image is not None
         return image
@@ -256,7 +284,7 @@ class Generator(nn.Module):
 
         `w = mean + psi (w - mean)`: psi 1 leaves w as it is, 0 gives the mean picture.
         """
-        w = self.mapping(z, c)
+        w: Tensor = self.mapping(z, c)
         ws = w.unsqueeze(1).repeat(1, self.config.num_ws, 1)
         if psi != 1.0:
             ws[:, :cutoff] = self.mapping.w_mean.lerp(ws[:, :cutoff], psi)
@@ -271,9 +299,7 @@ class Generator(nn.Module):
             styles[name] = styles[name] + offset
         return styles
 
-    def synthesize(
-        self, ws: Tensor, *, offsets: Styles | None = None, noise: Noise = "fixed"
-    ) -> Tensor:
+    def synthesize(self, ws: Tensor, *, offsets: Styles | None = None, noise: Noise = "fixed") -> Tensor:
         """`ws [B, num_ws, w_dim]` to the picture `[B, img_channels, resolution, resolution]`, nominally in [-1, 1]."""
         image: Tensor = self.synthesis(self.styles(ws, offsets), noise=noise)
         return image
