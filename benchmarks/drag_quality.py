@@ -61,11 +61,14 @@ def methods(resolution: int) -> dict[str, dict[str, object] | None]:
     rows["DragGAN, confident tracker"] = {"tracker": "confident"}
     rows["FreeDrag"] = {"method": "freedrag"}
     rows["DragGAN, W"] = {"space": "w"}
-    rows["DragGAN, pull 10"] = {"pull": 10.0}
-    rows["DragGAN, manifold 0.1"] = {"manifold": 0.1}
+    rows["DragGAN, pull 0.3"] = {"pull": 0.3}
+    rows["DragGAN, manifold 0.01"] = {"manifold": 0.01}
     rows["DragGAN, rate 5e-3"] = {"learning_rate": 5e-3}
     rows["DragGAN, rate 1e-2"] = {"learning_rate": 1e-2}
     rows["DragGAN, rate 2e-2"] = {"learning_rate": 2e-2}
+    rows["DragGAN, stride 2"] = {"stride": 2.0}
+    rows["DragGAN, stride 3, rate 1e-2"] = {"stride": 3.0, "learning_rate": 1e-2}
+    rows["FreeDrag, rate 1e-2"] = {"method": "freedrag", "learning_rate": 1e-2}
     rows["DragGAN, r1 2"] = {"r1": 2.0}
     rows["DragGAN, r1 5"] = {"r1": 5.0}
     rows["DragGAN, r2 4"] = {"r2": 4.0}

@@ -59,6 +59,8 @@ class Drag:
     """Radius of the patch that is pulled, in pixels."""
     r2: float | None = None
     """Half width of the tracking window, in pixels."""
+    stride: float = 1.0
+    """How far the patch is pulled at a time, in pixels."""
     lambda_mask: float = 20.0
     """Weight of the mask."""
     exact_mask: bool = False

@@ -49,6 +49,8 @@ class Drag:
     """Radius of the patch that is pulled; 3 at 512 px and below, growing with the picture above."""
     r2: float | None = None
     """Half width of the tracking window; 12 at 512 px, in proportion, at least 6."""
+    stride: float = 1.0
+    """How far the patch is pulled at a time; 1 is the paper's. FreeDrag chooses for itself."""
     lambda_mask: float = 20.0
     """Weight of the mask term, in the mean form."""
     exact_mask: bool = False
@@ -82,7 +84,7 @@ class Drag:
         for pixel in pixels:
             if pixels.count(pixel) > 1:
                 raise UserError(f"two handles stand on pixel {pixel[0]},{pixel[1]}: remove one of them")
-        for name, low in (("r1", 1.0), ("r2", 1.0), ("tolerance", 0.0)):
+        for name, low in (("r1", 1.0), ("r2", 1.0), ("stride", 0.1), ("tolerance", 0.0)):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= low):
                 raise UserError(f"{name} must be a number of pixels from {low:g}, not {value}")

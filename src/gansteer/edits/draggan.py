@@ -13,11 +13,14 @@ from gansteer.edits.features import Features
 from gansteer.edits.tracking import Tracked, around, disc, inside, make_tracker, square
 
 
-def directions(p: Tensor, t: Tensor) -> Tensor:
-    """`d_i = (t_i - p_i) / ||t_i - p_i||_2`, `[n, 2]`; within the last pixel `t_i - p_i` itself, so 0 on arrival."""
+def directions(p: Tensor, t: Tensor, stride: float = 1.0) -> Tensor:
+    """`d_i = stride (t_i - p_i) / ||t_i - p_i||_2`, `[n, 2]`; nearer than that `t_i - p_i` itself, so 0 on arrival.
+
+    The paper's stride is one pixel.
+    """
     way = t - p
     length: Tensor = way.norm(dim=1, keepdim=True)
-    return way / length.clamp_min(1.0)
+    return way / (length / stride).clamp_min(1.0)
 
 
 def patches(p: Tensor, d: Tensor, r1: float, size: int) -> tuple[Tensor, Tensor]:
@@ -61,7 +64,7 @@ class DragGANRun(PointRun):
     def _supervised(self, p: Tensor) -> Tensor:
         """The cells that motion supervision from `p [n, 2]` looks at."""
         q = around(p, disc(self._r1))
-        return self._grid.need(torch.stack([q, q + directions(p, self._targets)[:, None]]))
+        return self._grid.need(torch.stack([q, q + directions(p, self._targets, self.edit.stride)[:, None]]))
 
     def _look(self) -> Tensor:
         """Features, tracking, and the loss of the same features."""
@@ -72,7 +75,7 @@ class DragGANRun(PointRun):
             # A handle has left its region: compute the features again where it is now.
             features = self._features(need | self._needed(tracked.points))
         self._points = tracked.points
-        d = directions(self._points, self._targets)
+        d = directions(self._points, self._targets, self.edit.stride)
         loss = motion_loss(features, self._points, d, self._r1, self._source(features, tracked))
         return loss + self._held(features)
 
