@@ -13,17 +13,17 @@ from torch import Tensor
 from gansteer.training.distributed import Draws
 
 
-def diffaugment(x: Tensor, draws: Draws) -> Tensor:
+def diffaugment(x: Tensor, draws: Draws, colour: float = 1.0) -> Tensor:
     """Colour, translation by up to 1/8 and cutout, drawn for every picture of `x [B, C, H, W]`.
 
-    Brightness +-0.5, saturation x 0..2, contrast x 0.5..1.5, as in the published policy; the cutout square is 20 %
-    of the side as projected discriminators use it.
+    `colour` scales the published strengths (brightness +-0.5, saturation x 0..2, contrast x 0.5..1.5); the cutout
+    square is 20 % of the side, as projected discriminators use it.
     """
-    x = x + draws.uniform(-0.5, 0.5, 1, 1, 1)
+    x = x + draws.uniform(-0.5, 0.5, 1, 1, 1) * colour
     grey = x.mean(dim=1, keepdim=True)
-    x = (x - grey) * draws.uniform(0.0, 2.0, 1, 1, 1) + grey
+    x = (x - grey) * (1 + draws.uniform(-1.0, 1.0, 1, 1, 1) * colour) + grey
     middle = x.mean(dim=(1, 2, 3), keepdim=True)
-    x = (x - middle) * draws.uniform(0.5, 1.5, 1, 1, 1) + middle
+    x = (x - middle) * (1 + draws.uniform(-0.5, 0.5, 1, 1, 1) * colour) + middle
     return cutout(translate(x, draws), draws)
 
 

@@ -24,6 +24,8 @@ class TrainConfig:
     """Projected: a discriminator on frozen EfficientNet features, which needs few pictures; stylegan2: from scratch."""
     augment: Literal["auto", "none", "diffaugment", "ada"] = "auto"
     """Augmentation of what the discriminator sees. Auto: diffaugment with the projected loss, else ada."""
+    augment_colour: float = 1.0
+    """Strength of diffaugment's colour changes; less where colours matter and pictures are many."""
     batch: int = 32
     """Pictures a step, over all processes."""
     z_dim: int = 64
@@ -67,6 +69,7 @@ class TrainConfig:
             raise UserError(f"--style-mixing is a share from 0 to 1, not {self.style_mixing}")
         if self.conditional and self.loss == "projected":
             raise UserError("the projected discriminator ignores labels: use --loss stylegan2 with --conditional")
+        self.generator_config()  # says what is wrong with the shape
 
     def generator_config(self, c_dim: int = 0) -> GeneratorConfig:
         try:

@@ -122,7 +122,7 @@ class Trainer:
 
     def _augment(self, x: Tensor, draws: Draws) -> Tensor:
         if self.config.augmentation == "diffaugment":
-            return diffaugment(x, draws)
+            return diffaugment(x, draws, self.config.augment_colour)
         return ada(x, self.p, draws) if self.config.augmentation == "ada" else x
 
     def _freeze_projection(self) -> None:
@@ -168,8 +168,8 @@ class Trainer:
         beta = 0.5 ** (self.config.batch / half_life)
         for average, value in zip(self.nets.ema.parameters(), self.nets.g.parameters(), strict=True):
             average.lerp_(value, 1 - beta)
-        for average, value in zip(self.nets.ema.buffers(), self.nets.g.buffers(), strict=True):
-            average.copy_(value)
+        for kept, buffer in zip(self.nets.ema.buffers(), self.nets.g.buffers(), strict=True):
+            kept.copy_(buffer)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and strings only, so that it can be read back without running anything."""
@@ -199,6 +199,17 @@ class Trainer:
             raise ValueError(f"the discriminator does not fit: {wrong[0]}")
 
 
+def quiet(g: Generator, gain: float = 0.2) -> None:
+    """Scale the fresh toRGBs down, so that the first pictures lie in [-1, 1] and not far beyond.
+
+    Features see little of a colour beyond white, and augmentation hides the rest: from N(0, 1) weights a projected
+    discriminator takes tens of thousands of images to teach the range alone.
+    """
+    with torch.no_grad():
+        for block in g.synthesis.each_block():
+            block.torgb.weight.mul_(gain)
+
+
 def build_networks(
     config: TrainConfig, c_dim: int, backbone: Any, device: torch.device, start: Generator | None = None
 ) -> Networks:
@@ -209,6 +220,7 @@ def build_networks(
         torch.manual_seed(config.seed)
         if start is None:
             g = Generator(config.generator_config(c_dim))
+            quiet(g)
         else:
             g = start if start.config.resolution == config.resolution else grown(start)
         d: Discriminator | ProjectedDiscriminator
