@@ -1,5 +1,6 @@
-"""The wheel holds all that is needed to run without a download."""
+"""The wheel holds all that is needed to run without a download; the modules keep to the layout."""
 
+import ast
 import subprocess
 import sys
 import zipfile
@@ -36,3 +37,53 @@ def test_the_wheel_has_the_command_and_the_licence(wheel):
     assert "MIT License" in wheel.read(f"{info}/licenses/LICENSE").decode()
     needs = [line for line in wheel.read(f"{info}/METADATA").decode().splitlines() if line.startswith("Requires-Dist")]
     assert not [line for line in needs if "torchvision" in line]
+
+
+# --- The layout that docs/architecture.md promises --------------------------------------------------------------------
+
+
+def imports(path):
+    """The modules of ours that a file imports as it is imported itself (not within functions)."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gansteer"):
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith("gansteer.")}
+    return found
+
+
+SOURCES = {
+    ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__"): path
+    for path in (ROOT / "src" / "gansteer").rglob("*.py")
+}
+IMPORTS = {module: imports(path) for module, path in SOURCES.items()}
+
+
+def test_networks_know_nothing_of_the_rest():
+    for module, imported in IMPORTS.items():
+        if module.startswith("gansteer.models"):
+            assert all(name.startswith("gansteer.models") for name in imported), module
+
+
+def test_no_module_imports_itself_in_a_circle():
+    open_, closed = [], set()
+
+    def visit(module):
+        assert module not in open_, " -> ".join([*open_, module])
+        if module in closed or module not in IMPORTS:
+            return
+        open_.append(module)
+        for name in sorted(IMPORTS[module]):
+            visit(name)
+        closed.add(open_.pop())
+
+    for module in IMPORTS:
+        visit(module)
+    assert len(closed) == len(SOURCES)
+
+
+def test_the_layout_names_every_part():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    missing = [path.name for path in SOURCES.values() if path.parent.name != "commands" and path.stem not in text]
+    assert [name for name in missing if not name.startswith("__")] == []
