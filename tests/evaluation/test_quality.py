@@ -156,9 +156,6 @@ def test_a_model_against_its_own_pictures_is_at_the_floor(folder):
     assert report.frechet_distance.matched == pytest.approx(report.frechet_distance.floor, rel=0.3)
     assert report.precision.value > 0.5
     assert done[-2:] == [("samples", 32, 32), ("comparing", 0, 1)]
-    torch.manual_seed(1)
-    other = Model(Card("other"), Generator(tiny().generator.config).eval())
-    assert quality(other, folder, 32).frechet_distance.matched > 1.5 * report.frechet_distance.matched
 
 
 def test_too_few_pictures_and_other_channels_are_refused(folder):
