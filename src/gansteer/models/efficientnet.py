@@ -4,6 +4,7 @@ Batch normalisation is folded into the convolutions, since nothing here trains i
 form, forward and backward. The weights come from a package; `checkpoints.efficientnet` loads them.
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -36,13 +37,18 @@ class FoldedConv(nn.Module):
         self.kernel, self.stride, self.groups, self.activate = kernel, stride, groups, activate
 
     def forward(self, x: Tensor) -> Tensor:
-        total = max(self.kernel - self.stride, 0)  # for even sizes; odd ones need one more
-        if self.stride == 2 and x.shape[-1] % 2:
-            total += 1
-        if total % 2:  # TensorFlow pads the far side more
-            x = F.pad(x, (total // 2, total - total // 2) * 2)
-        x = F.conv2d(x, self.weight, self.bias, self.stride, 0 if total % 2 else total // 2, groups=self.groups)
+        top, bottom = self._padding(x.shape[-2])
+        left, right = self._padding(x.shape[-1])
+        if (top, left) != (bottom, right):
+            x = F.pad(x, (left, right, top, bottom))
+            top = left = 0
+        x = F.conv2d(x, self.weight, self.bias, self.stride, (top, left), groups=self.groups)
         return F.relu6(x) if self.activate else x
+
+    def _padding(self, size: int) -> tuple[int, int]:
+        """Zeros before and after: enough for ceil(size / stride) results, the far side getting more."""
+        total = max((math.ceil(size / self.stride) - 1) * self.stride + self.kernel - size, 0)
+        return total // 2, total - total // 2
 
 
 class InvertedBottleneck(nn.Module):

@@ -321,7 +321,7 @@ def grown(small: Generator) -> Generator:
     All layers are copied (so `channel_base` and `channel_max` stay); the new toRGB starts at zero, and the last row of
     w+ of the small model drives the new block as well.
     """
-    big = Generator(replace(small.config, resolution=small.config.resolution * 2))
+    big = Generator(replace(small.config, resolution=small.config.resolution * 2)).to(small.synthesis.constant)
     big.load_state_dict(small.state_dict(), strict=False)
     for block in big.synthesis.each_block():
         if block.resolution == big.config.resolution:
