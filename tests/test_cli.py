@@ -381,12 +381,12 @@ def test_train_then_continue(run, refused, pictures, tmp_path):
     flags = ["train", "--data", pictures, "--out", tmp_path / "run", "--snapshot-images", "40", *SMALL]
     code, out, err = run(*flags, "--images", "80")
     assert (code, err) == (0, "")
-    assert "has seen its 80 pictures" in out
     snapshot = tmp_path / "run" / "snapshot-000000080.safetensors"
+    assert f"has seen its 80 pictures; the model is {snapshot}" in out
     assert run("sample", "--model", snapshot, "--out", tmp_path / "s.png")[0] == 0
     assert "is a run with --z-dim 4, not 8: choose another --out" in refused(*flags, "--z-dim", "8")
-    assert run(*flags, "--images", "120")[0] == 0
-    assert (tmp_path / "run" / "snapshot-000000120.safetensors").exists()
+    assert run(*flags, "--images", "100")[0] == 0
+    assert (tmp_path / "run" / "snapshot-000000100.safetensors").exists()
 
 
 def spoil_empty(folder):

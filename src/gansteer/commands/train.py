@@ -38,9 +38,8 @@ class Train(TrainConfig):
             how = f"; {self.out} is saved: the same command continues it" if saved else " before the first step"
             raise KeyboardInterrupt(f"stopped{how}") from None
         if _is_first():
-            print(
-                f"{self.out} has seen its {self.images} pictures; its snapshots are models: gansteer sample --model FILE"
-            )
+            newest = max(self.out.glob("snapshot-*.safetensors"))
+            print(f"{self.out} has seen its {self.images} pictures; the model is {newest}")
 
 
 class Display(Protocol):

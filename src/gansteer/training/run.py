@@ -123,6 +123,8 @@ def _loop(config: TrainConfig, trainer: Trainer, data: Pictures) -> Steps[TrainP
             log.close()
     if chief:
         save_checkpoint(config, trainer)
+        if not snapshot_file(config, trainer.images).exists():
+            save_snapshot(config, trainer)
 
 
 class _Log:
@@ -150,6 +152,11 @@ class _Log:
             self.board.close()
 
 
+def snapshot_file(config: TrainConfig, images: int) -> Path:
+    """Where the generator goes that has seen so many pictures."""
+    return config.out / f"snapshot-{images:09d}.safetensors"
+
+
 def save_snapshot(config: TrainConfig, trainer: Trainer) -> None:
     """Write the averaged generator as a model, and a sheet of its samples (psi 0.7, seeds 0 to 31)."""
     card = Card(
@@ -158,11 +165,10 @@ def save_snapshot(config: TrainConfig, trainer: Trainer) -> None:
         training={"images": trainer.images, "loss": config.loss, "augment": config.augmentation, "batch": config.batch},
     )
     model = Model(card, trainer.nets.ema)
-    stamp = f"{trainer.images:09d}"
-    save_model(model, config.out / f"snapshot-{stamp}.safetensors")
+    save_model(model, snapshot_file(config, trainer.images))
     labels = [seed % model.generator.config.c_dim if model.generator.config.c_dim else None for seed in range(32)]
     page = sheet([model.sample(seed, label=label).image for seed, label in enumerate(labels)], columns=8)
-    _replace(config.out / f"samples-{stamp}.png", lambda path: page.save(path, "PNG"))
+    _replace(config.out / f"samples-{trainer.images:09d}.png", lambda path: page.save(path, "PNG"))
 
 
 def save_checkpoint(config: TrainConfig, trainer: Trainer) -> None:
