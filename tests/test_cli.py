@@ -30,7 +30,8 @@ SHELL = {**os.environ, "OMP_NUM_THREADS": "1"}
 def tiny(**config):
     torch.manual_seed(0)
     fields = {"resolution": 8, "z_dim": 4, "w_dim": 5, "channel_base": 32, "channel_max": 4, "mapping_layers": 2}
-    return Model(Card("tiny"), Generator(GeneratorConfig(**(fields | config))).eval().requires_grad_(False))
+    card = Card("tiny", metrics={"quality": {"floor": 1.5}}, limits=("no hats", "no cats"))
+    return Model(card, Generator(GeneratorConfig(**(fields | config))).eval().requires_grad_(False))
 
 
 @pytest.fixture
@@ -264,9 +265,10 @@ def test_a_full_disk_leaves_the_previous_picture(tmp_path, model):
 
 def test_info_tells_what_is_in_the_file(run, model):
     code, out, _ = run("info", model)
-    told = dict(line.split(maxsplit=1) for line in out.splitlines() if len(line.split(maxsplit=1)) == 2)
+    told = dict(line.split(maxsplit=1) for line in out.splitlines())
     assert code == 0
     assert (told["resolution"], told["z_dim"], told["name"]) == ("8", "4", "tiny")
+    assert (told["metrics.quality.floor"], told["limits"]) == ("1.5", "no hats; no cats")
 
 
 def test_convert_writes_the_same_model(run, model, tmp_path):

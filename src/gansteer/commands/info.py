@@ -1,6 +1,6 @@
 """`gansteer info`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ class Info:
 
         about = describe(resolve(self.file))
         for name, value in _lines(about):
-            print(f"{name:<16}{value}")
+            print(f"{name:<16} {value}")
         if about.problem is not None:
             raise UserError(about.problem)
 
@@ -41,4 +41,15 @@ def _lines(about: "Description") -> Iterator[tuple[str, object]]:
     if about.card is not None:
         for name, value in vars(about.card).items():
             if value:
-                yield name, ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+                yield from _leaves(name, value)
+
+
+def _leaves(name: str, value: object) -> Iterator[tuple[str, object]]:
+    """A mapping within a mapping as lines such as `metrics.quality.precision.floor`."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(f"{name}.{key}", inner)
+    elif isinstance(value, list | tuple):
+        yield name, "; ".join(map(str, value))
+    else:
+        yield name, value
