@@ -60,6 +60,7 @@ def methods(resolution: int) -> dict[str, dict[str, object] | None]:
     rows["DragGAN, L2 tracking"] = {"tracker": "nearest-l2"}
     rows["DragGAN, confident tracker"] = {"tracker": "confident"}
     rows["FreeDrag"] = {"method": "freedrag"}
+    rows["Gauss-Newton"] = {"method": "gauss-newton"}
     rows["DragGAN, W"] = {"space": "w"}
     rows["DragGAN, pull 0.3"] = {"pull": 0.3}
     rows["DragGAN, manifold 0.01"] = {"manifold": 0.01}

@@ -48,7 +48,7 @@ class Drag:
     """Run this record again (the points and everything else come from it)."""
     jobs: Path | None = None
     """A file with one job a line: a JSON object with seed, points (["60,70:78,68"]) and any other flag of this command."""
-    method: Literal["draggan", "freedrag"] = "draggan"
+    method: Literal["draggan", "gauss-newton", "freedrag"] = "draggan"
     tracker: Literal["nearest", "nearest-l2", "confident", "none"] = "nearest"
     layer: str | None = None
     """Whose features are followed, such as b64.conv1; by default the model's own choice."""
@@ -59,7 +59,7 @@ class Drag:
     """Radius of the patch that is pulled, in pixels."""
     r2: float | None = None
     """Half width of the tracking window, in pixels."""
-    stride: float = 1.0
+    stride: float | None = None
     """How far the patch is pulled at a time, in pixels."""
     lambda_mask: float = 20.0
     """Weight of the mask."""

@@ -20,7 +20,7 @@ from gansteer.edits.tracking import TrackerName
 from gansteer.errors import UserError
 from gansteer.subject import Subject
 
-Method = Literal["draggan", "freedrag"]
+Method = Literal["draggan", "gauss-newton", "freedrag"]
 
 BLOW_UP = 10.0
 """An offset from the start of so many deviations of the model's own w has left every picture behind."""
@@ -49,8 +49,8 @@ class Drag:
     """Radius of the patch that is pulled; 3 at 512 px and below, growing with the picture above."""
     r2: float | None = None
     """Half width of the tracking window; 12 at 512 px, in proportion, at least 6."""
-    stride: float = 1.0
-    """How far the patch is pulled at a time; 1 is the paper's. FreeDrag chooses for itself."""
+    stride: float | None = None
+    """How far the patch is pulled at a time; 1 is the paper's, Gauss-Newton takes 1.5 cells of the feature map."""
     lambda_mask: float = 20.0
     """Weight of the mask term, in the mean form."""
     exact_mask: bool = False
@@ -95,6 +95,8 @@ class Drag:
         for name in ("rows", "steps", "patience"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.method == "gauss-newton" and self.exact_mask:
+            raise UserError("gauss-newton holds the mask on the feature map's grid: leave exact_mask off")
         if self.mask is not None:
             mask = torch.as_tensor(self.mask)
             if mask.dim() != 2:
@@ -143,7 +145,7 @@ class PointRun(ABC):
         self.start = subject
         self.history: list[tuple[Drag, int]] = []
         """Every edit of this run and how many pictures were looked at under it: enough to run it again."""
-        self._bound = BLOW_UP * spread(subject.model)
+        self._spread = spread(subject.model)
         self._set_up(edit.fitted(subject), None)
 
     @property
@@ -243,16 +245,20 @@ class PointRun(ABC):
         now = Progress(self.taken, float(loss.detach()), points, tuple(distances.tolist()), self._present())
         self.progress = self._ending(now, distances) or now
         if not self.progress.ended:
-            (gradient,) = torch.autograd.grad(loss, self._latent.offset)
-            self._adam.step(gradient)
+            self._advance(loss)
             self.taken += 1
         self.history[-1] = (self.edit, self.history[-1][1] + 1)
         return self.progress
 
+    def _advance(self, loss: Tensor) -> None:
+        """The latent step: Adam's, unless the method knows a better one."""
+        (gradient,) = torch.autograd.grad(loss, self._latent.offset)
+        self._adam.step(gradient)
+
     def _ending(self, now: Progress, distances: Tensor) -> Progress | None:
         """The last progress if the run ends with this picture."""
         edit, size = self.edit, float(self._latent.offset.detach().square().mean().sqrt())
-        if not math.isfinite(now.loss) or size > self._bound:
+        if not math.isfinite(now.loss) or size > BLOW_UP * self._spread:
             return self._end("the latent blew up: lower the learning rate (the nearest picture is kept)", now)
         if self._best is None or sum(now.distances) < sum(self._best.distances) or edit.tracker == "none":
             self._best, self._since_best = now, 0

@@ -47,6 +47,10 @@ def motion_loss(features: Features, p: Tensor, d: Tensor, r1: float, source: Ten
 class DragGANRun(PointRun):
     """A drag by motion supervision and point tracking."""
 
+    @property
+    def _stride(self) -> float:
+        return self.edit.stride or 1.0
+
     def _begin(self) -> None:
         """From the first picture: the trackers' templates, and the patches to fall back on when tracking is unsure."""
         with torch.no_grad():
@@ -64,7 +68,7 @@ class DragGANRun(PointRun):
     def _supervised(self, p: Tensor) -> Tensor:
         """The cells that motion supervision from `p [n, 2]` looks at."""
         q = around(p, disc(self._r1))
-        return self._grid.need(torch.stack([q, q + directions(p, self._targets, self.edit.stride)[:, None]]))
+        return self._grid.need(torch.stack([q, q + directions(p, self._targets, self._stride)[:, None]]))
 
     def _look(self) -> Tensor:
         """Features, tracking, and the loss of the same features."""
@@ -74,14 +78,13 @@ class DragGANRun(PointRun):
         if not features.covers(self._supervised(tracked.points)):
             # A handle has left its region: compute the features again where it is now.
             features = self._features(need | self._needed(tracked.points))
-        self._points = tracked.points
-        d = directions(self._points, self._targets, self.edit.stride)
-        loss = motion_loss(features, self._points, d, self._r1, self._source(features, tracked))
+        self._points, self._seen = tracked.points, features
+        self._present_patches = self._source(features, tracked)
+        d = directions(self._points, self._targets, self._stride)
+        loss = motion_loss(features, self._points, d, self._r1, self._present_patches)
         return loss + self._held(features)
 
-    def _source(self, features: Features, tracked: Tracked) -> Tensor | None:
-        """F(q) for motion supervision, with the first picture's patch where the tracker is not sure (StableDrag)."""
-        if bool(tracked.sure.all()):
-            return None
+    def _source(self, features: Features, tracked: Tracked) -> Tensor:
+        """sg[F(q)] `[n, K, C]`; where the tracker is not sure, the first picture's patch instead (StableDrag)."""
         present = features.detach().sample(around(tracked.points, disc(self._r1)))
         return torch.where(tracked.sure[:, None, None].to(present.device), present, self._first_patches)

@@ -75,3 +75,9 @@ class MaskTerm:
     def __call__(self, features: Features) -> Tensor:
         """The term, without lambda."""
         return (exact_mask_loss if self.exact else mask_loss)(features, self._f0, self._fixed)
+
+    def residual(self, features: Features) -> Tensor:
+        """`(F - F0) sqrt((1 - M) / N)` `[cells, C]`, whose square is the term with squares. On the grid only."""
+        difference = features.at(self.need) - self._f0
+        weight = self._fixed[self.need] / (self._fixed.numel() * difference.shape[1])
+        return difference * weight.sqrt()[:, None].to(difference)

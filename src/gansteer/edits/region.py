@@ -351,19 +351,15 @@ class RegionSynthesis:
             self.energies = [each.energy().detach() for each in self.layers]
             constant = synthesis.constant.detach().flatten(1).t()  # [16, C]
             self.constant = F.pad(constant, (0, 0, 0, 1))
-        self._need: Tensor | None = None
-        self._plans: list[LayerPlan] = []
+        self._plans: list[tuple[Tensor, list[LayerPlan]]] = []
 
     def __call__(self, styles: Styles, need: Tensor) -> Tensor:
         """Features at `need [r, r]` (bool, CPU), row by row: `[M + 1, C]`, the last row zero.
 
-        `styles` gives every layer's style `[1, I]`; gradients flow to those that ask for one. The plan is kept while
-        `need` stays the same.
+        `styles` gives every layer's style `[1, I]`; gradients flow to those that ask for one.
         """
-        if self._need is None or not torch.equal(self._need, need):
-            self._plans, self._need = plan(self.layers, need), need.clone()
         x = self.constant
-        for layer, kernel, energy, step in zip(self.layers, self.kernels, self.energies, self._plans, strict=True):
+        for layer, kernel, energy, step in zip(self.layers, self.kernels, self.energies, self._plan(need), strict=True):
             style = styles[layer.name]
             x = x * style
             convolve = _Conv if isinstance(step, ConvPlan) else _Up
@@ -371,3 +367,11 @@ class RegionSynthesis:
             x = torch.addcmul(step.noise + layer.bias.detach(), x, demodulation(style, energy))
             x = F.pad(leaky_relu(x, layer.clamp), (0, 0, 0, 1))
         return x
+
+    def _plan(self, need: Tensor) -> list[LayerPlan]:
+        """The plan for `need`; the last two are kept, as consecutive steps mostly need the same."""
+        for known, steps in self._plans:
+            if torch.equal(known, need):
+                return steps
+        self._plans = [*self._plans[-1:], (need.clone(), plan(self.layers, need))]
+        return self._plans[-1][1]
