@@ -319,6 +319,10 @@ def test_files_that_are_no_models(refused, bad_file):
         assert "bad.safetensors" in refused(*words)
 
 
+def test_a_file_that_never_ends(refused):
+    assert "is a device or a pipe" in refused("info", "/dev/zero")
+
+
 def test_a_mistake_in_the_shell(tmp_path):
     done = shell("sample", "--model", "nonsense", "--out", tmp_path / "s.png")
     assert done.returncode == 2

@@ -52,6 +52,8 @@ class Description:
 
 def checkpoint_file(path: Path) -> Path:
     """The file itself: a folder stands for the `model.safetensors` in it."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"{path} is a device or a pipe: name the checkpoint's file")
     if not path.is_dir():
         return path
     if not (path / "model.safetensors").is_file():
