@@ -65,6 +65,11 @@ class TrainConfig:
             raise UserError("--batch, --images and --snapshot-images must be at least 1")
         if self.g_lr <= 0 or self.d_lr <= 0:
             raise UserError("--g-lr and --d-lr must be above 0")
+        if self.ema_images is not None and self.ema_images <= 0:
+            raise UserError("--ema-images must be above 0")
+        for name in ("r1_gamma", "path_length", "augment_colour", "workers"):
+            if (getattr(self, name) or 0) < 0:
+                raise UserError(f"--{name.replace('_', '-')} must not be negative")
         if not 0 <= self.style_mixing <= 1:
             raise UserError(f"--style-mixing is a share from 0 to 1, not {self.style_mixing}")
         if self.conditional and self.loss == "projected":

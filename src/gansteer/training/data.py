@@ -61,6 +61,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         mirror: bool = False,
         labels: bool = False,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         if not path.exists():
             raise UserError(f"there is no folder or zip at {path}")
@@ -73,7 +74,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         self.labels = self._read_labels() if labels else [0] * len(self.names)
         self.c_dim = max(self.labels) + 1 if labels else 0
         self._cache: list[Tensor] | None = None
-        self._check(progress)
+        self._check(progress, keep=len(self.names) * 3 * resolution**2 <= cache_bytes)
 
     def _read_labels(self) -> list[int]:
         """NVIDIA's dataset.json: {"labels": [["name.png", class], ...]}."""
@@ -95,9 +96,8 @@ class Pictures(Dataset[tuple[Tensor, int]]):
             raise UserError(f"{where} has a negative class, {min(labels)}")
         return labels
 
-    def _check(self, progress: Callable[[int, int], None]) -> None:
-        """Decode every picture once, keep them if they fit, and say which ones are wrong."""
-        keep = len(self.names) * 3 * self.resolution**2 <= CACHE_BYTES
+    def _check(self, progress: Callable[[int, int], None], keep: bool) -> None:
+        """Decode every picture once, perhaps keep them, and say which ones are wrong."""
         kept: list[Tensor] = []
         sizes: list[tuple[int, int]] = []
         wrong: list[str] = []
@@ -139,6 +139,11 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         if size[0] == size[1] and size[0] > self.resolution:
             picture = picture.resize((self.resolution, self.resolution), Image.Resampling.LANCZOS)
         return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous(), size
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the decoded pictures are kept, so that nothing is left for worker processes to do."""
+        return self._cache is not None
 
     def __len__(self) -> int:
         return len(self.names) * (2 if self.mirror else 1)

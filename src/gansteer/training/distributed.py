@@ -22,10 +22,16 @@ class World:
 
     def mean(self, x: Tensor) -> Tensor:
         """The mean of `x` over the processes."""
-        if self.size > 1:
-            dist.all_reduce(x)
-            x = x / self.size
-        return x
+        if self.size == 1:
+            return x
+        x = x.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(x)
+        return x / self.size
+
+    def agrees(self, x: Tensor) -> bool:
+        """Whether the whole numbers `x` are the same in all processes; at least one of them is told if not."""
+        x = x.float()
+        return torch.equal(self.mean(x), x)
 
     def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Replace every gradient by its mean over the processes, in one message."""
@@ -43,6 +49,12 @@ def join_world(device: torch.device) -> World:
         return World()
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return World(dist.get_rank(), dist.get_world_size())
+
+
+def leave_world() -> None:
+    """Leave what `join_world` joined."""
+    if "LOCAL_RANK" in os.environ and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 class Draws:

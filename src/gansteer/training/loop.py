@@ -64,7 +64,9 @@ class Trainer:
         return self.steps * self.config.batch
 
     def step(self, reals: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Show one batch, this process's share: `reals uint8 [b, 3, r, r]`, `labels [b]`. Returns losses, still on the device.
+        """Show one batch, this process's share: `reals uint8 [b, 3, r, r]`, `labels [b]`.
+
+        Returns losses of this share, still on the device.
 
         The same drawn pictures serve the discriminator's step and then the generator's, so each step draws only once.
         """
@@ -85,18 +87,23 @@ class Trainer:
         self._freeze_projection()
         real_logits = nets.d.judge(real_features, c)
         fake_logits = nets.d.judge([f.detach() for f in fake_features], c)
-        d_loss = (losses.discriminator_logistic if self.logistic else losses.discriminator_hinge)(real_logits, fake_logits)
+        d_loss = (losses.discriminator_logistic if self.logistic else losses.discriminator_hinge)(
+            real_logits, fake_logits
+        )
         self._update(self.d_opt, d_loss)
         report = {"loss/d": d_loss, "logits/real": real_logits.mean(), "logits/fake": fake_logits.mean()}
 
         if self.logistic and self.steps % D_REG_INTERVAL == 0:
+            # With respect to the augmented pictures, which are what the discriminator sees.
             x_r1 = real_augmented.detach().requires_grad_(True)
             penalty = losses.r1(nets.d(x_r1, c), x_r1, config.gamma)
             self._update(self.d_opt, penalty * D_REG_INTERVAL)
             report["loss/r1"] = penalty
 
         nets.d.requires_grad_(False)
-        g_loss = (losses.generator_logistic if self.logistic else losses.generator_hinge)(nets.d.judge(fake_features, c))
+        g_loss = (losses.generator_logistic if self.logistic else losses.generator_hinge)(
+            nets.d.judge(fake_features, c)
+        )
         self._update(self.g_opt, g_loss)
         report["loss/g"] = g_loss
         if config.path_length and self.steps % G_REG_INTERVAL == 0:
@@ -106,7 +113,7 @@ class Trainer:
         self.steps += 1
         self._average()
         report["augment/p"] = self.p
-        return {name: self.world.mean(value.detach().clone()) for name, value in report.items()}
+        return {name: value.detach().clone() for name, value in report.items()}
 
     def _map(self, g: Generator, draws: Draws, c: Tensor | None) -> Tensor:
         """New w+ `[b, num_ws, w_dim]`, mixed at a random row in a share of the steps; follows the mean of w."""
@@ -145,8 +152,10 @@ class Trainer:
         ws = g.map(z, None if c is None else c[: len(z)])
         pictures = g.synthesize(ws, noise=draws.noise)
         lengths = losses.path_lengths(pictures, ws, draws.normal(*pictures.shape[1:]))
-        self.mean_length.lerp_(self.world.mean(lengths.detach().mean()), 0.01)
-        penalty = (lengths - self.mean_length).square().mean() * config.path_length
+        # Shares may differ in size by one, so the mean over processes is that of sums.
+        share = self.world.size / draws.batch
+        self.mean_length.lerp_(self.world.mean(lengths.detach().sum() * share), 0.01)
+        penalty = (lengths - self.mean_length).square().sum() * share * config.path_length
         self._update(self.g_opt, penalty * G_REG_INTERVAL)
         return penalty
 
@@ -154,9 +163,10 @@ class Trainer:
         """Every 4 steps, more augmentation if the discriminator is too sure of the reals, else less."""
         if self.config.augmentation != "ada":
             return
-        self.signs += torch.stack([real_logits.sign().sum(), torch.tensor(real_logits.numel(), device=self.device)])
+        self.signs[0] += real_logits.sign().sum()
+        self.signs[1] += real_logits.numel()
         if self.steps % ADA_INTERVAL == ADA_INTERVAL - 1:
-            total = self.world.mean(self.signs.clone())
+            total = self.world.mean(self.signs)
             direction = (total[0] / total[1] - self.config.ada_target).sign()
             self.p.add_(direction * self.config.batch * ADA_INTERVAL / ADA_IMAGES).clamp_(0, 1)
             self.signs.zero_()
@@ -170,6 +180,11 @@ class Trainer:
             average.lerp_(value, 1 - beta)
         for kept, buffer in zip(self.nets.ema.buffers(), self.nets.g.buffers(), strict=True):
             kept.copy_(buffer)
+
+    def is_finite(self) -> bool:
+        """Whether every parameter is a number, so that the state is worth keeping."""
+        parameters = [*self.nets.g.parameters(), *self.nets.d.parameters()]
+        return bool(torch.stack([p.detach().isfinite().all() for p in parameters]).all())
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and strings only, so that it can be read back without running anything."""

@@ -5,10 +5,14 @@ The folder holds `config.json`, `log.jsonl`, TensorBoard events, `checkpoint.pt`
 """
 
 import json
+import math
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Generator as Steps
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,12 +32,12 @@ from gansteer.sheet import sheet
 from gansteer.subject import Card, Model
 from gansteer.training.config import TrainConfig
 from gansteer.training.data import Pictures, batches
-from gansteer.training.distributed import World, join_world
+from gansteer.training.distributed import World, join_world, leave_world
 from gansteer.training.loop import Trainer, build_networks
 
 LOG_STEPS = 10
 MAY_CHANGE = {"out", "images", "snapshot_images", "checkpoint_minutes", "workers", "device", "data"}
-"""What a continued run may be told otherwise: none of it changes what a step computes."""
+"""What a continued run may be told otherwise: it says where things are and how often they are written."""
 
 
 @dataclass(frozen=True)
@@ -57,26 +61,37 @@ def train(
     keep_freed_memory()
     device = pick_device(config.device)
     world = join_world(device)
-    if config.batch % world.size:
-        raise UserError(f"--batch {config.batch} cannot be shared by {world.size} processes: choose a multiple")
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", device.index or 0)))
-    saved = _read_checkpoint(config)
-    data = Pictures(config.data, config.resolution, mirror=config.mirror, labels=config.conditional, progress=checking)
-    trainer = _trainer(config, data.c_dim, device, world, saved)
-    if world.rank == 0:
-        _write_config(config)
-    yield from _loop(config, trainer, data)
+    try:
+        if config.batch % world.size:
+            raise UserError(f"--batch {config.batch} cannot be shared by {world.size} processes: choose a multiple")
+        if device.type == "cuda":
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", device.index or 0)))
+        saved = _read_checkpoint(config)
+        data = Pictures(
+            config.data, config.resolution, mirror=config.mirror, labels=config.conditional, progress=checking
+        )
+        trainer = _trainer(config, data.c_dim, device, world, saved)
+        if not world.agrees(torch.tensor([trainer.steps, len(data)], device=device)):
+            raise UserError(
+                "the processes see different runs or data: give all of them the same --out and --data folders"
+            )
+        if world.rank == 0:
+            config.out.mkdir(exist_ok=True)
+            _write_config(config)
+        yield from _loop(config, trainer, data)
+    finally:
+        leave_world()
 
 
 def _trainer(
     config: TrainConfig, c_dim: int, device: torch.device, world: World, saved: dict[str, Any] | None
 ) -> Trainer:
     backbone = load_efficientnet(device) if config.loss == "projected" else None
-    start, discriminator = (None, None) if config.grow is None or saved else _read_start(config.grow, config)
+    start, discriminator = (None, None) if config.grow is None or saved else _read_start(config.grow, config, c_dim)
     trainer = Trainer(config, build_networks(config, c_dim, backbone, device, start), device, world)
     if saved is not None:
-        trainer.load_state_dict(saved)
+        with _fitting(config.out / "checkpoint.pt"):
+            trainer.load_state_dict(saved)
     elif discriminator is not None:
         trainer.load_discriminator(discriminator)
     return trainer
@@ -85,29 +100,31 @@ def _trainer(
 def _loop(config: TrainConfig, trainer: Trainer, data: Pictures) -> Steps[TrainProgress, None, None]:
     world, chief = trainer.world, trainer.world.rank == 0
     order = batches(len(data), config.batch, config.seed, trainer.steps, world.rank, world.size)
-    loader = DataLoader(data, batch_sampler=order, num_workers=config.workers)
+    loader = DataLoader(data, batch_sampler=order, num_workers=0 if data.in_memory else config.workers)
     log = _Log(config.out) if chief else None
     saved_at = time.monotonic()
     since, shown = time.monotonic(), trainer.images
+    latest: dict[str, Tensor] = {}
+    """The newest value of everything since the last report: regularisers run in other steps than those reported."""
     try:
         for reals, labels in loader:
             if trainer.images >= config.images:
                 break
             before = trainer.images
-            report = trainer.step(reals, labels)
+            with _uninterrupted():
+                latest |= trainer.step(reals, labels)
             if trainer.images // config.snapshot_images > before // config.snapshot_images and chief:
                 save_snapshot(config, trainer)
-            if trainer.steps % LOG_STEPS:
+            if trainer.steps % LOG_STEPS and trainer.images < config.images:
                 continue
             now = time.monotonic()
             rate = (trainer.images - shown) / max(now - since, 1e-9)
             since, shown = now, trainer.images
-            values = {name: float(value) for name, value in report.items()}
-            if not all(map(torch.isfinite, map(torch.tensor, values.values()))):
-                raise UserError(
-                    f"training diverged at {trainer.images} images; {config.out} holds the last good checkpoint: "
-                    "continue from it in a new run with smaller --g-lr and --d-lr"
-                )
+            means = world.mean(torch.stack(list(latest.values()))).tolist()
+            values = dict(zip(latest, means, strict=True))
+            latest = {}
+            if not all(map(math.isfinite, means)) or not trainer.is_finite():
+                raise UserError(_diverged(config, trainer))
             if log is not None:
                 log.write(trainer.images, rate, values)
             if chief and now - saved_at > config.checkpoint_minutes * 60:
@@ -125,6 +142,33 @@ def _loop(config: TrainConfig, trainer: Trainer, data: Pictures) -> Steps[TrainP
         save_checkpoint(config, trainer)
         if not snapshot_file(config, trainer.images).exists():
             save_snapshot(config, trainer)
+
+
+def _diverged(config: TrainConfig, trainer: Trainer) -> str:
+    what = f"training diverged at {trainer.images} images: start a new run with smaller --g-lr and --d-lr"
+    good = (config.out / "checkpoint.pt").exists()
+    return f"{what}, from the last good state with --grow {config.out}" if good else what
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits for the end of the step: a run stopped within one could not be continued as if never stopped."""
+    if threading.current_thread() is not threading.main_thread():  # Python interrupts the main thread only
+        yield
+        return
+    pressed = False
+
+    def note(*_: object) -> None:
+        nonlocal pressed
+        pressed = True
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 class _Log:
@@ -182,8 +226,9 @@ def _replace(target: Path, write: Callable[[Path], object]) -> None:
     try:
         write(temporary)
         os.replace(temporary, target)
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"{target} could not be written ({error}); what was there before is as it was") from error
+    except (OSError, RuntimeError) as error:  # torch.save says of a full disk only that it is somewhere unexpected
+        why = (isinstance(error, OSError) and error.strerror) or "is the disk full?"
+        raise UserError(f"{target} could not be written ({why}); what was there before is as it was") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -202,19 +247,14 @@ def _read_checkpoint(config: TrainConfig) -> dict[str, Any] | None:
     out = config.out
     if not out.parent.is_dir():
         raise UserError(f"there is no folder {out.parent} to make the run {out.name} in: make it first")
-    try:
-        out.mkdir(exist_ok=True)
-        (out / ".writable").touch()
-        (out / ".writable").unlink()
-    except OSError as error:
-        raise UserError(f"the run's folder {out} cannot be written: {error.strerror}") from error
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file: choose another --out for the run's folder")
+    if not os.access(out if out.exists() else out.parent, os.W_OK | os.X_OK):
+        raise UserError(f"the run's folder {out} cannot be written: choose another --out")
     record = out / "config.json"
     if not record.exists():
         return None
-    try:
-        before = json.loads(record.read_text())
-    except ValueError as error:
-        raise UserError(f"{record} is damaged: choose another --out") from error
+    before = _read_record(record)
     for name, value in _record(config).items():
         if name not in MAY_CHANGE and before.get(name, value) != value:
             flag = name.replace("_", "-")
@@ -222,6 +262,28 @@ def _read_checkpoint(config: TrainConfig) -> dict[str, Any] | None:
                 f"{out} is a run with --{flag} {before[name]}, not {value}: choose another --out, or give the same --{flag}"
             )
     return _read_state(out / "checkpoint.pt") if (out / "checkpoint.pt").exists() else None
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is missing or damaged: choose another folder") from error
+    if not isinstance(record, dict):
+        raise UserError(f"{path} is no record of a run: choose another folder")
+    return record
+
+
+@contextmanager
+def _fitting(path: Path) -> Iterator[None]:
+    """What is read from `path` may lack something or have other shapes than the networks."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        about = str(error).splitlines()[-1].strip()
+        raise UserError(f"{path} does not fit this configuration or data ({about}): choose another folder") from error
 
 
 def _read_state(path: Path) -> dict[str, Any]:
@@ -232,17 +294,21 @@ def _read_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def _read_start(path: Path, config: TrainConfig) -> tuple[Generator, dict[str, Tensor] | None]:
+def _read_start(path: Path, config: TrainConfig, c_dim: int) -> tuple[Generator, dict[str, Tensor] | None]:
     """The generator to go on from and, if `path` is a run with the same loss, its discriminator."""
     discriminator = None
+    if not path.exists():
+        raise UserError(f"there is no run or model at {path} to --grow")
     if (path / "checkpoint.pt").exists():
         state = _read_state(path / "checkpoint.pt")
-        before = json.loads((path / "config.json").read_text())
-        small = replace(config, **{k: before[k] for k in (*SHAPE, "resolution")}).generator_config()
-        g = Generator(small)
-        g.load_state_dict(state["ema"])
+        before = _read_record(path / "config.json")
+        with _fitting(path / "checkpoint.pt"):
+            labels = state["ema"].get("mapping.embed.weight", torch.empty(0, 0))  # [w_dim, c_dim]
+            small = replace(config, **{k: before[k] for k in (*SHAPE, "resolution")}).generator_config(labels.shape[1])
+            g = Generator(small)
+            g.load_state_dict(state["ema"])
         # The projected discriminator sees resized pictures, so it fits every resolution.
-        if config.loss == before["loss"] == "projected":
+        if config.loss == before.get("loss") == "projected":
             discriminator = state["d"]
     else:
         g = load(str(path), device="cpu").generator
@@ -252,6 +318,10 @@ def _read_start(path: Path, config: TrainConfig) -> tuple[Generator, dict[str, T
         raise UserError(f"{path} has --{flag} {getattr(g.config, wrong[0])}: give the same to go on from it")
     if g.config.resolution not in (config.resolution, config.resolution // 2):
         raise UserError(f"{path} draws {g.config.resolution} px; --grow goes on at {g.config.resolution} or twice that")
+    if (g.config.c_dim, g.config.img_channels) != (c_dim, 3):
+        raise UserError(
+            f"{path} draws {g.config.img_channels} channels of {g.config.c_dim} classes; the data has 3 channels of {c_dim}"
+        )
     return g, discriminator
 
 
