@@ -9,13 +9,16 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 import gansteer
+from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.sheet import sheet
 
-DRAGS = {  # seed to handle and target
-    3: ((64, 76), (72, 76)),
-    5: ((64, 76), (56, 76)),
-    8: ((64, 100), (64, 108)),
-    11: ((64, 76), (72, 70)),
+NOSE, CHIN = 30, 8
+"""Of the usual 68 landmarks."""
+DRAGS = {  # seed to landmark and move; seeds are not picked
+    0: (NOSE, (10, 0)),
+    1: (NOSE, (-10, 0)),
+    2: (NOSE, (0, 8)),
+    3: (CHIN, (0, 8)),
 }
 SCALE = 2
 HANDLE, TARGET, EDGE = (229, 57, 53), (30, 136, 229), (255, 255, 255)
@@ -40,13 +43,16 @@ def marked(picture: Image.Image, handle: tuple[int, int], target: tuple[int, int
 def main(out: Path) -> None:
     """Draw, drag, and lay out."""
     model = gansteer.load("portraits")
+    reader = load_face_reader(model.device)
     before, after = [], []
-    for seed, (handle, target) in DRAGS.items():
+    for seed, (landmark, (dx, dy)) in DRAGS.items():
         subject = model.sample(seed, psi=0.7)
-        run = gansteer.start(subject, gansteer.Drag(handles=[handle], targets=[target]))
+        x, y = (round(v) for v in reader.read(subject.render()[None]).landmarks[0, landmark].tolist())
+        target = (x + dx, y + dy)
+        run = gansteer.start(subject, gansteer.Drag(handles=[(x, y)], targets=[target]))
         *_, last = run
         print(f"seed {seed}: {last.ended} after {last.step} steps, {last.distances[0]:.1f} px away")
-        before.append(marked(enlarged(subject.image), handle, target))
+        before.append(marked(enlarged(subject.image), (x, y), target))
         after.append(enlarged(run.subject.image))
     sheet(before + after, columns=len(DRAGS)).save(out)
 
