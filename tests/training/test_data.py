@@ -75,6 +75,7 @@ def test_grey_and_nested_pictures(tmp_path):
     assert (data[0][0].int() - 77).abs().max() <= 1
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns of forking beside any thread
 @pytest.mark.parametrize("kind", ["folder", "zip"])
 @pytest.mark.parametrize("cache_bytes", [0, 2**20])
 def test_worker_processes_deliver_the_same(pictures, tmp_path, kind, cache_bytes):

@@ -250,6 +250,16 @@ def test_a_full_disk_leaves_what_was_there(tiny, what):
     assert state_of(config)["steps"] == 20
 
 
+def test_a_full_disk_while_logging(tiny):
+    config = tiny(images=40)
+    carry_out(config)
+    with (config.out / "log.jsonl").open("a") as log:
+        log.write("\n" * 5000)
+    with files_no_larger_than(2000), pytest.raises(UserError, match=r"log\.jsonl could not be written"):
+        carry_out(replace(config, images=80))
+    assert state_of(config)["steps"] == 10
+
+
 # --- growing -------------------------------------------------------------------------------------------------------------
 
 
@@ -315,6 +325,7 @@ def test_growing_with_classes(tiny, tmp_path):
     assert state_of(big)["ema"]["mapping.embed.weight"].shape == (4, 3)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns of forking beside any thread
 def test_worker_processes_change_nothing(tiny, monkeypatch):
     """With pictures too many to keep, which is when workers decode."""
     carry_out(tiny("alone", images=12))

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from collections.abc import Generator as Steps
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -185,15 +185,19 @@ class _Log:
 
     def write(self, images: int, rate: float, values: dict[str, float]) -> None:
         line = {"time": round(time.time(), 1), "images": images, "images_per_second": round(rate, 2), **values}
-        self.lines.write(json.dumps(line) + "\n")
-        if self.board is not None:
-            for name, value in values.items():
-                self.board.add_scalar(name, value, images)
+        try:
+            self.lines.write(json.dumps(line) + "\n")
+            if self.board is not None:
+                for name, value in values.items():
+                    self.board.add_scalar(name, value, images)
+        except OSError as error:
+            raise UserError(f"{self.lines.name} could not be written ({error.strerror})") from error
 
     def close(self) -> None:
-        self.lines.close()
-        if self.board is not None:
-            self.board.close()
+        with suppress(OSError):  # what could not be written was said by then
+            self.lines.close()
+            if self.board is not None:
+                self.board.close()
 
 
 def snapshot_file(config: TrainConfig, images: int) -> Path:
