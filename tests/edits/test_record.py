@@ -37,7 +37,7 @@ def test_an_edit_survives_json() -> None:
     assert replace(back, mask=None).__dict__ == replace(edit, mask=None).__dict__
 
 
-@pytest.mark.parametrize("method", ["draggan", "freedrag"])
+@pytest.mark.parametrize("method", ["draggan", "gauss-newton", "freedrag"])
 def test_replay_is_the_same_bit_for_bit(method: str) -> None:
     """Also after the run was revised, with style offsets, and when it was left in the middle."""
     subject = subject32()

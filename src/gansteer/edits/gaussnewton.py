@@ -36,7 +36,7 @@ class GaussNewtonRun(DragGANRun):
         d = directions(p, self._targets, self._stride)
         q, valid = patches(p, d, self._r1, self._grid.size)
         shifted = features.sample(q + d[:, None])  # [n, K, C]
-        weight = valid / (valid.sum(dim=1, keepdim=True).clamp_min(1) * shifted.shape[2])
+        weight = valid.double() / (valid.sum(dim=1, keepdim=True).clamp_min(1) * shifted.shape[2])
         parts = [(shifted - self._present_patches) * weight.sqrt()[..., None].to(shifted)]
         if self._mask is not None:
             parts.append(edit.lambda_mask**0.5 * self._mask.residual(features))
