@@ -352,6 +352,7 @@ class RegionSynthesis:
             constant = synthesis.constant.detach().flatten(1).t()  # [16, C]
             self.constant = F.pad(constant, (0, 0, 0, 1))
         self._plans: list[tuple[Tensor, list[LayerPlan]]] = []
+        self._constant: dict[str, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, styles: Styles, need: Tensor) -> Tensor:
         """Features at `need [r, r]` (bool, CPU), row by row: `[M + 1, C]`, the last row zero.
@@ -364,9 +365,17 @@ class RegionSynthesis:
             x = x * style
             convolve = _Conv if isinstance(step, ConvPlan) else _Up
             x = convolve.apply(x, step, kernel)  # type: ignore[no-untyped-call]
-            x = torch.addcmul(step.noise + layer.bias.detach(), x, demodulation(style, energy))
+            x = torch.addcmul(step.noise + layer.bias.detach(), x, self._demodulation(layer.name, style, energy))
             x = F.pad(leaky_relu(x, layer.clamp), (0, 0, 0, 1))
         return x
+
+    def _demodulation(self, name: str, style: Tensor, energy: Tensor) -> Tensor:
+        """Computed once for the styles that are constants of the edit."""
+        if style.requires_grad:
+            return demodulation(style, energy)
+        if name not in self._constant or self._constant[name][0] is not style:
+            self._constant[name] = style, demodulation(style, energy)
+        return self._constant[name][1]
 
     def _plan(self, need: Tensor) -> list[LayerPlan]:
         """The plan for `need`; the last two are kept, as consecutive steps mostly need the same."""
