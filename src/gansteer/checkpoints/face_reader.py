@@ -51,7 +51,9 @@ def face_reader_card(path: Path | None = None) -> dict[str, object]:
 
 def save_face_reader(network: FaceReader, path: Path, card: Mapping[str, object]) -> None:
     """Write the network in float16 with its card; the file appears complete or not at all."""
-    tensors = {n: v.detach().cpu().half().contiguous() for n, v in network.state_dict().items() if not n.endswith(COUNTER)}
+    tensors = {
+        n: v.detach().cpu().half().contiguous() for n, v in network.state_dict().items() if not n.endswith(COUNTER)
+    }
     if not all(value.isfinite().all() for value in tensors.values()):
         raise UserError(f"the weights are not finite in float16: {path} was not written")
     about = {"format": 1, "kind": "face-reader", "card": dict(card)}

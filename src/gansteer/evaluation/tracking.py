@@ -75,7 +75,9 @@ def tracking(
     """
     if moves < 1 or steps < 1 or not 0 < strength <= 1:
         raise UserError("--moves and --steps must be at least 1, and --strength above 0 and at most 1")
-    names = layers or [layer.name for layer in model.generator.synthesis.layers() if layer.resolution >= 16 and not layer.up]
+    names = layers or [
+        layer.name for layer in model.generator.synthesis.layers() if layer.resolution >= 16 and not layer.up
+    ]
     errors: dict[str, list[Tensor]] = {name: [] for name in ("none", *names)}
     motion = []
     for i in range(moves):
