@@ -19,7 +19,7 @@ from gansteer.training.losses import generator_logistic
 from gansteer.training.run import train
 
 FLAGS = {**TINY, "images": 32, "batch": 16, "g_lr": 1e-4, "d_lr": 1e-4}
-SECONDS = 120
+SECONDS = 300
 
 
 def under_torchrun(data, out, **flags):
