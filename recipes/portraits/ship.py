@@ -1,9 +1,10 @@
 """Turn a snapshot into the shipped model: float16, with a card that says how it was made and what was measured.
 
-usage: python ship.py SNAPSHOT REPORTS CURVE.jsonl OUT.safetensors
+usage: python ship.py SNAPSHOT REPORTS BEFORE OUT.safetensors
 
 REPORTS is a folder with what `gansteer evaluate quality|faces|smoothness|tracking --json` wrote, a file each, named
-quality.json, faces.json, smoothness.json, tracking.json; those that are missing are left out of the card.
+quality.json, faces.json, smoothness.json, tracking.json; those that are missing are left out of the card. BEFORE is how
+many images the runs that the snapshot's run was grown from have seen.
 """
 
 import json
@@ -19,15 +20,13 @@ from gansteer.subject import Card, Model
 LIMITS = (
     "rendered heads of synthetic people: it does not draw, and cannot represent, photographs of real people",
     "no beards, no glasses, few hair styles, plain backgrounds: its training pictures have none",
-    "eyes, teeth and strands of hair are soft",
+    "an early snapshot, still training: faces are recognisable but often distorted, eyes and mouths above all",
 )
 
 
-def main(snapshot: Path, reports: Path, curve: Path, out: Path) -> None:
+def main(snapshot: Path, reports: Path, before: int, out: Path) -> None:
     model = gansteer.load(str(snapshot), device="cpu")
-    last = [p for p in map(json.loads, curve.read_text().splitlines()) if p["run"] == snapshot.parent.name]
-    at = int(snapshot.stem.split("-")[1])
-    images = last[-1]["images"] - last[-1]["at"] + at
+    images = before + int(snapshot.stem.split("-")[1])
     config = json.loads((snapshot.parent / "config.json").read_text())
     metrics = {
         name: json.loads((reports / f"{name}.json").read_text())
@@ -56,4 +55,5 @@ def main(snapshot: Path, reports: Path, curve: Path, out: Path) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 5:
         sys.exit(__doc__)
-    main(*map(Path, sys.argv[1:]))
+    snapshot, reports, before, out = sys.argv[1:]
+    main(Path(snapshot), Path(reports), int(before), Path(out))
