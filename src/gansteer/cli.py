@@ -50,6 +50,8 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 2 for a mistake of the user's, 130 for Ctrl-C."""
+    # Read when torch is loaded. Threads that spin while they wait make a drag ten times slower on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         parse(sys.argv[1:] if args is None else args).run()
         sys.stdout.flush()
