@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -100,7 +101,7 @@ def _save_mp4(shots: Sequence[Image.Image], path: Path, fps: int) -> None:
 
     with av.open(str(path), "w", format="mp4") as container:
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-        stream = container.add_stream(codec, rate=fps)
+        stream: Any = container.add_stream(codec, rate=fps)
         stream.width, stream.height, stream.pix_fmt = shots[0].width // 2 * 2, shots[0].height // 2 * 2, "yuv420p"
         for shot in shots:
             picture = np.asarray(shot.crop((0, 0, stream.width, stream.height)))
