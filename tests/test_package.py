@@ -31,6 +31,11 @@ def test_the_wheel_holds_the_package_whole(wheel):
     assert not [name for name in names if "tests" in name or name.endswith(".pyc")]
 
 
+def test_the_wheel_holds_the_shipped_model(wheel):
+    data = (ROOT / "src/gansteer/weights/portraits.safetensors").read_bytes()
+    assert wheel.read("gansteer/weights/portraits.safetensors") == data
+
+
 def test_the_wheel_has_the_command_and_the_licence(wheel):
     (info,) = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
     assert "gansteer = gansteer.cli:main" in wheel.read(f"{info}/entry_points.txt").decode()
