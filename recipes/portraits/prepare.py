@@ -31,8 +31,8 @@ def gather(out: Path, size: int, folders: list[Path]) -> int:
                     picture.convert("RGB").resize((size, size), Image.Resampling.LANCZOS).save(temporary, "PNG")
                     os.replace(temporary, target)
             for key in ("lm", "eyes2d"):
-                # Pixel centres: (x + 0.5) scales, x does not.
-                label[key] = [[round((v + 0.5) * scale - 0.5, 3) for v in point] for point in label[key]]
+                # The renderer counts from the picture's corner, so sizes scale and nothing shifts.
+                label[key] = [[round(v * scale, 3) for v in point] for point in label[key]]
             lines.append(json.dumps({**label, "file": target.name}))
     (out / "labels.jsonl").write_text("\n".join(lines) + "\n")
     return len(lines)

@@ -61,6 +61,7 @@ def save_model(model: Model, path: str | os.PathLike[str], dtype: torch.dtype = 
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         save_file(tensors, temporary, metadata={"gansteer": text})
+        temporary.chmod(0o644)  # safetensors lets nobody else read it
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, target)
