@@ -260,6 +260,19 @@ def test_a_full_disk_leaves_the_previous_picture(tmp_path, model):
     assert {path.name for path in tmp_path.iterdir()} == {"s.png", "tiny.safetensors"}
 
 
+# --- Models -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_shipped_model_is_listed_with_size_domain_and_licence(run):
+    code, out, _ = run("models")
+    assert code == 0
+    assert re.search(r"portraits +128 px +\d+\.\d MB +rendered human heads.* MIT", out)
+
+
+def test_a_name_that_is_nearly_right(refused, tmp_path):
+    assert "did you mean 'portraits'?" in refused("sample", "--model", "portrait", "--out", tmp_path / "s.png")
+
+
 # --- Info, convert ----------------------------------------------------------------------------------------------------
 
 
