@@ -30,6 +30,8 @@ class Quality:
     seed: int = 0
     features: Literal["efficientnet-lite0", "inception"] = "efficientnet-lite0"
     """What distances are measured in; inception needs the extra `metrics`, and only then they are FID and KID."""
+    lpips: bool = False
+    """Also the mean LPIPS between pairs of samples, and between pairs of real pictures; needs the extra `metrics`."""
     json: Path | None = None
     """Also write the report to this file."""
     device: str = "auto"
@@ -48,6 +50,7 @@ class Quality:
                 psi=self.psi,
                 seed=self.seed,
                 features=self.features,
+                lpips=self.lpips,
                 report=report.named,
             )
         _write_report(self.json, found)
@@ -191,6 +194,11 @@ def _print_quality(found: "QualityReport") -> None:
         measure = getattr(found, name)
         table.add_row(name.replace("_", " "), *(f"{x:.4g}" for x in (measure.value, measure.matched, measure.floor)))
     Console().print(table)
+    if found.lpips is not None:
+        drawn, real = found.lpips.drawn, found.lpips.real
+        print(
+            f"LPIPS between pairs: {drawn:.3f} of samples, {real:.3f} of real pictures ({found.lpips.pairs} pairs each)"
+        )
     print(
         f"{found.samples} samples of {found.model} at psi {found.psi:g} and {found.reals} pictures of {found.data}, "
         f"{found.resolution} px, {found.features} features; the floor compares {found.half} with {found.half}"

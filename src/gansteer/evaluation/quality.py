@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from gansteer.errors import UserError
 from gansteer.evaluation.features import FeatureName, extract, extractor
+from gansteer.evaluation.lpips import Diversity, lpips_distance, mean_distance
 from gansteer.evaluation.samples import draw, from_levels
 from gansteer.subject import Model
 from gansteer.training.data import Pictures
@@ -33,6 +34,7 @@ LEAST = 16
 """Pictures a comparison takes at least."""
 MOST_REAL = 50_000
 KERNEL_SUBSET, KERNEL_SUBSETS = 1000, 20
+LPIPS_PAIRS = 500
 CHUNK = 1024
 """Rows of a distance matrix that are computed at once."""
 
@@ -67,6 +69,8 @@ class QualityReport:
     kernel_distance: Measure
     precision: Measure
     recall: Measure
+    lpips: Diversity | None = None
+    """Measured when asked for."""
 
 
 def quality(
@@ -77,11 +81,13 @@ def quality(
     psi: float = 1.0,
     seed: int = 0,
     features: FeatureName = "efficientnet-lite0",
+    lpips: bool = False,
     report: Report = lambda what, done, total: None,
 ) -> QualityReport:
     """Compare `samples` pictures of the model with those of `data`, a folder or zip, at the model's resolution.
 
-    At most 50,000 real pictures are taken, in an order that `seed` determines. Raises UserError.
+    At most 50,000 real pictures are taken, in an order that `seed` determines. `lpips` adds the perceptual diversity of
+    both, over at most 500 pairs. Raises UserError.
     """
     if samples < LEAST:
         raise UserError(f"--samples must be at least {LEAST}, not {samples}")
@@ -96,6 +102,7 @@ def quality(
         raise UserError(f"{data} holds {len(real)} pictures: comparing takes at least {2 * LEAST}")
     order = torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))[:MOST_REAL].tolist()
     network = extractor(features, model.device)
+    distance = lpips_distance(model.device) if lpips else None
     reals = extract(
         _batches(real, order, model.device), network, lambda done: report("real pictures", done, len(order))
     )
@@ -105,8 +112,17 @@ def quality(
     report("comparing", 0, 1)
     half = min(len(reals) // 2, samples)
     measures = compare(fakes, reals, half, seed)
+    diversity = None
+    if distance is not None:
+        pairs = min(LPIPS_PAIRS, half // 2)
+        report("LPIPS", 0, 1)
+        drawn_some = list(draw(model, 2 * pairs, psi=psi, seed=seed, labels=labels))
+        real_some = list(_batches(real, order[: 2 * pairs], model.device))
+        diversity = Diversity(pairs, mean_distance(drawn_some, distance), mean_distance(real_some, distance))
     name = model.card.name
-    return QualityReport(name, str(data), features, model.resolution, samples, len(reals), half, psi, seed, *measures)
+    return QualityReport(
+        name, str(data), features, model.resolution, samples, len(reals), half, psi, seed, *measures, diversity
+    )
 
 
 def compare(fakes: Tensor, reals: Tensor, half: int, seed: int = 0) -> tuple[Measure, Measure, Measure, Measure]:
