@@ -8,11 +8,12 @@ the command can be repeated when more pictures have been rendered. Never give it
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 
 from PIL import Image
+
+from gansteer.output import save_picture
 
 
 def gather(out: Path, size: int, folders: list[Path]) -> int:
@@ -27,9 +28,7 @@ def gather(out: Path, size: int, folders: list[Path]) -> int:
             with Image.open(pictures / label["file"]) as picture:
                 scale = size / picture.width
                 if not target.exists():
-                    temporary = target.with_suffix(".part")
-                    picture.convert("RGB").resize((size, size), Image.Resampling.LANCZOS).save(temporary, "PNG")
-                    os.replace(temporary, target)
+                    save_picture(picture.convert("RGB").resize((size, size), Image.Resampling.LANCZOS), target)
             for key in ("lm", "eyes2d"):
                 # The renderer counts from the picture's corner, so sizes scale and nothing shifts.
                 label[key] = [[round(v * scale, 3) for v in point] for point in label[key]]

@@ -1,15 +1,14 @@
 """Reads and writes the face reader's weights: a safetensors file with its card as JSON in the header."""
 
 import json
-import os
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
+from gansteer.checkpoints.native import write_tensors
 from gansteer.errors import UserError
 from gansteer.models.face_reader import FaceReader
 
@@ -57,9 +56,4 @@ def save_face_reader(network: FaceReader, path: Path, card: Mapping[str, object]
     if not all(value.isfinite().all() for value in tensors.values()):
         raise UserError(f"the weights are not finite in float16: {path} was not written")
     about = {"format": 1, "kind": "face-reader", "card": dict(card)}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        save_file(tensors, temporary, metadata={"gansteer": json.dumps(about)})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_tensors(tensors, json.dumps(about), path)

@@ -24,6 +24,7 @@ from gansteer.checkpoints.assemble import Found, Reader, checked_config
 from gansteer.checkpoints.machine import CUT_SHORT, Refused, Span, shown
 from gansteer.checkpoints.unpickle import integers
 from gansteer.errors import UserError
+from gansteer.output import replacing
 from gansteer.subject import Card, Model
 
 KIND = "gansteer safetensors"
@@ -58,17 +59,19 @@ def save_model(model: Model, path: str | os.PathLike[str], dtype: torch.dtype = 
         raise UserError(f"the card of {model.card.name} cannot be written as JSON: {error}") from error
     if not target.parent.is_dir():
         raise UserError(f"there is no folder {target.parent}: make it first")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        save_file(tensors, temporary, metadata={"gansteer": text})
-        temporary.chmod(0o644)  # safetensors lets nobody else read it
-        with temporary.open("rb+") as file:
+    write_tensors(tensors, text, target)
+
+
+def write_tensors(tensors: dict[str, Tensor], about: str, target: Path) -> None:
+    """A safetensors file with `about` (JSON) in its header; complete or not there. Raises UserError."""
+    with replacing(target) as path:
+        try:
+            save_file(tensors, path, metadata={"gansteer": about})
+        except SafetensorError as error:  # what it makes of a full disk
+            raise OSError(str(error)) from error
+        path.chmod(0o644)  # safetensors lets nobody else read it
+        with path.open("rb+") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{target} could not be written, what was there before is as it was: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def find(file: BinaryIO, size: int) -> Found:

@@ -28,6 +28,7 @@ from gansteer.device import pick_device
 from gansteer.errors import UserError
 from gansteer.memory import keep_freed_memory
 from gansteer.models.stylegan2 import Generator
+from gansteer.output import replacing, save_picture
 from gansteer.sheet import sheet
 from gansteer.subject import Card, Model
 from gansteer.training.config import TrainConfig
@@ -216,25 +217,16 @@ def save_snapshot(config: TrainConfig, trainer: Trainer) -> None:
     save_model(model, snapshot_file(config, trainer.images))
     labels = [seed % model.generator.config.c_dim if model.generator.config.c_dim else None for seed in range(32)]
     page = sheet([model.sample(seed, label=label).image for seed, label in enumerate(labels)], columns=8)
-    _replace(config.out / f"samples-{trainer.images:09d}.png", lambda path: page.save(path, "PNG"))
+    save_picture(page, config.out / f"samples-{trainer.images:09d}.png")
 
 
 def save_checkpoint(config: TrainConfig, trainer: Trainer) -> None:
     """Write all that continuing needs; the previous checkpoint survives whatever goes wrong."""
-    _replace(config.out / "checkpoint.pt", lambda path: torch.save(trainer.state_dict(), path))
-
-
-def _replace(target: Path, write: Callable[[Path], object]) -> None:
-    """Write to a new name beside `target`, then rename."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        write(temporary)
-        os.replace(temporary, target)
-    except (OSError, RuntimeError) as error:  # torch.save says of a full disk only that it is somewhere unexpected
-        why = (isinstance(error, OSError) and error.strerror) or "is the disk full?"
-        raise UserError(f"{target} could not be written ({why}); what was there before is as it was") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(config.out / "checkpoint.pt") as path:
+        try:
+            torch.save(trainer.state_dict(), path)
+        except RuntimeError as error:  # it says of a full disk only that it is somewhere unexpected
+            raise OSError("is the disk full?") from error
 
 
 def _record(config: TrainConfig) -> dict[str, Any]:
@@ -242,8 +234,8 @@ def _record(config: TrainConfig) -> dict[str, Any]:
 
 
 def _write_config(config: TrainConfig) -> None:
-    text = json.dumps(_record(config), indent=1) + "\n"
-    _replace(config.out / "config.json", lambda path: path.write_text(text))
+    with replacing(config.out / "config.json") as path:
+        path.write_text(json.dumps(_record(config), indent=1) + "\n")
 
 
 def _read_checkpoint(config: TrainConfig) -> dict[str, Any] | None:
