@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gansteer.errors import UserError
 from gansteer.models.stylegan2 import Generator
+from gansteer.models.tuning import Tuning
 
 MAX_SEED = 2**32 - 1
 
@@ -74,12 +75,19 @@ class Subject:
     """w+ `[num_ws, w_dim]`."""
     offsets: Mapping[str, Tensor] = field(default_factory=dict)
     """Style offsets by layer name, each `[C_in]`."""
+    tuning: Tuning | None = None
+    """Changed weights, for a subject that came from a photo."""
+
+    @property
+    def generator(self) -> Generator:
+        """What draws this subject: the model's generator, with the subject's own tuning if it has one."""
+        return self.model.generator if self.tuning is None else self.tuning.generator
 
     def render(self) -> Tensor:
         """The picture `float [3, H, W]`, nominally in [-1, 1], without gradients."""
         with torch.no_grad():
             offsets = {name: offset[None] for name, offset in self.offsets.items()}
-            return self.model.generator.synthesize(self.w[None], offsets=offsets)[0]
+            return self.generator.synthesize(self.w[None], offsets=offsets)[0]
 
     @cached_property
     def image(self) -> Image.Image:

@@ -174,7 +174,7 @@ class PointRun(ABC):
         present, model = self.subject, self.start.model
         if before is None or (before.rows, before.layer, before.engine) != (edit.rows, edit.layer, edit.engine):
             assert edit.layer is not None
-            generator = model.generator
+            generator = present.generator
             self._extract = Extractor(generator, present.w, present.offsets, edit.rows, edit.layer, edit.engine)
         assert edit.r1 is not None
         assert edit.r2 is not None
