@@ -1,11 +1,12 @@
 """Weights changed for the sake of one picture (pivotal tuning, Roich et al. 2022), without a second copy of the rest."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gansteer.models.stylegan2 import Generator
 
@@ -56,12 +57,16 @@ class Tuning:
     @cached_property
     def generator(self) -> Generator:
         """The tuned generator: new tensors for what is changed, the base's own for all else."""
-        with torch.device("meta"):
-            tuned = Generator(self.base.config)
         with torch.no_grad():
-            state = self.base.state_dict() | changed(self.base.state_dict(), self.changes)
-        tuned.load_state_dict(state, assign=True)
-        return tuned.eval().requires_grad_(False)
+            new = changed(self.base.state_dict(), self.changes)
+        shared = [*self.base.parameters(), *self.base.buffers()]
+        tuned = copy.deepcopy(self.base, {id(x): x for x in shared})  # what is noted as copied is taken as it is
+        for name, weight in new.items():
+            owner, _, last = name.rpartition(".")
+            module = tuned.get_submodule(owner)
+            buffer = last in dict(module.named_buffers(recurse=False))
+            setattr(module, last, weight if buffer else nn.Parameter(weight, requires_grad=False))
+        return tuned.eval()
 
 
 def changed(state: Mapping[str, Tensor], changes: Mapping[str, Tensor]) -> dict[str, Tensor]:
