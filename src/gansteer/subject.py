@@ -1,5 +1,6 @@
 """The nouns: a Model (generator and card) draws Subjects, each of which determines one picture."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -46,6 +47,14 @@ class Model:
     @property
     def device(self) -> torch.device:
         return self.generator.synthesis.constant.device
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the weights in float32, in the order of their names: which model this is, whatever it is called."""
+        sha = hashlib.sha256()
+        for _, x in sorted(self.generator.state_dict().items()):
+            sha.update(x.detach().cpu().float().contiguous().numpy().tobytes())
+        return sha.hexdigest()
 
     def sample(self, seed: int = 0, psi: float = 0.7, label: int | None = None) -> "Subject":
         """The subject of a seed (0 to 2**32 - 1), truncated by `psi`; `label` is the class of a conditional model.
