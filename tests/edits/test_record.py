@@ -10,7 +10,7 @@ from drag_reference import tiny_subject
 from PIL import Image
 
 from gansteer.edits import Drag, start
-from gansteer.edits.record import drag_from_json, drag_to_json, record, replay
+from gansteer.edits.record import edit_from_json, edit_to_json, record, replay
 from gansteer.errors import UserError
 from gansteer.film import check_film, frames, marked, save_film
 from gansteer.subject import Subject
@@ -30,7 +30,7 @@ def masked() -> Drag:
 
 def test_an_edit_survives_json() -> None:
     edit = replace(masked(), tracker="confident", r1=2.5)
-    back = drag_from_json(json.loads(json.dumps(drag_to_json(edit))))
+    back = edit_from_json(json.loads(json.dumps(edit_to_json(edit))))
     assert back.mask is not None
     assert edit.mask is not None
     assert torch.equal(back.mask, edit.mask)
@@ -70,9 +70,11 @@ def test_replay_refuses_what_is_not_its_own() -> None:
     with pytest.raises(UserError, match="otherwise than recorded"):
         replay({**good, "result": {**good["result"], "w": "0" * 64}}, model)
     with pytest.raises(UserError, match="no field 'speed'"):
-        drag_from_json({"handles": [[1, 2]], "targets": [[3, 4]], "speed": 9})
+        edit_from_json({"kind": "drag", "handles": [[1, 2]], "targets": [[3, 4]], "speed": 9})
     with pytest.raises(UserError, match="this is no drag"):
-        drag_from_json({"handles": [[1, 2]], "targets": [[3, 4]], "mask": {"shape": [3, 4], "bits": "AAAA"}})
+        edit_from_json(
+            {"kind": "drag", "handles": [[1, 2]], "targets": [[3, 4]], "mask": {"shape": [3, 4], "bits": "AAAA"}}
+        )
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".gif"])

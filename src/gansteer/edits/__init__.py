@@ -1,13 +1,16 @@
 """One file per way of steering a picture, and `start`, which begins any of them."""
 
+from importlib import import_module
+from typing import Any, TypeVar
+
 from gansteer.edits.drag import Drag, PointRun
 from gansteer.edits.draggan import DragGANRun
 from gansteer.edits.freedrag import FreeDragRun
 from gansteer.edits.gaussnewton import GaussNewtonRun
-from gansteer.edits.run import Progress, Run
+from gansteer.edits.run import Edit, Progress, Run
 from gansteer.subject import Subject
 
-__all__ = ["Drag", "PointRun", "Progress", "Run", "start"]
+__all__ = ["Drag", "Edit", "PointRun", "Progress", "Run", "edit_class", "start"]
 
 
 METHODS: dict[str, type[PointRun]] = {
@@ -17,7 +20,20 @@ METHODS: dict[str, type[PointRun]] = {
 }
 """Ways to carry out a drag."""
 
+KINDS = {
+    "drag": "gansteer.edits.drag:Drag",
+}
+"""Kinds of edits: the name in records and messages to the dataclass. Imported when first used."""
 
-def start(subject: Subject, edit: Drag) -> PointRun:
+R = TypeVar("R", bound=Run)
+
+
+def edit_class(kind: str) -> Any:
+    """The dataclass of a kind of edit. KeyError for kinds that are not in `KINDS`."""
+    module, name = KINDS[kind].split(":")
+    return getattr(import_module(module), name)
+
+
+def start(subject: Subject, edit: Edit[R]) -> R:
     """Begin `edit` on `subject`: iterate over the run, or call its `step()`. UserError if the edit does not fit."""
-    return METHODS[edit.method](subject, edit)
+    return edit.begin(subject)

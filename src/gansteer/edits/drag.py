@@ -104,6 +104,17 @@ class Drag:
                 raise UserError(f"the mask must be [height, width], not {list(mask.shape)}")
             object.__setattr__(self, "mask", (mask if mask.dtype == torch.bool else mask > 0.5).cpu())
 
+    @property
+    def title(self) -> str:
+        """For a history."""
+        return "Drag a point" if len(self.handles) == 1 else f"Drag {len(self.handles)} points"
+
+    def begin(self, subject: Subject) -> "PointRun":
+        """The run of this edit's method on `subject`."""
+        from gansteer.edits import METHODS  # which import this file
+
+        return METHODS[self.method](subject, self)
+
     def fitted(self, subject: Subject) -> "Drag":
         """This edit with every default filled in for the subject's model; raises UserError where it does not fit."""
         size = subject.model.resolution

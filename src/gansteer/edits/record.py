@@ -1,58 +1,68 @@
-"""A drag as JSON: what was asked, what happened, and enough to run it again bit for bit."""
+"""Edits as JSON, and the record of a drag: what was asked, what happened, and enough to run it again bit for bit."""
 
 import base64
 import hashlib
+import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
-from gansteer.edits import start
-from gansteer.edits.drag import Drag, PointRun
-from gansteer.edits.run import Progress
+from gansteer.edits import KINDS, edit_class, start
+from gansteer.edits.drag import PointRun
+from gansteer.edits.run import Edit, Progress
 from gansteer.errors import UserError
 from gansteer.subject import Model, Subject
 
 FORMAT = 1
+MOST = 1 << 26
+"""Elements that a tensor in JSON may have."""
+DTYPES = ("float16", "float32", "float64", "uint8", "int32", "int64")
 
 
-def drag_to_json(edit: Drag) -> dict[str, Any]:
-    """The fields of `edit` that JSON can hold; the mask as packed bits."""
-    packed: dict[str, Any] = {field.name: getattr(edit, field.name) for field in fields(edit)}
-    if edit.mask is not None:
-        bits = zlib.compress(np.packbits(edit.mask.numpy()).tobytes())
-        packed["mask"] = {"shape": list(edit.mask.shape), "bits": base64.b64encode(bits).decode()}
-    return packed
+def edit_to_json(edit: Edit[Any], pack: Callable[[Tensor], Any] | None = None) -> dict[str, Any]:
+    """The fields of `edit` as JSON can hold them, and its `kind`. `pack` says what becomes of tensors."""
+    home = f"{type(edit).__module__}:{type(edit).__qualname__}"
+    kind = next(kind for kind, where in KINDS.items() if where == home)
+    return {"kind": kind, **msgspec.to_builtins(edit, enc_hook=pack or tensor_to_json)}
 
 
-def drag_from_json(packed: Mapping[str, Any]) -> Drag:
-    """The edit of `drag_to_json`. Raises UserError for unknown fields and values that make no edit."""
-    known = {field.name for field in fields(Drag)}
-    unknown = sorted(set(packed) - known)
-    if unknown:
-        raise UserError(f"a drag has no field {unknown[0]!r}; its fields are {', '.join(sorted(known))}")
+def edit_from_json(packed: Mapping[str, Any], unpack: Callable[[Any], Tensor] | None = None) -> Any:
+    """The edit of `edit_to_json`; every field's type is checked, so that it may come from anywhere. Raises UserError."""
+    arguments = dict(packed)
+    kind = arguments.pop("kind", None)
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise UserError(f"there is no edit {kind!r}; there are {', '.join(KINDS)}")
+    known = {field.name for field in fields(edit_class(kind)) if field.init}
+    for name in arguments:
+        if name not in known:
+            raise UserError(f"{kind} has no field {name!r}; its fields are {', '.join(sorted(known))}")
+
+    def tensor(wanted: type, value: Any) -> Any:
+        if wanted is not Tensor:
+            raise NotImplementedError(f"{kind} has a field of type {wanted}")
+        return (unpack or tensor_from_json)(value)
+
     try:
-        arguments = dict(packed)
-        if arguments.get("mask") is not None:
-            height, width = arguments["mask"]["shape"]
-            bits = np.frombuffer(zlib.decompress(base64.b64decode(arguments["mask"]["bits"])), np.uint8)
-            mask = np.unpackbits(bits, count=height * width).reshape(height, width)
-            arguments["mask"] = torch.from_numpy(mask.astype(bool))
-        return Drag(**arguments)
-    except UserError:
-        raise
-    except (TypeError, ValueError, KeyError, zlib.error) as error:
-        raise UserError(f"this is no drag: {error}") from error
+        return msgspec.convert(arguments, edit_class(kind), dec_hook=tensor)
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise UserError(f"this is no {kind}: {error}") from error
 
 
 def tensor_to_json(x: Tensor) -> dict[str, Any]:
-    """Any tensor, bit for bit."""
+    """Any tensor, bit for bit; one of truth values as packed bits."""
     array = x.detach().cpu().contiguous().numpy()
+    if x.dtype == torch.bool:
+        bits = zlib.compress(np.packbits(array).tobytes())
+        return {"shape": list(array.shape), "bits": base64.b64encode(bits).decode()}
     return {
         "dtype": str(array.dtype),
         "shape": list(array.shape),
@@ -60,11 +70,28 @@ def tensor_to_json(x: Tensor) -> dict[str, Any]:
     }
 
 
-def tensor_from_json(packed: Mapping[str, Any]) -> Tensor:
-    """The tensor of `tensor_to_json`."""
-    kind = np.dtype(packed["dtype"]).newbyteorder("<")
-    array = np.frombuffer(base64.b64decode(packed["data"]), kind).reshape(packed["shape"])
-    return torch.from_numpy(array.astype(kind.newbyteorder("=")))
+def tensor_from_json(packed: Any) -> Tensor:
+    """The tensor of `tensor_to_json`. Bits may also be `packed` without compression. ValueError for anything else."""
+    try:
+        shape = tuple(int(size) for size in packed["shape"])
+        count = math.prod(shape)
+        if not (all(size >= 0 for size in shape) and count <= MOST):
+            raise ValueError(f"a tensor cannot be {list(shape)}")
+        if "dtype" in packed:
+            if packed["dtype"] not in DTYPES:
+                raise ValueError(f"a tensor here is one of {', '.join(DTYPES)}")
+            kind = np.dtype(packed["dtype"]).newbyteorder("<")
+            array = np.frombuffer(base64.b64decode(packed["data"], validate=True), kind).reshape(shape)
+            return torch.from_numpy(array.astype(kind.newbyteorder("=")))
+        data = base64.b64decode(packed["bits" if "bits" in packed else "packed"], validate=True)
+        if "bits" in packed:
+            data = zlib.decompressobj().decompress(data, count // 8 + 1)
+        bits = np.frombuffer(data, np.uint8)
+        if len(bits) != (count + 7) // 8:
+            raise ValueError(f"{len(bits)} bytes are not the bits of {list(shape)}")
+        return torch.from_numpy(np.unpackbits(bits, count=count).reshape(shape).astype(bool))
+    except (TypeError, KeyError, OverflowError, zlib.error) as error:
+        raise ValueError(f"no tensor: {error!r}") from error
 
 
 def digest(*tensors: Tensor) -> str:
@@ -106,7 +133,7 @@ def record(
             "w": tensor_to_json(run.start.w),
             "offsets": {name: tensor_to_json(offset) for name, offset in run.start.offsets.items()},
         },
-        "edits": [{"edit": drag_to_json(edit), "pictures": count} for edit, count in run.history],
+        "edits": [{"edit": edit_to_json(edit), "pictures": count} for edit, count in run.history],
         "ended": run.ended,
         "steps": [
             {"step": p.step, "loss": p.loss, "points": p.points, "distances": p.distances} for p in progresses
@@ -130,7 +157,9 @@ def replay(recorded: Mapping[str, Any], model: Model) -> PointRun:
             raise UserError(f"this record has format {recorded['format']}; this gansteer reads {FORMAT}: update it")
         w = tensor_from_json(recorded["start"]["w"]).to(model.device)
         offsets = {name: tensor_from_json(x).to(model.device) for name, x in recorded["start"]["offsets"].items()}
-        edits = [(drag_from_json(entry["edit"]), int(entry["pictures"])) for entry in recorded["edits"]]
+        edits = [
+            (edit_from_json({"kind": "drag", **entry["edit"]}), int(entry["pictures"])) for entry in recorded["edits"]
+        ]
         weights, expected, made_with = recorded["model"]["weights"], recorded["result"]["w"], recorded["made_with"]
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, UserError):

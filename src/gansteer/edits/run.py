@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from gansteer.subject import Subject
 
@@ -41,4 +41,24 @@ class Run(Protocol):
 
     def __iter__(self) -> Iterator[Progress]:
         """Step until the end."""
+        ...
+
+
+R_co = TypeVar("R_co", bound=Run, covariant=True)
+
+
+class Edit(Protocol[R_co]):
+    """What shall be done to a picture: a frozen dataclass, one class per kind; `KINDS` in `edits/__init__.py` lists them.
+
+    Its fields are numbers, texts, `None`, literals, tuples, mappings and dataclasses of those, and tensors: what
+    `record.py` takes to JSON and back.
+    """
+
+    @property
+    def title(self) -> str:
+        """In a few plain words, for a history: `Drag 2 points`."""
+        ...
+
+    def begin(self, subject: Subject) -> R_co:
+        """The run that carries it out; raises UserError if the edit does not fit the subject."""
         ...

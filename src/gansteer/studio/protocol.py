@@ -48,7 +48,7 @@ EXPORTS = {
 # --- From the page ----------------------------------------------------------------------------------------------------
 
 
-class Message(msgspec.Struct, tag_field="type", tag=str.lower, forbid_unknown_fields=True, frozen=True):
+class Message(msgspec.Struct, tag_field="type", tag=str.lower, forbid_unknown_fields=True):
     """What all messages have in common: a name in `type`, and no fields but their own."""
 
 
@@ -129,7 +129,7 @@ FromPage = Sample | Start | Stop | Resume | Undo | Redo | Go | Interpolate | Ask
 # --- From the server --------------------------------------------------------------------------------------------------
 
 
-class Part(msgspec.Struct, frozen=True, omit_defaults=False):
+class Part(msgspec.Struct):
     """A part of a message to the page."""
 
 
@@ -267,7 +267,7 @@ FromServer = Welcome | State | Progress | Answer | Fault
 # --- Frames -----------------------------------------------------------------------------------------------------------
 
 
-class Frame(msgspec.Struct, frozen=True):
+class Frame(msgspec.Struct):
     """The head of a binary message."""
 
     frame: int
@@ -301,7 +301,8 @@ _DECODER = msgspec.json.Decoder(FromPage)
 
 def decode(text: str | bytes) -> FromPage:
     """A message of the page. Raises msgspec.ValidationError or msgspec.DecodeError for anything else."""
-    return _DECODER.decode(text)
+    message: FromPage = _DECODER.decode(text)
+    return message
 
 
 def encode(message: FromServer | Received) -> str:
