@@ -8,10 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
+from gansteer.checkpoints import mtcnn as weights
+from gansteer.checkpoints.mtcnn import load_face_detector
 from gansteer.errors import UserError
-from gansteer.evaluation import mtcnn
 from gansteer.evaluation.faces import faces
-from gansteer.evaluation.mtcnn import FaceDetector, suppress
+from gansteer.models import mtcnn
+from gansteer.models.mtcnn import suppress
 from gansteer.models.stylegan2 import Generator, GeneratorConfig
 from gansteer.subject import Card, Model
 
@@ -29,14 +31,15 @@ def portrait(label, size):
 
 @pytest.fixture(scope="module")
 def detector():
-    return FaceDetector()
+    return load_face_detector()
 
 
 @pytest.mark.parametrize("size", [64, 128])
 def test_the_face_is_found_where_it_is(detector, size):
     for label in LABELS:
         picture, (left, top, right, bottom) = portrait(label, size)
-        boxes, scores = detector.find(picture)
+        found = detector.find(picture)
+        boxes, scores = found.boxes, found.scores
         assert len(boxes) == 1
         assert 0.7 <= float(scores[0]) <= 1
         x0, y0, x1, y1 = boxes[0].tolist()
@@ -44,24 +47,28 @@ def test_the_face_is_found_where_it_is(detector, size):
         assert left < centre[0] < right
         assert top < centre[1] < bottom
         assert 0.8 < (x1 - x0) / (right - left) < 2
+        lm = np.array(label["lm"]) * size / 256
+        true = [lm[36:42].mean(0), lm[42:48].mean(0), lm[30], lm[48], lm[54]]  # eyes, tip of the nose, mouth's corners
+        error = np.linalg.norm(found.points[0].numpy() - true, axis=1)
+        assert error.max() < 0.08 * size
     assert len(LABELS) >= 6
 
 
 def test_no_face_is_found_where_none_is(detector):
     rng = torch.Generator().manual_seed(0)
-    assert len(detector.find(torch.rand(3, 96, 96, generator=rng) * 2 - 1)[0]) == 0
-    assert len(detector.find(torch.zeros(3, 96, 96))[0]) == 0
-    assert len(detector.find(torch.zeros(3, 8, 8))[0]) == 0  # smaller than the smallest face
+    assert len(detector.find(torch.rand(3, 96, 96, generator=rng) * 2 - 1).boxes) == 0
+    assert len(detector.find(torch.zeros(3, 96, 96)).boxes) == 0
+    assert len(detector.find(torch.zeros(3, 8, 8)).boxes) == 0  # smaller than the smallest face
     for label in LABELS:
         picture = portrait(label, 128)[0]
-        assert len(detector.find(picture.flip(1))[0]) == 0  # upside down
+        assert len(detector.find(picture.flip(1)).boxes) == 0  # upside down
         tiles = picture.reshape(3, 8, 16, 8, 16).flip(1, 3).reshape(3, 128, 128)
-        assert len(detector.find(tiles)[0]) == 0  # cut into tiles and laid out anew
+        assert len(detector.find(tiles).boxes) == 0  # cut into tiles and laid out anew
 
 
 def test_two_faces_are_two(detector):
     both = torch.cat([portrait(LABELS[0], 128)[0], portrait(LABELS[1], 128)[0]], dim=2)
-    boxes, _ = detector.find(both)
+    boxes = detector.find(both).boxes
     assert sorted(x > 128 for x in ((boxes[:, 0] + boxes[:, 2]) / 2).tolist()) == [False, True]
 
 
@@ -106,8 +113,8 @@ def test_share_of_faces():
 
 def test_without_the_weights_it_says_what_to_install(monkeypatch):
     def missing(name):
-        raise mtcnn.PackageNotFoundError(name)
+        raise weights.PackageNotFoundError(name)
 
-    monkeypatch.setattr(mtcnn, "files", missing)
+    monkeypatch.setattr(weights, "files", missing)
     with pytest.raises(UserError, match=r"pip install --no-deps facenet-pytorch==2\.6\.0"):
-        FaceDetector()
+        load_face_detector()

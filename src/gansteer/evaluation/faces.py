@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gansteer.evaluation.mtcnn import FaceDetector
+from gansteer.checkpoints.mtcnn import load_face_detector
 from gansteer.evaluation.samples import draw, from_levels
 from gansteer.subject import Model
 from gansteer.training.data import Pictures
@@ -35,16 +35,16 @@ def faces(
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> FacesReport:
     """Look for faces in `samples` pictures of the model and in those of the folder or zip `data`. Raises UserError."""
-    detector = FaceDetector(model.device)
+    detector = load_face_detector(model.device)
     found = done = 0
     for batch in draw(model, samples, psi=psi, seed=seed):
         for picture in batch:
-            found += len(detector.find(picture)[0]) > 0
+            found += len(detector.find(picture).boxes) > 0
         done += len(batch)
         report(done, samples)
     real_share = None
     if data is not None:
         real = Pictures(data, model.resolution)
-        hits = [len(detector.find(from_levels(real[i][0].to(model.device)))[0]) > 0 for i in range(len(real))]
+        hits = [len(detector.find(from_levels(real[i][0].to(model.device))).boxes) > 0 for i in range(len(real))]
         real_share = sum(hits) / len(hits)
     return FacesReport(model.card.name, samples, psi, seed, found, found / samples, real_share)

@@ -2,17 +2,14 @@
 
 P-Net slides over a pyramid of the picture and proposes boxes; R-Net looks at each box in 24 px and O-Net in 48 px. Each
 gives a probability, by which boxes are kept, and a correction of the box; of boxes that overlap the likeliest stays.
-The weights come from the package `facenet-pytorch` (MIT licence), of which no code is used: importing it needs torchvision.
+O-Net also says where eyes, nose and the corners of the mouth are. `checkpoints.mtcnn` reads the weights.
 """
 
-from importlib.metadata import PackageNotFoundError, files
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from gansteer.errors import UserError
 
 CELL, STRIDE = 12, 2
 """P-Net sees windows of 12 px, every 2 px."""
@@ -25,8 +22,13 @@ THRESHOLDS = (0.6, 0.7, 0.7)
 class Stage(nn.Module):
     """One of the three networks: convolutions with PReLU and pooling, then dense layers in R-Net and O-Net."""
 
-    def __init__(self, widths: tuple[int, ...], kernels: tuple[int, ...], pools: tuple[int, ...], dense: int) -> None:
-        """`pools` has a pooling window per convolution, or 0; `dense` is the size of the flattened maps, 0 for P-Net."""
+    def __init__(
+        self, widths: tuple[int, ...], kernels: tuple[int, ...], pools: tuple[int, ...], dense: int, points: int = 0
+    ) -> None:
+        """`pools` has a pooling window per convolution, or 0; `dense` is the size of the flattened maps, 0 for P-Net.
+
+        `points` is how many landmarks it gives (5 for O-Net).
+        """
         super().__init__()
         self.pools = pools
         channels = (3, *widths)
@@ -37,11 +39,12 @@ class Stage(nn.Module):
         wide = 2 * widths[-1] if dense else widths[-1]
         self.face = nn.Linear(wide, 2)
         self.box = nn.Linear(wide, 4)
+        self.points = nn.Linear(wide, 2 * points) if points else None
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`[B, 3, H, W]` in [-1, 1] to probabilities `[...]` and corrections `[..., 4]`.
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`[B, 3, H, W]` in [-1, 1] to probabilities `[...]`, corrections `[..., 4]` and landmarks `[..., N, 2]`.
 
-        The leading size is `[B, H', W']` for P-Net and `[B]` for the others.
+        Landmarks (x, y) are shares of the window, none but for O-Net. The leading size is `[B, H', W']` for P-Net and `[B]` for the others.
         """
         for conv, prelu, pool in zip(self.convs, self.prelus, self.pools, strict=True):
             x = prelu(conv(x))
@@ -52,44 +55,61 @@ class Stage(nn.Module):
         else:  # the weights expect columns first
             assert self.dense_prelu is not None
             x = self.dense_prelu(self.dense(x.permute(0, 3, 2, 1).flatten(1)))
-        return self.face(x).softmax(dim=-1)[..., 1], self.box(x)
+        points = x.new_zeros(*x.shape[:-1], 0, 2)
+        if self.points is not None:
+            points = self.points(x).unflatten(-1, (2, -1)).mT  # all x come first, then all y
+        return self.face(x).softmax(dim=-1)[..., 1], self.box(x), points
 
 
-class FaceDetector:
-    """The cascade; `FaceDetector(device)` reads the weights. Raises UserError if their package is missing."""
+@dataclass(frozen=True, eq=False)
+class FoundFaces:
+    """Faces in a picture, likeliest first."""
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
-        self.pnet = _read(Stage((10, 16, 32), (3, 3, 3), (2, 0, 0), 0), "pnet").to(device)
-        self.rnet = _read(Stage((28, 48, 64), (3, 3, 2), (3, 3, 0), 576), "rnet").to(device)
-        self.onet = _read(Stage((32, 64, 64, 128), (3, 3, 3, 2), (3, 3, 2, 0), 1152), "onet").to(device)
+    boxes: Tensor
+    """`[N, 4]`: left, top, right, bottom: edges, in pixels."""
+    scores: Tensor
+    """`[N]` probabilities."""
+    points: Tensor
+    """`[N, 5, 2]` (x, y) in pixels: the eye on the picture's left, the other, the nose, the mouth's corners likewise."""
+
+
+class FaceDetector(nn.Module):
+    """The cascade."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pnet = Stage((10, 16, 32), (3, 3, 3), (2, 0, 0), 0)
+        self.rnet = Stage((28, 48, 64), (3, 3, 2), (3, 3, 0), 576)
+        self.onet = Stage((32, 64, 64, 128), (3, 3, 3, 2), (3, 3, 2, 0), 1152, points=5)
 
     @torch.no_grad()
-    def find(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """The faces in a picture `[3, H, W]` in [-1, 1], likeliest first.
-
-        Gives boxes `[N, 4]` (left, top, right, bottom in pixels) and probabilities `[N]`.
-        """
-        boxes, scores = self._propose(picture)
+    def find(self, picture: Tensor, smallest: float = SMALLEST_FACE) -> FoundFaces:
+        """The faces in a picture `[3, H, W]` in [-1, 1] that are at least `smallest` pixels wide."""
+        boxes, scores = self._propose(picture, smallest)
+        points = picture.new_zeros(len(boxes), 5, 2)
         for stage, size, threshold in ((self.rnet, 24, THRESHOLDS[1]), (self.onet, 48, THRESHOLDS[2])):
             if not len(boxes):
                 break
             boxes = _square(boxes)
-            scores, correction = stage(_crops(picture, boxes, size))
+            scores, correction, shares = stage(_crops(picture, boxes, size))
             likely = scores >= threshold
-            boxes, scores = _corrected(boxes[likely], correction[likely]), scores[likely]
+            boxes, correction, shares, scores = boxes[likely], correction[likely], shares[likely], scores[likely]
+            # Boxes are in edges (a pixel is from 0 to 1), points in centres.
+            points = boxes[:, None, :2] + shares * (boxes[:, None, 2:] - boxes[:, None, :2]) - 0.5
+            boxes = _corrected(boxes, correction)
             # After O-Net a small box inside a large one is the same face.
             kept = suppress(boxes, scores, 0.7, inside=stage is self.onet)
-            boxes, scores = boxes[kept], scores[kept]
-        return boxes, scores
+            boxes, scores, points = boxes[kept], scores[kept], points[kept]
+        return FoundFaces(boxes, scores, points)
 
-    def _propose(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+    def _propose(self, picture: Tensor, smallest: float) -> tuple[Tensor, Tensor]:
         """What P-Net finds at all scales: boxes `[N, 4]`, probabilities `[N]`."""
         height, width = picture.shape[1:]
         found = [(picture.new_zeros(0, 4), picture.new_zeros(0))]
-        scale = CELL / SMALLEST_FACE
+        scale = CELL / max(smallest, 1.0)
         while min(height, width) * scale >= CELL:
             size = (int(height * scale + 1), int(width * scale + 1))
-            scores, correction = self.pnet(F.interpolate(picture[None], size, mode="area"))
+            scores, correction, _ = self.pnet(F.interpolate(picture[None], size, mode="area"))
             y, x = torch.nonzero(scores[0] >= THRESHOLDS[0], as_tuple=True)
             corner = torch.stack([x, y], dim=1) * STRIDE / scale
             boxes, these = torch.cat([corner, corner + CELL / scale], dim=1), scores[0, y, x]
@@ -148,29 +168,3 @@ def _crops(picture: Tensor, boxes: Tensor, size: int) -> Tensor:
         padded = F.pad(picture[:, y0:y1, x0:x1], (x0 - left, right - x1, y0 - top, bottom - y1))
         crops.append(F.interpolate(padded[None], (size, size), mode="area")[0])
     return torch.stack(crops)
-
-
-def _read(stage: Stage, name: str) -> Stage:
-    """Fill `stage` with the package's weights; its names are the layers' of the paper's figure."""
-    try:
-        listed = files("facenet-pytorch") or []
-    except PackageNotFoundError:
-        listed = []
-    found = [Path(str(file.locate())) for file in listed if file.name == f"{name}.pt"]
-    if not found:
-        raise UserError("finding faces needs MTCNN's weights: run pip install --no-deps facenet-pytorch==2.6.0")
-    state = torch.load(found[0], map_location="cpu", weights_only=True)
-    depth = len(stage.convs)
-    ours = {f"convs.{i}": f"conv{i + 1}" for i in range(depth)} | {f"prelus.{i}": f"prelu{i + 1}" for i in range(depth)}
-    last = depth + 1 if stage.dense is None else depth + 2
-    kind = "conv" if stage.dense is None else "dense"
-    ours |= {"face": f"{kind}{last}_1", "box": f"{kind}{last}_2"}
-    if stage.dense is not None:
-        ours |= {"dense": f"dense{depth + 1}", "dense_prelu": f"prelu{depth + 1}"}
-    renamed = {}
-    for name_here, slot in stage.state_dict().items():
-        layer, _, part = name_here.rpartition(".")
-        value = state[f"{ours[layer]}.{part}"]
-        renamed[name_here] = value.reshape(tuple(slot.shape))  # P-Net's are 1x1 convolutions
-    stage.load_state_dict(renamed)
-    return stage.eval().requires_grad_(False)
