@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from gansteer.edits.run import Point
+from gansteer.session import Trace
 
 VERSION = 1
 """Of this protocol. The page reloads when the server's is another."""
@@ -194,18 +194,6 @@ class RunInfo(Part):
     state: Literal["waiting", "running"]
     position: int
     """How many edits of other people come first; 0 when running."""
-
-
-class Trace(Part):
-    """What one step of an edit found."""
-
-    step: int
-    loss: float | None
-    """None where there is none."""
-    points: tuple[Point, ...]
-    distances: tuple[float, ...]
-    seconds: float
-    """Of computing since the edit began."""
 
 
 class State(Message):

@@ -1,0 +1,209 @@
+"""A person's work: a tree of subjects with the edits between them. `steerfile.py` keeps it in a file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from gansteer.edits.run import Edit, Point, Run
+from gansteer.errors import UserError
+from gansteer.subject import Subject
+
+MAX_TRAIL = 200
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one step of an edit found."""
+
+    step: int
+    loss: float | None
+    """None where there is none."""
+    points: tuple[Point, ...]
+    """Where every handle was, in pixels of the picture."""
+    distances: tuple[float, ...]
+    """Pixels from every handle to its target."""
+    seconds: float
+    """Of computing since the edit began."""
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A picture in the tree, and how it came to be."""
+
+    id: int
+    subject: Subject
+    parent: int | None = None
+    """The node that the edit began with; None for a root."""
+    before: int | None = None
+    """Where undo goes: the parent or, for a root, the node that was looked at before."""
+    edit: Edit[Any] | None = None
+    """What made it of its parent; None for a root that no edit made."""
+    source: Mapping[str, Any] = field(default_factory=dict)
+    """For a root, where it came from: `{"seed": 3, "psi": 0.7, "label": None}`, say."""
+    trail: tuple[Trace, ...] = ()
+    """The steps of the edit; at most `MAX_TRAIL`, evenly spaced, the last always there."""
+    ended: str | None = None
+    """Why the edit ended; None if it was stopped, or still runs."""
+
+    @property
+    def steps(self) -> int:
+        """Steps of the edit that were taken."""
+        return self.trail[-1].step if self.trail else 0
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing to go on with."""
+        return self.edit is None or self.ended is not None
+
+    def stepped(self, subject: Subject, trace: Trace, ended: str | None = None) -> "Node":
+        """This node after one more step of its edit."""
+        trail = self.trail
+        if len(trail) >= MAX_TRAIL:
+            trail = trail[::2]
+        if len(trail) > 1 and trail[-1].step - trail[-2].step < trail[1].step - trail[0].step:
+            trail = trail[:-1]  # it stood there only as the last
+        return replace(self, subject=subject, trail=(*trail, trace), ended=ended)
+
+
+class Session:
+    """A tree of nodes, of which one is looked at. Nodes are immutable; all that changes is which there are."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[int, Node] = {}
+        """By id; a parent's id is smaller than its children's."""
+        self.current: int | None = None
+        self.forward: dict[int, int] = {}
+        """Node to the one that redo goes to."""
+
+    @property
+    def node(self) -> Node:
+        """The present node. Raises UserError in an empty session."""
+        if self.current is None:
+            raise UserError("this session is empty: draw a seed first")
+        return self.nodes[self.current]
+
+    def find(self, id: int | None) -> Node:
+        """The node of that id; the present one for None. Raises UserError."""
+        if id is None:
+            return self.node
+        if id not in self.nodes:
+            raise UserError(f"this session has no entry {id}")
+        return self.nodes[id]
+
+    def add(
+        self,
+        subject: Subject,
+        parent: int | None = None,
+        edit: Edit[Any] | None = None,
+        source: Mapping[str, Any] | None = None,
+    ) -> Node:
+        """A new node, which becomes the present one."""
+        before = self.current if parent is None else parent
+        node = Node(max(self.nodes, default=0) + 1, subject, parent, before, edit, dict(source or {}))
+        self.nodes[node.id] = node
+        self.go(node.id)
+        return node
+
+    def put(self, node: Node) -> None:
+        """The node takes the place of the one with its id, such as after a step."""
+        assert node.id in self.nodes
+        self.nodes[node.id] = node
+
+    def drop(self, id: int) -> None:
+        """Forget a node that nothing was made of; its parent is looked at if it was. Raises UserError."""
+        node = self.find(id)
+        if any(other.parent == id for other in self.nodes.values()):
+            raise UserError(f"entry {id} has others made of it: it stays")
+        del self.nodes[id]
+        for other in self.nodes.values():
+            if other.before == id:
+                self.nodes[other.id] = replace(other, before=node.before)
+        self.forward = {a: b for a, b in self.forward.items() if id not in (a, b)}
+        if self.current == id:
+            self.current = node.before
+
+    def go(self, id: int) -> Node:
+        """Look at another node; redo then leads here from all nodes before it. Raises UserError."""
+        node = found = self.find(id)
+        while node.before is not None:
+            self.forward[node.before] = node.id
+            node = self.nodes[node.before]
+        self.current = id
+        return found
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether `undo` has somewhere to go."""
+        return self.current is not None and self.node.before is not None
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether `redo` has somewhere to go."""
+        return self.current in self.forward
+
+    def undo(self) -> None:
+        """Back to the node before. Raises UserError."""
+        if not self.can_undo:
+            raise UserError("there is nothing to undo")
+        self.current = self.node.before
+
+    def redo(self) -> None:
+        """Forward again along the branch that was visited last. Raises UserError."""
+        if not self.can_redo:
+            raise UserError("there is nothing to redo")
+        assert self.current is not None
+        self.current = self.forward[self.current]
+
+    def path(self, id: int) -> list[Node]:
+        """The nodes from the root of its tree to that node."""
+        path = [self.find(id)]
+        while path[0].parent is not None:
+            path.insert(0, self.nodes[path[0].parent])
+        return path
+
+    def only(self, id: int) -> "Session":
+        """A session of nothing but the way to that node."""
+        session, before = Session(), None
+        for node in self.path(id):
+            session.nodes[node.id] = replace(node, before=before)
+            before = node.id
+        session.go(id)
+        return session
+
+    def graft(self, other: "Session") -> Node:
+        """Add all nodes of another session, under new ids; its present node becomes the present one."""
+        shift, here = max(self.nodes, default=0), self.current
+
+        def moved(id: int | None) -> int | None:
+            return None if id is None else id + shift
+
+        for node in other.nodes.values():
+            before = here if node.before is None else moved(node.before)
+            self.nodes[node.id + shift] = replace(node, id=node.id + shift, parent=moved(node.parent), before=before)
+        return self.go(other.node.id + shift)
+
+
+def between(a: Subject, b: Subject, t: float) -> Subject:
+    """`(1 - t) a + t b` in w+ and style offsets. Raises UserError unless model and tuning are the same."""
+    if a.model is not b.model or a.tuning is not b.tuning:
+        raise UserError("only pictures of one model, and of one photo, have pictures between them")
+    names = {**a.offsets, **b.offsets}
+    offsets = {}
+    for name, like in names.items():
+        zero = torch.zeros_like(like)
+        offsets[name] = torch.lerp(a.offsets.get(name, zero), b.offsets.get(name, zero), t)
+    return replace(a, w=torch.lerp(a.w, b.w, t), offsets=offsets)
+
+
+def replay(node: Node, parent: Subject) -> tuple[Run, list[Any]]:
+    """Carry out a node's edit again, as far as it went; the run and every progress."""
+    assert node.edit is not None
+    run: Run = node.edit.begin(parent)
+    progresses = []
+    for progress in run:
+        progresses.append(progress)
+        if progress.ended or progress.step >= node.steps:
+            break
+    return run, progresses

@@ -1,0 +1,285 @@
+"""The file of a session: a zip of `session.json` and `tensors.safetensors`, named `.steer`.
+
+It opens with the same pictures bit for bit, on the same model. The same file holds a single subject, such as a photo that
+was brought in.
+"""
+
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from gansteer.edits.record import edit_from_json, edit_to_json
+from gansteer.edits.run import Edit
+from gansteer.errors import UserError
+from gansteer.models.tuning import Tuning
+from gansteer.output import replacing
+from gansteer.session import Node, Session, Trace
+from gansteer.subject import Model, Subject
+
+FORMAT = 1
+SUFFIX = ".steer"
+MAX_BYTES = 1 << 31
+"""No file may unpack to more."""
+
+Load = Callable[[str], Model]
+"""The model of a name. Raises UserError if there is none."""
+
+
+class _Picture(msgspec.Struct):
+    """A subject; tensors by their names in the safetensors part."""
+
+    model: str
+    w: str
+    offsets: dict[str, str] = {}
+    tuning: dict[str, str] | None = None
+
+
+class _Entry(msgspec.Struct):
+    id: int
+    subject: _Picture
+    parent: int | None
+    before: int | None
+    edit: dict[str, Any] | None
+    source: dict[str, Any]
+    trail: tuple[Trace, ...]
+    ended: str | None
+
+
+class _Tree(msgspec.Struct):
+    format: int
+    models: dict[str, str]
+    """Name to the digest of the weights."""
+    nodes: list[_Entry]
+    current: int | None
+
+
+class _Shelf:
+    """Tensors by name; what is shared is stored once."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, Tensor] = {}
+        self._names: dict[int, str] = {}
+
+    def put(self, x: Tensor) -> str:
+        name = self._names.setdefault(id(x), f"t{len(self._names)}")
+        if name not in self.tensors:
+            self.tensors[name] = x.detach().cpu().clone(memory_format=torch.contiguous_format)
+        return name
+
+    def subject(self, subject: Subject) -> _Picture:
+        tuning = subject.tuning
+        return _Picture(
+            subject.model.card.name,
+            self.put(subject.w),
+            {name: self.put(x) for name, x in subject.offsets.items()},
+            None if tuning is None else {name: self.put(x) for name, x in tuning.changes.items()},
+        )
+
+
+def to_bytes(session: Session) -> bytes:
+    """The `.steer` file of a session."""
+    shelf, nodes = _Shelf(), sorted(session.nodes.values(), key=lambda node: node.id)
+    models = {node.subject.model.card.name: node.subject.model.digest for node in nodes}
+    entries = [
+        _Entry(
+            node.id, shelf.subject(node.subject), node.parent, node.before,
+            None if node.edit is None else edit_to_json(node.edit, lambda x: {"tensor": shelf.put(x)}),
+            dict(node.source), node.trail, node.ended,
+        )
+        for node in nodes
+    ]  # fmt: skip
+    tree = msgspec.json.encode(_Tree(FORMAT, models, entries, session.current))
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(_stamp("session.json"), tree, zipfile.ZIP_DEFLATED, 1)
+        archive.writestr(_stamp("tensors.safetensors"), safetensors.torch.save(shelf.tensors))
+    return packed.getvalue()
+
+
+def _stamp(name: str) -> zipfile.ZipInfo:
+    """The same session gives the same bytes."""
+    return zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+
+
+def from_bytes(data: bytes, load: Load) -> Session:
+    """The session of a `.steer` file, which may come from anywhere. `load` gives the models that it names.
+
+    Raises UserError if it is damaged, or was made with weights that aren't there.
+    """
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            parts = {info.filename: info for info in archive.infolist()}
+            if set(parts) != {"session.json", "tensors.safetensors"}:
+                raise UserError("this is no .steer file: it must hold session.json and tensors.safetensors")
+            if sum(info.file_size for info in parts.values()) > MAX_BYTES:
+                raise UserError(f"this session is larger than {MAX_BYTES >> 20} MB: it is not opened")
+            tree = msgspec.json.decode(archive.read("session.json"), type=_Tree)
+            tensors = safetensors.torch.load(archive.read("tensors.safetensors"))
+        if tree.format != FORMAT:
+            raise UserError(f"this session has format {tree.format}; this gansteer reads {FORMAT}: update it")
+        return _Opener(tree.models, tensors, load).session(tree)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a damaged file can make the three readers say
+        raise UserError(f"this session is damaged: {' '.join(str(error).split())[:200]}") from error
+
+
+class _Opener:
+    def __init__(self, models: Mapping[str, str], tensors: Mapping[str, Tensor], load: Load) -> None:
+        self._digests, self._tensors, self._load = models, tensors, load
+        self._models: dict[str, Model] = {}
+        self._tunings: dict[str, Tuning] = {}
+
+    def session(self, tree: _Tree) -> Session:
+        session = Session()
+        for entry in tree.nodes:
+            for earlier in (entry.parent, entry.before):
+                if earlier is not None and earlier not in session.nodes:
+                    raise UserError(f"this session is damaged: entry {entry.id} comes before entry {earlier}")
+            if entry.id in session.nodes or entry.id < 1:
+                raise UserError(f"this session is damaged: two entries {entry.id}")
+            edit = None if entry.edit is None else edit_from_json(entry.edit, lambda x: self._tensors[x["tensor"]])
+            session.nodes[entry.id] = Node(
+                entry.id, self.subject(entry.subject), entry.parent, entry.before, edit, entry.source, entry.trail,
+                entry.ended,
+            )  # fmt: skip
+            if entry.before is not None:
+                session.forward[entry.before] = entry.id
+        if tree.current is not None:
+            session.go(tree.current)
+        return session
+
+    def model(self, name: str) -> Model:
+        if name not in self._models:
+            model = self._load(name)
+            if model.digest != self._digests[name]:
+                raise UserError(f"this was made with other weights of the model {name!r} than those that are here")
+            self._models[name] = model
+        return self._models[name]
+
+    def subject(self, picture: _Picture) -> Subject:
+        model = self.model(picture.model)
+        like = model.generator.synthesis.constant
+        config, widths = model.generator.config, {layer.name: layer.in_channels for layer in _styled(model)}
+        w = self._tensors[picture.w]
+        if tuple(w.shape) != (config.num_ws, config.w_dim):
+            raise UserError(f"this session is damaged: w+ is {list(w.shape)}, which does not fit {picture.model}")
+        offsets = {name: self._tensors[key] for name, key in picture.offsets.items()}
+        for name, offset in offsets.items():
+            if tuple(offset.shape) != (widths.get(name),):
+                raise UserError(f"this session is damaged: the offset of {name} does not fit {picture.model}")
+        if not all(bool(x.isfinite().all()) for x in (w, *offsets.values())):
+            raise UserError("this session is damaged: a picture in it is not finite")
+        tuning = None if picture.tuning is None else self.tuning(model, picture.tuning)
+        return Subject(model, w.to(like), {name: x.to(like) for name, x in offsets.items()}, tuning)
+
+    def tuning(self, model: Model, names: Mapping[str, str]) -> Tuning:
+        key = json.dumps([model.card.name, sorted(names.items())])
+        if key not in self._tunings:
+            device = model.device
+            changes = {name: self._tensors[tensor].to(device) for name, tensor in names.items()}
+            self._tunings[key] = Tuning(model.generator, changes)
+        return self._tunings[key]
+
+
+def _styled(model: Model) -> Iterable[Any]:
+    for block in model.generator.synthesis.each_block():
+        yield from block.layers()
+        yield block.torgb
+
+
+def write(data: bytes, path: Path) -> None:
+    """Put a file there whole: what stood there is as it was until this is on the disk. Raises UserError."""
+    with replacing(path) as new, new.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def save_session(session: Session, path: Path) -> None:
+    """Write the session to a `.steer` file, complete or not at all. Raises UserError."""
+    write(to_bytes(session), path)
+
+
+def open_session(path: Path, load: Load | None = None) -> Session:
+    """Open a `.steer` file. `load` gives the models; by default as `gansteer.load`. Raises UserError."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    if load is None:
+        from gansteer.checkpoints.registry import load as from_registry
+
+        load = from_registry
+    try:
+        return from_bytes(data, load)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def save_subject(
+    subject: Subject, path: Path, source: Mapping[str, Any] | None = None, edit: Edit[Any] | None = None
+) -> None:
+    """Write one subject as a session of one node. `source` says where it came from, `edit` what made it."""
+    session = Session()
+    session.add(subject, edit=edit, source=source)
+    save_session(session, path)
+
+
+def open_subject(path: Path, load: Load | None = None) -> Subject:
+    """The picture that was looked at last in a `.steer` file. Raises UserError."""
+    return open_session(path, load).node.subject
+
+
+# --- The step in progress ---------------------------------------------------------------------------------------------
+
+
+class _Step(msgspec.Struct):
+    node: int
+    subject: _Picture
+    trail: tuple[Trace, ...]
+    ended: str | None
+
+
+def save_step(node: Node, path: Path) -> None:
+    """Keep what a running edit has reached: one small file, renamed into place, fast enough for every step.
+
+    It outlives the process, not the machine: only `save_session` waits for the disk. Raises UserError.
+    """
+    shelf = _Shelf()
+    step = msgspec.json.encode(_Step(node.id, shelf.subject(node.subject), node.trail, node.ended))
+    with replacing(path) as new:
+        new.write_bytes(safetensors.torch.save(shelf.tensors, {"step": step.decode()}))
+
+
+def open_step(session: Session, path: Path) -> None:
+    """Bring the node whose edit was running to the last step that was kept; leave the session if there is none.
+
+    The step counts only if it is later than what the session itself has. Raises UserError if the file is damaged.
+    """
+    try:
+        data = path.read_bytes()
+        length = int.from_bytes(data[:8], "little")
+        about = json.loads(data[8 : 8 + length])["__metadata__"]["step"]
+        step, tensors = msgspec.json.decode(about, type=_Step), safetensors.torch.load(data)
+        node = session.nodes.get(step.node)
+        if node is None or node.done or (step.trail and node.trail and step.trail[-1].step < node.steps):
+            return
+        model = node.subject.model
+        opener = _Opener({step.subject.model: model.digest}, tensors, lambda name: model)
+        session.put(replace(node, subject=opener.subject(step.subject), trail=step.trail, ended=step.ended))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise UserError(f"the last step of this session could not be read: {error}") from error
