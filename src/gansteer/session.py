@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 
@@ -59,12 +59,26 @@ class Node:
 
     def stepped(self, subject: Subject, trace: Trace, ended: str | None = None) -> "Node":
         """This node after one more step of its edit."""
-        trail = self.trail
-        if len(trail) >= MAX_TRAIL:
-            trail = trail[::2]
-        if len(trail) > 1 and trail[-1].step - trail[-2].step < trail[1].step - trail[0].step:
-            trail = trail[:-1]  # it stood there only as the last
-        return replace(self, subject=subject, trail=(*trail, trace), ended=ended)
+        return replace(self, subject=subject, trail=spaced(self.trail, trace, MAX_TRAIL), ended=ended)
+
+
+class Stepped(Protocol):
+    """Something that belongs to a step."""
+
+    @property
+    def step(self) -> int: ...
+
+
+S = TypeVar("S", bound=Stepped)
+
+
+def spaced(steps: tuple[S, ...], new: S, most: int) -> tuple[S, ...]:
+    """`steps` and the new one, thinned to at most `most` that are evenly spaced; the first and the last are always there."""
+    if len(steps) > 2 and steps[-1].step - steps[-2].step < steps[1].step - steps[0].step:
+        steps = steps[:-1]  # it stood there only as the last
+    if len(steps) >= most:
+        steps = steps[::2]
+    return (*steps, new)
 
 
 class Session:
@@ -76,6 +90,8 @@ class Session:
         self.current: int | None = None
         self.forward: dict[int, int] = {}
         """Node to the one that redo goes to."""
+        self.last = 0
+        """The highest id that was ever given; none is given twice."""
 
     @property
     def node(self) -> Node:
@@ -101,7 +117,8 @@ class Session:
     ) -> Node:
         """A new node, which becomes the present one."""
         before = self.current if parent is None else parent
-        node = Node(max(self.nodes, default=0) + 1, subject, parent, before, edit, dict(source or {}))
+        self.last += 1
+        node = Node(self.last, subject, parent, before, edit, dict(source or {}))
         self.nodes[node.id] = node
         self.go(node.id)
         return node
@@ -163,18 +180,25 @@ class Session:
             path.insert(0, self.nodes[path[0].parent])
         return path
 
+    def copy(self) -> "Session":
+        """The same nodes, to be kept as they are now."""
+        session = Session()
+        session.nodes, session.forward = dict(self.nodes), dict(self.forward)
+        session.current, session.last = self.current, self.last
+        return session
+
     def only(self, id: int) -> "Session":
         """A session of nothing but the way to that node."""
         session, before = Session(), None
         for node in self.path(id):
             session.nodes[node.id] = replace(node, before=before)
-            before = node.id
+            before = session.last = node.id
         session.go(id)
         return session
 
     def graft(self, other: "Session") -> Node:
         """Add all nodes of another session, under new ids; its present node becomes the present one."""
-        shift, here = max(self.nodes, default=0), self.current
+        shift, here = self.last, self.current
 
         def moved(id: int | None) -> int | None:
             return None if id is None else id + shift
@@ -182,6 +206,7 @@ class Session:
         for node in other.nodes.values():
             before = here if node.before is None else moved(node.before)
             self.nodes[node.id + shift] = replace(node, id=node.id + shift, parent=moved(node.parent), before=before)
+        self.last = shift + other.last
         return self.go(other.node.id + shift)
 
 

@@ -62,6 +62,7 @@ class _Tree(msgspec.Struct):
     """Name to the digest of the weights."""
     nodes: list[_Entry]
     current: int | None
+    last: int
 
 
 class _Shelf:
@@ -99,7 +100,7 @@ def to_bytes(session: Session) -> bytes:
         )
         for node in nodes
     ]  # fmt: skip
-    tree = msgspec.json.encode(_Tree(FORMAT, models, entries, session.current))
+    tree = msgspec.json.encode(_Tree(FORMAT, models, entries, session.current, session.last))
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr(_stamp("session.json"), tree, zipfile.ZIP_DEFLATED, 1)
@@ -156,6 +157,7 @@ class _Opener:
             )  # fmt: skip
             if entry.before is not None:
                 session.forward[entry.before] = entry.id
+        session.last = max([tree.last, *session.nodes])
         if tree.current is not None:
             session.go(tree.current)
         return session

@@ -10,7 +10,7 @@ from gansteer.edits.gaussnewton import GaussNewtonRun
 from gansteer.edits.run import Edit, Progress, Run
 from gansteer.subject import Subject
 
-__all__ = ["Drag", "Edit", "PointRun", "Progress", "Run", "edit_class", "start"]
+__all__ = ["Drag", "Edit", "PointRun", "Progress", "Run", "edit_class", "kind_of", "start"]
 
 
 METHODS: dict[str, type[PointRun]] = {
@@ -22,6 +22,7 @@ METHODS: dict[str, type[PointRun]] = {
 
 KINDS = {
     "drag": "gansteer.edits.drag:Drag",
+    "attribute": "gansteer.edits.attribute:Attribute",
 }
 """Kinds of edits: the name in records and messages to the dataclass. Imported when first used."""
 
@@ -32,6 +33,12 @@ def edit_class(kind: str) -> Any:
     """The dataclass of a kind of edit. KeyError for kinds that are not in `KINDS`."""
     module, name = KINDS[kind].split(":")
     return getattr(import_module(module), name)
+
+
+def kind_of(edit: Edit[Any]) -> str:
+    """The name of an edit's kind."""
+    home = f"{type(edit).__module__}:{type(edit).__qualname__}"
+    return next(kind for kind, where in KINDS.items() if where == home)
 
 
 def start(subject: Subject, edit: Edit[R]) -> R:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansteer.edits import KINDS, edit_class, start
+from gansteer.edits import KINDS, edit_class, kind_of, start
 from gansteer.edits.drag import PointRun
 from gansteer.edits.run import Edit, Progress
 from gansteer.errors import UserError
@@ -28,9 +28,7 @@ DTYPES = ("float16", "float32", "float64", "uint8", "int32", "int64")
 
 def edit_to_json(edit: Edit[Any], pack: Callable[[Tensor], Any] | None = None) -> dict[str, Any]:
     """The fields of `edit` as JSON can hold them, and its `kind`. `pack` says what becomes of tensors."""
-    home = f"{type(edit).__module__}:{type(edit).__qualname__}"
-    kind = next(kind for kind, where in KINDS.items() if where == home)
-    return {"kind": kind, **msgspec.to_builtins(edit, enc_hook=pack or tensor_to_json)}
+    return {"kind": kind_of(edit), **msgspec.to_builtins(edit, enc_hook=pack or tensor_to_json)}
 
 
 def edit_from_json(packed: Mapping[str, Any], unpack: Callable[[Any], Tensor] | None = None) -> Any:
@@ -57,12 +55,13 @@ def edit_from_json(packed: Mapping[str, Any], unpack: Callable[[Any], Tensor] | 
         raise UserError(f"this is no {kind}: {error}") from error
 
 
-def tensor_to_json(x: Tensor) -> dict[str, Any]:
-    """Any tensor, bit for bit; one of truth values as packed bits."""
+def tensor_to_json(x: Tensor, compressed: bool = True) -> dict[str, Any]:
+    """Any tensor, bit for bit; one of truth values as packed bits, `compressed` or as they are."""
     array = x.detach().cpu().contiguous().numpy()
     if x.dtype == torch.bool:
-        bits = zlib.compress(np.packbits(array).tobytes())
-        return {"shape": list(array.shape), "bits": base64.b64encode(bits).decode()}
+        bits = np.packbits(array).tobytes()
+        name, data = ("bits", zlib.compress(bits)) if compressed else ("packed", bits)
+        return {"shape": list(array.shape), name: base64.b64encode(data).decode()}
     return {
         "dtype": str(array.dtype),
         "shape": list(array.shape),

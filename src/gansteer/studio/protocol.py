@@ -12,7 +12,7 @@ highest bit of the first byte, 1 = may move. Points are (x, y) in pixels of the 
 
 Files go by HTTP, under the session's key (which nobody can guess) and with `?token=TOKEN` where there is one:
 
-    GET  /session/KEY/node/ID            the picture of a node as PNG, for ever the same      ?size=96 for a small one
+    GET  /session/KEY/node/ID            the picture of a node as PNG, the same once it is done     ?size=96 for a small one
     GET  /session/KEY/seed/SEED          the picture of a seed as JPEG    ?model=NAME&psi=0.7&size=96
     GET  /session/KEY/change/A/B         where two nodes' pictures differ: PNG, grey, white = most
     GET  /session/KEY/export/ID/WHAT     a file to keep; WHAT is one of `EXPORTS`      ?marks=0 for films without points
@@ -60,6 +60,8 @@ class Sample(Message):
     model: str | None = None
     """None: the one of the present node."""
     label: int | None = None
+    replacing: int | None = None
+    """A seed that nothing was made of, whose place this one takes."""
 
 
 class Start(Message):

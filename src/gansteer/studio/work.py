@@ -1,0 +1,217 @@
+"""The two threads that compute: the stepper carries out edits, the painter draws pictures. Neither waits for a browser.
+
+Edits stand in one queue. The first few are abreast and take turns, step by step; one that had its share of time while
+others wait goes back to the end. So everybody sees their picture move soon, and nobody's edit waits for ever.
+"""
+
+import os
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from gansteer.edits.run import Progress, Run
+from gansteer.errors import UserError
+
+ABREAST = 4
+"""Edits that take turns; each keeps its features and gradients in memory."""
+SHARE = 5.0
+"""Seconds of computing after which an edit lets those who wait go first."""
+OUT_OF_MEMORY = "there is not enough memory for this: try it with a smaller model, or when fewer people are here"
+
+
+def explained(error: BaseException) -> str:
+    """One line for a person, whatever went wrong."""
+    if isinstance(error, UserError):
+        return str(error)
+    text = " ".join(str(error).split())[:200]
+    if isinstance(error, MemoryError) or "memory" in text.lower():
+        return OUT_OF_MEMORY
+    return f"this did not work ({type(error).__name__}: {text})"
+
+
+@dataclass(eq=False)
+class Job:
+    """An edit in the queue. The callbacks are called on the stepper's thread and must be quick."""
+
+    begin: Callable[[], Run]
+    """Makes the run; it may take as long as a step."""
+    stepped: Callable[[Progress, float], None]
+    """Called after each step with the seconds of computing so far."""
+    left: Callable[["str | None"], None]
+    """Called once, at the end: with None after the last step or when stopped, or with what went wrong."""
+    run: Run | None = None
+    seconds: float = 0.0
+    share: float = field(default=0.0, repr=False)
+    stopped: bool = False
+
+    def step(self) -> bool:
+        """One step; whether the run has ended."""
+        before = time.perf_counter()
+        if self.run is None:
+            self.run = self.begin()
+        progress = self.run.step()
+        took = time.perf_counter() - before
+        self.seconds += took
+        self.share += took
+        self.stepped(progress, self.seconds)
+        return progress.ended is not None
+
+
+class Stepper:
+    """The queue of edits and the thread that works on it."""
+
+    def __init__(self, changed: Callable[[], None] = lambda: None, longest: int = 32) -> None:
+        """`changed` is called, on any thread, when somebody's place in the queue changes; `longest` bounds it."""
+        self._changed, self._longest = changed, longest
+        self._abreast: deque[Job] = deque()
+        self._waiting: deque[Job] = deque()
+        self._wake = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="stepper", daemon=True)
+        self._thread.start()
+
+    def add(self, job: Job) -> None:
+        """Put a job at the end of the queue. Raises UserError if it is full."""
+        with self._wake:
+            if len(self._abreast) + len(self._waiting) >= self._longest:
+                raise UserError(f"{self._longest} edits wait already: try again in a minute")
+            self._waiting.append(job)
+            self._fill()
+            self._wake.notify()
+
+    def stop(self, job: Job) -> None:
+        """End the job after the step that it is in; at once if it waits."""
+        with self._wake:
+            job.stopped = True
+            waiting = job in self._waiting
+            if waiting:
+                self._waiting.remove(job)
+        if waiting:
+            job.left(None)
+            self._changed()
+
+    def position(self, job: Job) -> int:
+        """How many jobs wait before it, or 0 if it has its turns."""
+        with self._wake:
+            return self._waiting.index(job) + 1 if job in self._waiting else 0
+
+    def close(self) -> None:
+        """Stop everything and end the thread after the step that it is in."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _fill(self) -> None:
+        while self._waiting and len(self._abreast) < ABREAST:
+            self._abreast.append(self._waiting.popleft())
+
+    def _work(self) -> None:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) - 1))  # of this thread; the rest is the painter's
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._abreast or self._closed)
+                if self._closed:
+                    return
+                job = self._abreast[0]
+            problem, over = None, job.stopped
+            try:
+                over = over or job.step()
+            except Exception as error:
+                problem, over = explained(error), True
+            with self._wake:
+                self._abreast.popleft()
+                over = over or job.stopped
+                moved = over or (bool(self._waiting) and job.share >= SHARE)
+                if moved:
+                    job.share = 0.0
+                    self._fill()
+                if not over:
+                    (self._waiting if moved else self._abreast).append(job)
+                self._fill()
+            if over:
+                job.left(problem)
+            if moved:
+                self._changed()
+
+
+Draw = Callable[[], Any]
+"""Makes a picture. It may be a generator function: others have their turn at every `yield`."""
+
+
+class Painter:
+    """The thread that draws, for one person after the other; of requests with the same key the newest counts."""
+
+    def __init__(self, most: int = 128) -> None:
+        """`most` requests of one person may wait."""
+        self._most = most
+        self._wanted: OrderedDict[object, OrderedDict[object, tuple[Draw, Future[Any]]]] = OrderedDict()
+        self._wake = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="painter", daemon=True)
+        self._thread.start()
+
+    def draw(self, owner: object, draw: Draw, key: object = None) -> "Future[Any]":
+        """What `draw` returns, in time. An earlier request of the same owner and key is cancelled.
+
+        Raises UserError if the owner has too many.
+        """
+        future: Future[Any] = Future()
+        with self._wake:
+            mine = self._wanted.setdefault(owner, OrderedDict())
+            if len(mine) >= self._most:
+                raise UserError("too many pictures were asked for at once: wait for some of them")
+            key = object() if key is None else key
+            before = mine.get(key)
+            mine[key] = (draw, future)
+            self._wake.notify()
+        if before is not None:
+            before[1].cancel()
+        return future
+
+    def close(self) -> None:
+        """End the thread after the picture that it is at."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))  # of this thread
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._wanted or self._closed)
+                if self._closed:
+                    return
+                owner, mine = self._wanted.popitem(last=False)
+                key, (draw, future) = mine.popitem(last=False)
+                if mine:
+                    self._wanted[owner] = mine
+            if future.running() or future.set_running_or_notify_cancel():
+                self._one(owner, key, draw, future)
+
+    def _one(self, owner: object, key: object, draw: Draw, future: "Future[Any]") -> None:
+        try:
+            result = draw()
+            if isinstance(result, Generator):
+                try:
+                    next(result)
+                except StopIteration as end:
+                    result = end.value
+                else:
+                    self._again(owner, key, result, future)
+                    return
+            future.set_result(result)
+        except Exception as error:
+            future.set_exception(error)
+
+    def _again(self, owner: object, key: object, work: Generator[Any, Any, Any], future: "Future[Any]") -> None:
+        """Put the rest of a long piece of work behind what others want."""
+        with self._wake:
+            self._wanted.setdefault(owner, OrderedDict())[object()] = (lambda: work, future)
