@@ -1,4 +1,4 @@
-# make studio   install, and do the main job there is: samples and a drag, into out/
+# make studio   install, and open the studio in the browser
 # make test     install, and run every check
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,10 +7,7 @@ BIN := .venv/bin
 .DELETE_ON_ERROR:
 
 studio: .venv/ready
-	mkdir -p out
-	$(BIN)/gansteer sample --model portraits --seeds 0-15 --psi 0.7 --out out/samples.png
-	$(BIN)/gansteer drag --model portraits --seed 3 --point 64,76:72,76 --out out/drag.png --film out/drag.webp
-	@echo "The pictures are in out/: samples.png, drag.png and the film drag.webp"
+	$(BIN)/gansteer studio
 
 test: .venv/ready
 	$(BIN)/ruff check .

@@ -1,12 +1,12 @@
 """A person's work: a tree of subjects with the edits between them. `steerfile.py` keeps it in a file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import torch
 
-from gansteer.edits.run import Edit, Point, Run
+from gansteer.edits.run import Edit, Point, Progress, Run
 from gansteer.errors import UserError
 from gansteer.subject import Subject
 
@@ -222,13 +222,11 @@ def between(a: Subject, b: Subject, t: float) -> Subject:
     return replace(a, w=torch.lerp(a.w, b.w, t), offsets=offsets)
 
 
-def replay(node: Node, parent: Subject) -> tuple[Run, list[Any]]:
-    """Carry out a node's edit again, as far as it went; the run and every progress."""
+def replay(node: Node, parent: Subject) -> Iterator[Progress]:
+    """Carry out a node's edit again, as far as it went."""
     assert node.edit is not None
     run: Run = node.edit.begin(parent)
-    progresses = []
     for progress in run:
-        progresses.append(progress)
+        yield progress
         if progress.ended or progress.step >= node.steps:
-            break
-    return run, progresses
+            return

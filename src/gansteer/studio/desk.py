@@ -20,6 +20,7 @@ from gansteer.edits.record import edit_from_json, edit_to_json, tensor_to_json
 from gansteer.edits.run import Progress as Found
 from gansteer.edits.run import Run
 from gansteer.errors import UserError
+from gansteer.memory import used_memory
 from gansteer.session import Node, Session, Trace, between, spaced
 from gansteer.steerfile import save_step
 from gansteer.studio import protocol
@@ -51,6 +52,13 @@ class Tools:
     painter: Painter
     store: Store
     loop: asyncio.AbstractEventLoop
+    most_memory: int | None = None
+    """Bytes in use from which on nothing is begun."""
+
+    def check_memory(self) -> None:
+        """Raise UserError if too much memory is in use."""
+        if self.most_memory is not None and used_memory() > self.most_memory:
+            raise UserError("the studio has no memory left for this: try again when fewer people are here")
 
 
 @dataclass(eq=False)
@@ -85,6 +93,8 @@ class Desk:
         self.left_at = tools.loop.time()
         """When the page went away; only of interest while there is no line."""
         self.saved = True
+        self.touched = self.restored
+        """Whether there is anything that anybody would miss."""
         self.films: OrderedDict[int, tuple[Found, ...]] = OrderedDict()
         """Node to the steps that its film is made of."""
         self._stopped: tuple[int, Job] | None = None
@@ -104,7 +114,7 @@ class Desk:
     async def attach(self, line: Line, welcome: protocol.Welcome) -> None:
         """Show this session on a page; the page that showed it before is hung up."""
         if self.line is not None:
-            self.line.hang_up(4001, "this session was opened in another tab")
+            self.line.hang_up(1008, "this session was opened in another tab")
         self.line = line
         line.post(welcome)
         if self.session.current is None:
@@ -114,6 +124,11 @@ class Desk:
                 self.fault(explained(error))
         self.tell()
         self.show()
+
+    @property
+    def free(self) -> bool:
+        """Whether it could leave the memory without anybody missing it."""
+        return self.line is None and self.work is None and self._saving is None and (self.saved or not self.touched)
 
     def detach(self, line: Line) -> None:
         """The page went away; whatever runs goes on."""
@@ -242,8 +257,19 @@ class Desk:
             self.session.drop(message.replacing)
         await self.begin(edit, parent.id, parent.subject)
 
+    async def adopt(self, session: Session) -> None:
+        """Take in the nodes of another session, and show its present one."""
+        if len(self.session.nodes) + len(session.nodes) > MAX_NODES:
+            raise UserError(f"the history would have more than {MAX_NODES} entries: begin a new session first")
+        if session.current is None:
+            raise UserError("this session is empty")
+        await self.stop()
+        self.session.graft(session)
+        self.changed()
+
     async def begin(self, edit: Any, parent: int | None, subject: Subject) -> None:
         """Put an edit of `subject` into the queue; a new node will have the result."""
+        self.tools.check_memory()
         node = self.session.add(subject, parent, edit)
         await self._launch(node, lambda: edit.begin(subject))
 
@@ -434,7 +460,7 @@ class Desk:
 
     def save(self) -> None:
         """Keep the session on the disk, as soon as the disk is ready; of several changes the last is written."""
-        self.saved = False
+        self.saved, self.touched = False, True
         if self._saving is None:
             self._saving = self.tools.loop.create_task(self._save())
 

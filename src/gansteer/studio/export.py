@@ -1,0 +1,234 @@
+"""What can be kept of the work on a picture, as the bytes of a file; and a picture that brings its settings back."""
+
+import json
+import struct
+import tempfile
+import zlib
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from gansteer.edits.drag import Drag
+from gansteer.edits.record import tensor_to_json
+from gansteer.edits.run import Progress
+from gansteer.errors import UserError
+from gansteer.film import frames, save_film
+from gansteer.session import Node, Session, replay
+from gansteer.steerfile import to_bytes
+from gansteer.subject import Subject
+
+CHUNK = b"stEr"
+"""Of a PNG: ancillary, private, safe to copy. It holds the `.steer` file of the way to the picture."""
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+FILMS = {"webp": "image/webp", "gif": "image/gif", "mp4": "video/mp4"}
+Progresses = Sequence[Progress]
+
+
+@dataclass(frozen=True)
+class Export:
+    """A file to keep."""
+
+    data: bytes
+    kind: str
+    """Its media type."""
+    name: str
+
+
+def export(session: Session, id: int, what: str) -> Export:
+    """The file `what` of a node: a name in `protocol.EXPORTS`, but for films. Raises UserError."""
+    node = session.find(id)
+    stem = f"gansteer-{id}"
+    if what == "png":
+        return Export(png(session, id), "image/png", f"{stem}.png")
+    if what == "jpeg":
+        data = BytesIO()
+        node.subject.image.convert("RGB").save(data, "JPEG", quality=95, subsampling=0)
+        return Export(data.getvalue(), "image/jpeg", f"{stem}.jpg")
+    if what == "latent":
+        return Export(latent(node.subject), "application/octet-stream", f"{stem}.safetensors")
+    if what == "mask":
+        return Export(mask(node), "image/png", f"{stem}-mask.png")
+    if what == "points":
+        return Export(json.dumps(points(node), indent=1).encode(), "application/json", f"{stem}-points.json")
+    if what == "steer":
+        return Export(to_bytes(session), "application/zip", f"{stem}.steer")
+    if what == "python":
+        return Export("\n".join(python(session, id)).encode(), "text/x-python", f"{stem}.py")
+    if what == "shell":
+        return Export("\n".join(shell(session, id)).encode(), "text/x-sh", f"{stem}.sh")
+    raise UserError(f"there is no export {what!r}")
+
+
+def png(session: Session, id: int) -> bytes:
+    """The picture, with the way to it inside."""
+    data, chunk = BytesIO(), PngInfo()
+    chunk.add(CHUNK, to_bytes(session.only(id)))
+    session.find(id).subject.image.save(data, "PNG", pnginfo=chunk)
+    return data.getvalue()
+
+
+def settings(picture: bytes) -> bytes | None:
+    """The `.steer` file inside a PNG that `png` made; None if there is none."""
+    if not picture.startswith(SIGNATURE):
+        return None
+    place = len(SIGNATURE)
+    while place + 12 <= len(picture):
+        length, kind = struct.unpack_from(">I4s", picture, place)
+        data = picture[place + 8 : place + 8 + length]
+        if kind == CHUNK:
+            whole = picture[place + 8 + length : place + 12 + length] == struct.pack(">I", zlib.crc32(kind + data))
+            if not whole:
+                raise UserError("the settings in this picture are damaged")
+            return data
+        place += 12 + length
+    return None
+
+
+def latent(subject: Subject) -> bytes:
+    """w+ and the style offsets as safetensors."""
+    tensors = {"w": subject.w, **{f"offsets.{name}": x for name, x in subject.offsets.items()}}
+    about = {"model": subject.model.card.name, "weights": subject.model.digest}
+    return safetensors.torch.save({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, about)
+
+
+def mask(node: Node) -> bytes:
+    """The mask of the node's edit as PNG, white = may move. Raises UserError if there is none."""
+    found = getattr(node.edit, "mask", None)
+    if not isinstance(found, Tensor):
+        raise UserError("this edit has no mask: paint one first")
+    data = BytesIO()
+    Image.fromarray((found.numpy() > 0.5).astype(np.uint8) * 255).save(data, "PNG")
+    return data.getvalue()
+
+
+def points(node: Node) -> dict[str, Any]:
+    """Handles, targets and where the handles were, in pixels. Raises UserError for edits without points."""
+    if not isinstance(node.edit, Drag):
+        raise UserError("only a drag has points: choose one in the history")
+    return {
+        "handles": node.edit.handles,
+        "targets": node.edit.targets,
+        "trail": [{"step": trace.step, "points": trace.points} for trace in node.trail],
+    }
+
+
+def movie(session: Session, node: Node, film: Progresses, marks: bool) -> Generator[None, None, list[Image.Image]]:
+    """The pictures of the film of a node's edit; pauses after each, for it may take long. Raises UserError.
+
+    `film` are the steps of the edit if they are still there; otherwise it is carried out again.
+    """
+    if node.edit is None:
+        raise UserError("only an edit makes a film: choose one in the history")
+    if not film:
+        parent = session.nodes[node.parent].subject if node.parent else node.subject
+        film = yield from _again(node, parent)
+    steps = [replace(step, subject=replace(step.subject)) for step in film]  # or they would keep their pictures
+    targets = getattr(node.edit, "targets", ()) if steps[0].points else ()
+    shots = []
+    for shot in frames(steps, targets, marks=marks):
+        shots.append(shot)
+        yield
+    return shots
+
+
+def film_file(shots: Sequence[Image.Image], id: int, what: str) -> Export:
+    """The film of these pictures in one of `FILMS`. Takes seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"film.{what}"
+        save_film(shots, path)
+        return Export(path.read_bytes(), FILMS[what], f"gansteer-{id}.{what}")
+
+
+def _again(node: Node, parent: Subject) -> Generator[None, None, list[Progress]]:
+    progresses = []
+    for progress in replay(node, parent):
+        progresses.append(progress)
+        yield
+    return progresses
+
+
+# --- As text ----------------------------------------------------------------------------------------------------------
+
+
+def python(session: Session, id: int) -> Iterator[str]:
+    """A script that makes the picture again, line by line."""
+    path = session.path(id)
+    root = path[0]
+    modules = {type(node.edit).__module__: type(node.edit).__name__ for node in path[1:]}
+    yield "import gansteer"
+    yield from (f"from {module} import {name}" for module, name in sorted(modules.items()))
+    packed = any(isinstance(value, Tensor) for node in path[1:] for value in vars(node.edit).values())
+    if packed:
+        yield "from gansteer.edits.record import tensor_from_json"
+    yield ""
+    if "seed" in root.source:
+        yield f"model = gansteer.load({root.subject.model.card.name!r})"
+        yield f"subject = model.sample({_given(root.source)})"
+    else:
+        yield "from pathlib import Path"
+        yield "from gansteer.steerfile import open_subject"
+        yield f'subject = open_subject(Path("gansteer-{root.id}.steer"))  # export entry {root.id} as a session for this'
+    for node in path[1:]:
+        yield f"edit = {_call(node.edit)}"
+        yield "run = gansteer.start(subject, edit)"
+        yield "for progress in run:"
+        yield f"    if progress.step == {node.steps}:"
+        yield "        break"
+        yield "subject = run.subject"
+    yield f'subject.image.save("gansteer-{id}.png")'
+    yield ""
+
+
+def _given(source: Any) -> str:
+    return ", ".join(f"{name}={source[name]!r}" for name in ("seed", "psi", "label") if source.get(name) is not None)
+
+
+def _call(edit: Any) -> str:
+    """The edit as the call that makes it, with what differs from the defaults."""
+    words = []
+    for field in fields(edit):
+        value = getattr(edit, field.name)
+        if isinstance(value, Tensor):
+            words.append(f"{field.name}=tensor_from_json({tensor_to_json(value)!r})")
+        elif value != field.default:
+            words.append(f"{field.name}={value!r}")
+    return f"{type(edit).__name__}({', '.join(words)})"
+
+
+def shell(session: Session, id: int) -> Iterator[str]:
+    """Command lines that make the picture again. Raises UserError where the shell has none."""
+    path = session.path(id)
+    root = path[0]
+    model = root.subject.model.card.name
+    if "seed" not in root.source:
+        raise UserError("the shell can only begin with a seed: take the Python script")
+    begin = " ".join(
+        f"--{name} {root.source[name]}" for name in ("seed", "psi", "label") if root.source.get(name) is not None
+    )
+    if len(path) == 1:
+        yield f"gansteer sample --model {model} {begin.replace('--seed', '--seeds')} --out gansteer-{id}.png"
+        return
+    if len(path) > 2 or not isinstance(path[1].edit, Drag):
+        raise UserError("the shell has this for one drag of a seed: take the Python script")
+    edit = path[1].edit
+    words = [f"gansteer drag --model {model} {begin}"]
+    for (hx, hy), (tx, ty) in zip(edit.handles, edit.targets, strict=True):
+        words.append(f"--point={hx:g},{hy:g}:{tx:g},{ty:g}")
+    for field in fields(edit):
+        value = getattr(edit, field.name)
+        flag = field.name.replace("_", "-")
+        if field.name in ("handles", "targets", "engine") or isinstance(value, Tensor) or value == field.default:
+            continue
+        words.append(f"--{flag}" if value is True else f"--{flag} {value}")
+    if edit.mask is not None:
+        yield f"# save the mask of entry {id} as gansteer-{id}-mask.png"
+        words.append(f"--mask gansteer-{id}-mask.png")
+    yield " ".join([*words, f"--out gansteer-{id}.png"])

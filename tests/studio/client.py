@@ -1,0 +1,177 @@
+"""A studio in a process of its own, and a page without a browser."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from websockets.sync.client import ClientConnection, connect
+
+from gansteer.checkpoints.native import save_model
+from gansteer.models.stylegan2 import Generator, GeneratorConfig
+from gansteer.studio.protocol import Frame, unpack_frame
+from gansteer.subject import Card, Model
+
+SERVE = """
+import sys
+from pathlib import Path
+import gansteer.studio.catalogue as catalogue
+from gansteer.cli import main
+catalogue.shipped = lambda folder: {}  # the tiny models only
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def tiny_model(name: str = "tiny", seed: int = 0, resolution: int = 64) -> Model:
+    """A seeded random network of some variety, quick to step."""
+    torch.manual_seed(seed)
+    config = GeneratorConfig(resolution, z_dim=8, w_dim=8, channel_base=1024, channel_max=8, mapping_layers=2)
+    generator = Generator(config).eval().requires_grad_(False)
+    for layer in generator.synthesis.layers():
+        layer.noise_strength.fill_(0.3)
+        layer.bias.normal_(0, 0.3)
+    return Model(Card(name, drag_layer="b32.conv1"), generator)
+
+
+def make_models(folder: Path) -> Path:
+    """A folder of two tiny models."""
+    folder.mkdir(exist_ok=True)
+    save_model(tiny_model("tiny", 0), folder / "a.safetensors")
+    save_model(tiny_model("other", 1, 32), folder / "b.safetensors")
+    return folder
+
+
+class Server:
+    """A running studio."""
+
+    def __init__(self, process: "subprocess.Popen[str]", address: str) -> None:
+        self.process, self.address = process, address
+        base, _, query = address.partition("?")
+        self.base, self.query = base.rstrip("/"), query
+
+    def kill(self) -> None:
+        """As the system does when it is out of memory."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def end(self) -> int:
+        """As Ctrl-C does."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(20)
+
+    def get(self, path: str, **options: Any) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body. `data` makes it a POST."""
+        request = urllib.request.Request(self.base + path, **options)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
+
+    def memory(self) -> int:
+        """Bytes in use."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextmanager
+def studio(folder: Path, models: Path, *flags: str) -> Iterator[Server]:
+    """A studio with the models of a folder, and sessions in `folder`."""
+    command = [sys.executable, "-c", SERVE, "studio", "--port", "0", "--no-open", "--device", "cpu"]
+    command += ["--models", str(models), "--sessions", str(folder), *flags]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith("The studio is at "), line
+            yield Server(process, line.split()[-1])
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+class Page:
+    """What a page does: shows frames, says so, keeps the newest state."""
+
+    def __init__(self, server: Server, session: str | None = None, **options: Any) -> None:
+        self.server = server
+        query = "&".join(part for part in (server.query, f"session={session}" if session else "") if part)
+        address = f"{server.base.replace('http', 'ws')}/socket?{query}"
+        self.socket: ClientConnection = connect(address, max_size=None, compression=None, **options)
+        self.state: dict[str, Any] = {}
+        self.welcome: dict[str, Any] = {}
+        self.progress: list[dict[str, Any]] = []
+        self.faults: list[str] = []
+        self.answers: dict[int, Any] = {}
+        self.frames: list[Frame] = []
+        self.picture = b""
+        self.until(lambda: bool(self.state))
+
+    @property
+    def key(self) -> str:
+        """Of the session."""
+        return str(self.welcome["session"])
+
+    def send(self, type: str, **fields: Any) -> None:
+        """Send one message."""
+        self.socket.send(json.dumps({"type": type, **fields}))
+
+    def hear(self, timeout: float = 20.0) -> None:
+        """Take one message in."""
+        data = self.socket.recv(timeout)
+        if isinstance(data, bytes):
+            head, self.picture = unpack_frame(data)
+            self.frames.append(head)
+            self.send("shown", frame=head.frame)
+            return
+        message = json.loads(data)
+        match message["type"]:
+            case "welcome":
+                self.welcome = message
+            case "state":
+                self.state = message
+            case "progress":
+                self.progress.append(message)
+            case "fault":
+                self.faults.append(message["message"])
+            case "answer":
+                self.answers[message["id"]] = message["value"]
+
+    def until(self, happened: Callable[[], Any], timeout: float = 30.0) -> None:
+        """Take messages in until something is so."""
+        end = time.monotonic() + timeout
+        while not happened():
+            self.hear(max(end - time.monotonic(), 0.001))
+
+    def settled(self) -> None:
+        """Wait until nothing runs, all is on the disk, and the present picture has been seen."""
+        self.until(lambda: self.state["run"] is None and self.state["saved"])
+        self.until(lambda: self.frames and self.frames[-1].final and self.frames[-1].node == self.state["current"])
+
+    def start(self, handles: Any = ((30, 30),), targets: Any = ((44, 36),), **fields: Any) -> int:
+        """Begin a drag that goes on for long; the node it makes."""
+        last = max(node["id"] for node in self.state["nodes"])
+        message = {name: fields.pop(name) for name in ("node", "replacing") if name in fields}
+        edit = {"kind": "drag", "handles": handles, "targets": targets, "steps": 100_000, "patience": 100_000}
+        self.send("start", edit={**edit, "tolerance": 0.0, "learning_rate": 1e-4, **fields}, **message)
+        self.until(lambda: self.state["run"] is not None and self.state["run"]["node"] > last)
+        return int(self.state["run"]["node"])
+
+    def file(self, path: str, **options: Any) -> tuple[int, dict[str, str], bytes]:
+        """A file of the session."""
+        separator = "&" if "?" in path else "?"
+        return self.server.get(f"/session/{self.key}/{path}{separator}{self.server.query}".rstrip("?&"), **options)
+
+    def close(self) -> None:
+        """The tab is closed."""
+        self.socket.close()
