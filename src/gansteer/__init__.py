@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gansteer.checkpoints.registry import load
     from gansteer.edits import Drag, start
+    from gansteer.edits.attribute import Attribute
     from gansteer.errors import UserError
     from gansteer.subject import Card, Model, Subject
 
     __version__: str
 
-__all__ = ["Card", "Drag", "Model", "Subject", "UserError", "__version__", "load", "start"]
+__all__ = ["Attribute", "Card", "Drag", "Model", "Subject", "UserError", "__version__", "load", "start"]
 
 HOMES = {
+    "Attribute": "gansteer.edits.attribute",
     "Card": "gansteer.subject",
     "Drag": "gansteer.edits",
     "Model": "gansteer.subject",

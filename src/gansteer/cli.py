@@ -11,11 +11,15 @@ import tyro
 
 import gansteer
 from gansteer.commands.convert import Convert
+from gansteer.commands.directions import Fit, List
 from gansteer.commands.drag import Drag
+from gansteer.commands.edit import Edit
 from gansteer.commands.evaluate import Faces, Quality, Smoothness, Tracking
 from gansteer.commands.info import Info
+from gansteer.commands.invert import Invert
 from gansteer.commands.models import Models
 from gansteer.commands.sample import Sample
+from gansteer.commands.studio import Studio
 from gansteer.commands.train import Train
 from gansteer.errors import UserError
 
@@ -34,13 +38,18 @@ EVALUATE: dict[str, type[Command]] = {
     "tracking": Tracking,
 }
 
+DIRECTIONS: dict[str, type[Command]] = {"fit": Fit, "list": List}
+
 COMMANDS: dict[str, type[Command]] = {
     "models": Models,
     "info": Info,
     "convert": Convert,
     "sample": Sample,
     "drag": Drag,
+    "invert": Invert,
+    "edit": Edit,
     "train": Train,
+    "studio": Studio,
 }
 """What is typed to the dataclass that its flags fill."""
 
@@ -82,7 +91,7 @@ def parse(args: Sequence[str]) -> Command:
     try:
         with redirect_stderr(said):
             command: Command = tyro.cli(
-                _either({**COMMANDS, "evaluate": _either(EVALUATE)}),
+                _either({**COMMANDS, "directions": _either(DIRECTIONS), "evaluate": _either(EVALUATE)}),
                 prog="gansteer",
                 description="Steer what a GAN draws.",
                 args=list(args) or ["--help"],
@@ -99,7 +108,7 @@ def parse(args: Sequence[str]) -> Command:
 
 def _either(commands: Mapping[str, Any]) -> Any:
     """The type that tyro reads as: one of these commands."""
-    about = {"evaluate": "Measure a model."}
+    about = {"evaluate": "Measure a model.", "directions": "Find or list the directions along which attributes change."}
     kinds = tuple(
         Annotated[kind, tyro.conf.subcommand(name, prefix_name=False, description=about.get(name))]
         for name, kind in commands.items()

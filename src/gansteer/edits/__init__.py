@@ -22,6 +22,7 @@ METHODS: dict[str, type[PointRun]] = {
 
 KINDS = {
     "drag": "gansteer.edits.drag:Drag",
+    "inversion": "gansteer.inversion.edit:Inversion",
     "attribute": "gansteer.edits.attribute:Attribute",
 }
 """Kinds of edits: the name in records and messages to the dataclass. Imported when first used."""

@@ -1,0 +1,171 @@
+"""`gansteer directions fit` and `gansteer directions list`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from gansteer.commands.progress import bar
+from gansteer.commands.seeds import check_psi, parse_seeds
+from gansteer.errors import UserError
+from gansteer.output import check_writable
+
+if TYPE_CHECKING:
+    from gansteer.checkpoints.scorers import Scorer
+    from gansteer.edits.directions import Direction
+    from gansteer.subject import Model
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Find the directions along which attributes change, from scores or from examples.
+
+    Without --attribute: all that the face reader reads, the principal components, and those in closed form (SeFa).
+    """
+
+    model: str
+    """Name of a model, a checkpoint's file, or a hub id."""
+    out: Path
+    """Where to write them (.safetensors)."""
+    attribute: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Which attribute; give it once for each. With your own scores or examples, the name that it shall have."""
+    function: str | None = None
+    """Your own score as MODULE:FUNCTION; takes pictures [B, 3, H, H] in [-1, 1], returns B numbers (PyTorch)."""
+    onnx: Path | None = None
+    """Your own score as an ONNX file that does the same."""
+    labels: Path | None = None
+    """A CSV file with a line seed,label for each picture; labels are 1 or 0, or scores."""
+    liked: str | None = None
+    """Seeds of examples, such as 3,17,40-44; about 20."""
+    disliked: str | None = None
+    """Seeds of counterexamples."""
+    discriminator: Path | None = None
+    """Folder of the training run, whose discriminator's score makes the direction `quality`."""
+    psi: float = 0.7
+    """Truncation of the pictures of --labels, --liked and --disliked."""
+    space: Annotated[tuple[Literal["w", "s", "z"], ...], tyro.conf.UseAppendAction] = ()
+    """w, s (styles), z; by default all, and for examples w."""
+    samples: int = 6000
+    """How many pictures to score."""
+    components: int = 10
+    """How many principal components."""
+    seed: int = 0
+    device: str = "auto"
+
+    def run(self) -> None:
+        self._check()
+        from gansteer.checkpoints.directions import save_directions
+        from gansteer.checkpoints.registry import load
+        from gansteer.edits.directions import Directions
+        from gansteer.memory import keep_freed_memory
+
+        keep_freed_memory()
+        examples = self._examples()
+        model = load(self.model, self.device)
+        found = self._from_examples(model, *examples) if examples else self._from_scores(model)
+        save_directions(Directions(model.card.name, model.digest, tuple(found)), self.out)
+        _print(found)
+        print(f"wrote {self.out}: {len(found)} directions of {model.card.name}")
+
+    def _check(self) -> None:
+        check_psi(self.psi)
+        if self.out.suffix != ".safetensors":
+            raise UserError(f"{self.out}: a file of directions ends in .safetensors")
+        check_writable(self.out)
+        sources = {
+            "--function": self.function, "--onnx": self.onnx, "--labels": self.labels,
+            "--liked": self.liked or self.disliked, "--discriminator": self.discriminator if self.attribute else None,
+        }  # fmt: skip
+        given = [flag for flag, value in sources.items() if value]
+        if len(given) > 1:
+            raise UserError(f"{given[0]} and {given[1]} exclude each other: fit one direction after the other")
+        if given and len(self.attribute) != 1:
+            raise UserError(f"{given[0]} gives one score: name it with one --attribute")
+        if bool(self.liked) != bool(self.disliked):
+            raise UserError("give both --liked and --disliked")
+        if self.samples < 1 or self.components < 1:
+            raise UserError("--samples and --components must be at least 1")
+
+    def _examples(self) -> tuple[list[int], list[float]] | None:
+        if self.labels is not None:
+            from gansteer.checkpoints.scorers import read_labels
+
+            return read_labels(self.labels)
+        if self.liked and self.disliked:
+            liked, disliked = parse_seeds(self.liked), parse_seeds(self.disliked)
+            return liked + disliked, [1.0] * len(liked) + [0.0] * len(disliked)
+        return None
+
+    def _from_examples(self, model: "Model", seeds: list[int], labels: list[float]) -> "list[Direction]":
+        from gansteer.edits.fitting import fit_examples
+
+        name = self.attribute[0]
+        return [fit_examples(model, name, seeds, labels, space=space, psi=self.psi) for space in self.space or ("w",)]
+
+    def _from_scores(self, model: "Model") -> "list[Direction]":
+        from gansteer.edits.fitting import fit_model, sample
+        from gansteer.edits.unsupervised import fit_closed_form, fit_components, row_groups
+
+        with bar("scoring samples") as report:
+            found = fit_model(
+                model, self._scorer(model), self.attribute or None, count=self.samples, seed=self.seed,
+                spaces=self.space or ("w", "s", "z"), report=report,
+            )  # fmt: skip
+        if not self.attribute:
+            w = sample(model, 10_000, seed=self.seed).w
+            found += fit_components(w, self.components)
+            found += fit_closed_form(model, w, row_groups(model.generator.config.num_ws))
+        return found
+
+    def _scorer(self, model: "Model") -> "Scorer":
+        from gansteer.checkpoints.scorers import function_scorer, onnx_scorer
+
+        if self.function is not None:
+            return function_scorer(self.attribute[0], self.function)
+        if self.onnx is not None:
+            return onnx_scorer(self.attribute[0], self.onnx)
+        from gansteer.checkpoints.face_reader import load_face_reader
+        from gansteer.edits.portrait_scores import PortraitScorer
+
+        return PortraitScorer(load_face_reader(model.device))
+
+
+@dataclass(frozen=True)
+class List:
+    """List the directions that a model has, with what was measured when they were fitted."""
+
+    model: str
+    """Name of a model, a checkpoint's file, or a hub id."""
+    directions: Path | None = None
+    """Also those of this file."""
+    device: str = "auto"
+
+    def run(self) -> None:
+        from gansteer.checkpoints.directions import directions_for
+        from gansteer.checkpoints.registry import load
+
+        model = load(self.model, self.device)
+        found = directions_for(model, self.directions).entries
+        if not found:
+            raise UserError(f"{model.card.name} has no directions: make some with `gansteer directions fit`")
+        _print(found)
+
+
+def _print(found: "list[Direction] | tuple[Direction, ...]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "space", "method"):
+        table.add_column(heading)
+    for heading in ("right on extremes", "right on all", "variance"):
+        table.add_column(heading, justify="right")
+    for entry in found:
+        about = entry.about
+        shares = (about.get("accuracy_validation", about.get("accuracy_left_out")), about.get("accuracy_all"))
+        table.add_row(
+            entry.name, entry.space, str(about.get("method", "")),
+            *(f"{x:.1%}" if isinstance(x, float) else "" for x in (*shares, about.get("variance"))),
+        )  # fmt: skip
+    Console().print(table)

@@ -1,0 +1,132 @@
+"""`gansteer edit`."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from gansteer.commands.seeds import check_psi
+from gansteer.errors import UserError
+from gansteer.output import check_picture, save_picture
+
+if TYPE_CHECKING:
+    from gansteer.edits.attribute import Attribute
+    from gansteer.subject import Model, Subject
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Turn attributes of a picture, as a whole or inside a region only."""
+
+    model: str
+    """Name of a model, a checkpoint's file, or a hub id."""
+    out: Path
+    """The picture (.png, .jpg or .webp), or the subject (.steer) for another edit."""
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Attribute and deviations, such as smile=+2 or smile=+2,age=-1; see `gansteer directions list`."""
+    hold: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Attributes that shall stay, such as age,gender."""
+    seed: int = 0
+    """Of the picture to edit."""
+    psi: float = 0.7
+    """Truncation of the picture to edit."""
+    subject: Path | None = None
+    """A .steer file of the picture to edit, instead of a seed."""
+    layers: str | None = None
+    """The rows of w+ that move, such as 0-4: the first carry pose and shape, the last colour."""
+    absolute: bool = False
+    """Go to these values instead of by these amounts."""
+    space: Literal["w", "s", "z"] = "w"
+    """w, s (style offsets), or z (for a picture that is that of its seed)."""
+    directions: Path | None = None
+    """A file of `gansteer directions fit`, besides the model's own."""
+    device: str = "auto"
+
+    def run(self) -> None:
+        check_psi(self.psi)
+        change, hold, rows = parse_changes(self.set), parse_names(self.hold), parse_rows(self.layers)
+        if not change:
+            raise UserError("say what to change, such as --set smile=+2")
+        self._check_out()
+        from gansteer.checkpoints.directions import directions_for
+        from gansteer.checkpoints.registry import load
+        from gansteer.edits import start
+        from gansteer.edits.attribute import Attribute
+
+        model = load(self.model, self.device)
+        directions = directions_for(model, self.directions)
+        subject = self._subject(model)
+        z = None
+        if self.space == "z":
+            from gansteer.edits.fitting import seeded_z
+
+            z = seeded_z(model, 1, self.seed)[0]
+        edit = Attribute(change, hold, rows, self.absolute, self.space, z, self.psi, directions)
+        run = start(subject, edit)
+        *_, last = run
+        self._save(last.subject)
+        print(f"wrote {self.out}: {edit.title}; {self._values(edit, last.subject)}")
+
+    def _check_out(self) -> None:
+        from gansteer.output import check_writable
+
+        if self.out.suffix == ".steer":
+            check_writable(self.out)
+        else:
+            check_picture(self.out)
+        if self.subject is not None and self.space == "z":
+            raise UserError("--space z needs the picture of a seed: leave out --subject, or take --space w")
+
+    def _subject(self, model: "Model") -> "Subject":
+        if self.subject is None:
+            return model.sample(self.seed, self.psi)
+        from gansteer.steerfile import open_subject
+
+        return open_subject(self.subject, lambda name: model)
+
+    def _save(self, subject: "Subject") -> None:
+        if self.out.suffix == ".steer":
+            from gansteer.steerfile import save_subject
+
+            save_subject(subject, self.out)
+        else:
+            save_picture(subject.image, self.out)
+
+    def _values(self, edit: "Attribute", subject: "Subject") -> str:
+        """What the picture's values are now, in words."""
+        from gansteer.edits.attribute import sliders
+
+        values = {slider.name: slider.value for slider in sliders(subject, edit.directions)}
+        return "now " + ", ".join(f"{name} {value:+.2f}" for name, value in values.items()) if values else "done"
+
+
+def parse_changes(words: tuple[str, ...]) -> dict[str, float]:
+    """`("smile=+2,age=-1",)` to a mapping. Raises UserError for anything else."""
+    changes: dict[str, float] = {}
+    for word in (part for text in words for part in text.split(",")):
+        name, _, amount = word.partition("=")
+        try:
+            value = float(amount)
+        except ValueError as error:
+            raise UserError(f"--set {word!r}: write name=deviations, such as smile=+2") from error
+        if name.strip() in changes:
+            raise UserError(f"--set names {name.strip()} twice: give it once")
+        changes[name.strip()] = value
+    return changes
+
+
+def parse_names(words: tuple[str, ...]) -> tuple[str, ...]:
+    """`("age,gender", "yaw")` to the three names."""
+    return tuple(name.strip() for text in words for name in text.split(",") if name.strip())
+
+
+def parse_rows(text: str | None) -> tuple[int, int] | None:
+    """`0-4` or `3` to the first and last row. Raises UserError for anything else."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", text.strip(), re.ASCII)
+    if match is None:
+        raise UserError(f"--layers {text}: write the first and last row of w+, such as 0-4")
+    return int(match[1]), int(match[2] or match[1])
