@@ -1,0 +1,171 @@
+"""`gansteer invert`."""
+
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from gansteer.commands.progress import bar
+from gansteer.errors import UserError
+from gansteer.output import check_picture, check_writable, save_picture
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from gansteer.inversion.crop import Crop
+    from gansteer.inversion.edit import Inversion
+    from gansteer.inversion.run import InversionProgress
+    from gansteer.subject import Model, Subject
+
+FRAMES = 90
+"""Of the film, at most."""
+
+
+@dataclass(frozen=True)
+class Invert:
+    """Bring a photo in: find the subject that draws it, to be dragged and edited like any other."""
+
+    photo: tyro.conf.Positional[Path]
+    """Any picture; HEIC with the extra `photos`."""
+    model: str
+    """Name of a model, a checkpoint's file, or a hub id."""
+    out: Path
+    """The subject (.steer), for --subject of other commands."""
+    face: int | None = None
+    """Which face, counted from 1 by size; by default the largest."""
+    crop: str | None = None
+    """The square to take, as x,y,size or x,y,size,angle in pixels of the photo; x,y is its centre. No face is sought then."""
+    whole: bool = False
+    """Take the middle square of the photo as it is: it is cut like the model's pictures already."""
+    picture: Path | None = None
+    """Also write the reconstruction (.png, .jpg or .webp)."""
+    paste: Path | None = None
+    """Also write the whole photo with the reconstruction in its place."""
+    film: Path | None = None
+    """Write a film of the reconstruction (.webp, .gif or .mp4), the photo beside it."""
+    start: Literal["auto", "encoder", "mean"] = "auto"
+    """The first guess: the model's encoder if it has one, or the mean picture."""
+    space: Literal["w", "w+"] = "w+"
+    """w+ comes nearer to the photo, w stays nearer to what the model knows."""
+    projection: int = 200
+    """Steps in the latent space."""
+    learning_rate: float = 0.1
+    """Of these steps, in deviations of the model's w."""
+    prior: float = 0.0
+    """Pull towards what the model knows."""
+    noise: float | None = None
+    """Optimise the noise maps too, with this weight of their regulariser (1e5)."""
+    tuning: Literal["none", "light", "full"] = "light"
+    """Then tune the weights: light costs at most 2 MB, full as much as the model."""
+    tuning_steps: int = 250
+    tuning_rate: float = 5e-3
+    locality: float = 0.5
+    """How firmly the model's other pictures are held."""
+    perceptual: Literal["efficientnet-lite0", "lpips"] = "efficientnet-lite0"
+    """lpips needs the extra `metrics`."""
+    pixels: float = 10.0
+    """Weight of the pixels' difference beside the perceptual one."""
+    seed: int = 0
+    device: str = "auto"
+
+    def run(self) -> None:
+        self._check()
+        from gansteer.checkpoints.registry import load
+        from gansteer.inversion.crop import cut
+        from gansteer.inversion.edit import Inversion
+        from gansteer.inversion.estimate import estimate
+        from gansteer.inversion.photo import read_photo
+        from gansteer.memory import keep_freed_memory
+
+        keep_freed_memory()
+        photo = read_photo(self.photo)
+        model = load(self.model, self.device)
+        crop = self._crop(photo, model)
+        same = {f.name for f in fields(Inversion)} & {f.name for f in fields(self)} - {"crop", "picture"}
+        edit = Inversion(cut(photo, crop, model.resolution), crop, **{name: getattr(self, name) for name in same})
+        print(f"this takes {estimate(model, edit)}", flush=True)
+        self._carry_out(photo, model, edit)
+
+    def _check(self) -> None:
+        """Raise UserError before the work if a result could not be written after it."""
+        from gansteer.film import check_film
+
+        if self.out.suffix != ".steer":
+            raise UserError(f"{self.out}: the file to write ends in .steer; --picture writes a picture")
+        check_writable(self.out)
+        for target in (self.picture, self.paste):
+            if target is not None:
+                check_picture(target)
+        if self.film is not None:
+            check_film(self.film)
+        if sum([self.face is not None, self.crop is not None, self.whole]) > 1:
+            raise UserError("give one of --face, --crop and --whole")
+
+    def _crop(self, photo: "Image.Image", model: "Model") -> "Crop":
+        from gansteer.inversion.align import Aligner, parse_crop
+        from gansteer.inversion.crop import Crop
+
+        if self.whole:
+            return Crop.centred(photo)
+        if self.crop is not None:
+            return parse_crop(self.crop)
+        found = Aligner(model).align(photo, self.face)
+        crop = found.crop
+        print(f"{found.note}: --crop {crop.x:.1f},{crop.y:.1f},{crop.size:.1f},{crop.angle:.1f}")
+        return crop
+
+    def _carry_out(self, photo: "Image.Image", model: "Model", edit: "Inversion") -> None:
+        """Reconstruct, and write what was reached, also when Ctrl-C ends it early."""
+        from gansteer.edits import start
+        from gansteer.subject import Subject
+
+        run = start(Subject(model, model.generator.mapping.w_mean.expand(model.generator.config.num_ws, -1)), edit)
+        begin, shots, best = time.monotonic(), [], dict[str, float]()
+        now: InversionProgress | None = None
+        stopped = False
+        every = max(1, edit.steps // FRAMES)
+        with bar("first guess") as report:
+            try:
+                for now in run:
+                    report.named(now.stage, now.step, edit.steps)
+                    best[now.stage] = now.psnr
+                    if self.film is not None and (now.step % every == 0 or now.ended):
+                        shots.append(now.subject.image)
+            except KeyboardInterrupt:
+                stopped = True
+        if now is None:
+            raise KeyboardInterrupt("stopped before the first step: nothing was written")
+        self._write(photo, edit, now.subject, shots)
+        stages = ", ".join(f"{psnr:.1f} dB after the {stage}" for stage, psnr in best.items())
+        line = f"wrote {self.out}: {stages}; {now.step} steps in {time.monotonic() - begin:.0f} s"
+        if stopped:
+            raise KeyboardInterrupt(f"stopped; {line}")
+        print(line)
+
+    def _write(self, photo: "Image.Image", edit: "Inversion", subject: "Subject", shots: "list[Image.Image]") -> None:
+        from gansteer.film import save_film
+        from gansteer.inversion.crop import paste
+        from gansteer.steerfile import save_subject
+
+        save_subject(subject, self.out, {"photo": self.photo.name}, edit)
+        if self.picture is not None:
+            save_picture(subject.image, self.picture)
+        if self.paste is not None:
+            assert edit.crop is not None
+            save_picture(paste(photo, edit.crop, subject.image), self.paste)
+        if self.film is not None:
+            save_film((_beside(edit, shot) for shot in shots), self.film)
+
+
+def _beside(edit: "Inversion", shot: "Image.Image") -> "Image.Image":
+    """The photo on the left, what was reached on the right, each at least 256 px."""
+    from PIL import Image
+
+    photo = Image.fromarray(edit.picture.numpy())
+    side = max(256, shot.width)
+    page = Image.new("RGB", (2 * side, side))
+    for place, picture in enumerate((photo, shot.convert("RGB"))):
+        page.paste(picture.resize((side, side), Image.Resampling.BICUBIC), (place * side, 0))
+    return page

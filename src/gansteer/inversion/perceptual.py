@@ -1,0 +1,73 @@
+"""How different two pictures look: distances of a network's features, in the form of LPIPS (Zhang et al. 2018, eq. 1).
+
+`efficientnet-lite0` compares the features of an ImageNet classifier at four scales, all channels alike. It is no LPIPS: that
+name is kept for the package's own networks, whose channels were weighted by what people said.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from gansteer.checkpoints.efficientnet import load_efficientnet
+from gansteer.errors import UserError
+from gansteer.models.face_reader import resize
+
+PerceptualName = Literal["efficientnet-lite0", "lpips"]
+
+Distance = Callable[[Tensor], Tensor]
+"""Pictures `[B, 3, H, W]` in [-1, 1] to their distances `[B]` from a target; differentiable."""
+
+Comparison = Callable[[Tensor], Distance]
+"""Targets `[1 or B, 3, H, W]` to the distance from them."""
+
+FULL = 224
+"""The size EfficientNet-Lite0 was trained on; larger pictures are shrunk to it."""
+
+
+def comparison(name: PerceptualName, like: Tensor) -> Comparison:
+    """The distance of a name, on the device and in the type of `like`. Raises UserError if what it needs is not installed."""
+    return _lpips(like) if name == "lpips" else _efficientnet(like)
+
+
+def _efficientnet(like: Tensor) -> Comparison:
+    """`d = mean_l mean_hw || y_l / |y_l| - y0_l / |y0_l| ||^2` over the four taps l, |.| along the channels."""
+    network = load_efficientnet().to(like)
+
+    def features(pictures: Tensor) -> list[Tensor]:
+        small = resize(pictures, FULL) if pictures.shape[-1] > FULL else pictures
+        return [y * (y.square().sum(dim=1, keepdim=True) + 1e-8).rsqrt() for y in network.taps(small)]
+
+    def compare(target: Tensor) -> Distance:
+        with torch.no_grad():
+            wanted = features(target)
+
+        def distance(pictures: Tensor) -> Tensor:
+            found = features(pictures)
+            each = [(y - y0).square().sum(dim=1).mean(dim=(1, 2)) for y, y0 in zip(found, wanted, strict=True)]
+            return torch.stack(each).mean(dim=0)
+
+        return distance
+
+    return compare
+
+
+def _lpips(like: Tensor) -> Comparison:
+    try:
+        import lpips
+    except Exception as error:  # torchvision, which it imports, raises RuntimeError beside another PyTorch
+        raise UserError(f"lpips needs the extra: run pip install 'gansteer[metrics]' ({error})") from error
+    try:
+        network = lpips.LPIPS(net="alex", verbose=False).eval().requires_grad_(False).to(like)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"lpips could not get its weights: {error}") from error
+
+    def compare(target: Tensor) -> Distance:
+        def distance(pictures: Tensor) -> Tensor:
+            found: Tensor = network(pictures, target.expand_as(pictures))  # [B, 1, 1, 1]
+            return found.flatten()
+
+        return distance
+
+    return compare
