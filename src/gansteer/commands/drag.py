@@ -11,6 +11,7 @@ import tyro
 
 from gansteer.commands.progress import bar
 from gansteer.commands.seeds import check_psi
+from gansteer.commands.starting import first_subject, open_model
 from gansteer.errors import UserError
 from gansteer.output import check_picture, check_writable, replacing, save_picture
 
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
     from gansteer.subject import Model, Subject
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Drag:
     """Move points of a picture to where you want them: one picture, or a file of jobs."""
 
-    model: str
-    """Name of a model, a checkpoint's file, or a hub id."""
+    model: str | None = None
+    """Name of a model, a checkpoint's file, or a hub id; with --subject, the one it was made with."""
+    subject: Path | None = None
+    """A .steer file of the picture to edit, such as an inverted photo, instead of a seed."""
     out: Path
     """The picture (.png, .jpg or .webp); with --jobs, the folder for the results."""
     point: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -89,7 +92,7 @@ class Drag:
         self.check_outputs()
         recorded = _read_json(self.replay) if self.replay else None
         edit = None if recorded is not None else self.edit()
-        model = _load(self.model, self.device)
+        model = open_model(self.model, self.subject, self.device)
         if recorded is not None:
             from gansteer.edits.record import replay
 
@@ -98,7 +101,7 @@ class Drag:
             print(f"wrote {self.out}: the same as recorded, bit for bit")
             return
         assert edit is not None
-        print(self.carry_out(self.subject(model), edit))
+        print(self.carry_out(self.begin_with(model), edit))
 
     def check_outputs(self) -> None:
         """Raise UserError before the work if a result could not be written after it."""
@@ -110,9 +113,9 @@ class Drag:
         if self.json is not None:
             check_writable(self.json)
 
-    def subject(self, model: "Model") -> "Subject":
+    def begin_with(self, model: "Model") -> "Subject":
         """The picture to edit."""
-        return model.sample(self.seed, self.psi, self.label)
+        return first_subject(model, self.subject, self.seed, self.psi, self.label)
 
     def edit(self) -> "DragEdit":
         """The edit that the flags describe."""
@@ -158,21 +161,14 @@ class Drag:
         if self.json is not None:
             from gansteer.edits.record import record
 
-            source = {"seed": self.seed, "psi": self.psi, "label": self.label}
+            seed = {"seed": self.seed, "psi": self.psi, "label": self.label}
+            source = seed if self.subject is None else {"subject": self.subject.name}
             with replacing(self.json) as path:
                 path.write_text(json.dumps(record(run, progresses, source), indent=1))
         if self.film is not None:
             from gansteer.film import frames, save_film
 
             save_film(frames(progresses, run.edit.targets, marks=self.marks), self.film)
-
-
-def _load(name: str, device: str) -> "Model":
-    from gansteer.checkpoints.registry import load
-    from gansteer.memory import keep_freed_memory
-
-    keep_freed_memory()
-    return load(name, device)
 
 
 Pair = tuple[tuple[float, float], tuple[float, float]]
@@ -225,7 +221,11 @@ def _run_jobs(command: Drag) -> None:
     check_writable(results)
     done = _done(results)
     jobs = [(number, line, _key(number, line)) for number, line in enumerate(lines, 1) if line.strip()]
-    model = _load(command.model, command.device) if any(key not in done for _, _, key in jobs) else None
+    model = (
+        open_model(command.model, command.subject, command.device)
+        if any(key not in done for _, _, key in jobs)
+        else None
+    )
     failed = 0
     with results.open("a", encoding="utf-8") as log:
         log.write("\n" if log.tell() else "")  # the last line may have been cut short
@@ -255,7 +255,7 @@ def _run_job(command: Drag, model: "Model", number: int, line: str) -> str:
         raise UserError(f"no JSON: {error}") from error
     one = _job_command(command, job, number)
     one.check_outputs()
-    return one.carry_out(one.subject(model), one.edit())
+    return one.carry_out(one.begin_with(model), one.edit())
 
 
 def _job_command(command: Drag, job: object, number: int) -> Drag:
@@ -271,7 +271,7 @@ def _job_command(command: Drag, job: object, number: int) -> Drag:
         raise UserError('a job needs its points, such as "points": ["60,70:78,68"]')
     kinds = {field.name: field for field in fields(Drag)}
     for key, value in wanted.items():
-        if key not in kinds or key in ("model", "out", "jobs", "replay", "json", "film", "device", "point"):
+        if key not in kinds or key in ("model", "subject", "out", "jobs", "replay", "json", "film", "device", "point"):
             raise UserError(f"a job has no field {key!r}")
         default = kinds[key].default
         if (

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from gansteer.commands.seeds import check_psi
+from gansteer.commands.starting import first_subject, open_model
 from gansteer.errors import UserError
 from gansteer.output import check_picture, save_picture
 
 if TYPE_CHECKING:
     from gansteer.edits.attribute import Attribute
-    from gansteer.subject import Model, Subject
+    from gansteer.subject import Subject
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Edit:
     """Turn attributes of a picture, as a whole or inside a region only."""
 
-    model: str
-    """Name of a model, a checkpoint's file, or a hub id."""
+    model: str | None = None
+    """Name of a model, a checkpoint's file, or a hub id; with --subject, the one it was made with."""
     out: Path
     """The picture (.png, .jpg or .webp), or the subject (.steer) for another edit."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -51,13 +52,12 @@ class Edit:
             raise UserError("say what to change, such as --set smile=+2")
         self._check_out()
         from gansteer.checkpoints.directions import directions_for
-        from gansteer.checkpoints.registry import load
         from gansteer.edits import start
         from gansteer.edits.attribute import Attribute
 
-        model = load(self.model, self.device)
+        model = open_model(self.model, self.subject, self.device)
         directions = directions_for(model, self.directions)
-        subject = self._subject(model)
+        subject = first_subject(model, self.subject, self.seed, self.psi, None)
         z = None
         if self.space == "z":
             from gansteer.edits.fitting import seeded_z
@@ -78,13 +78,6 @@ class Edit:
             check_picture(self.out)
         if self.subject is not None and self.space == "z":
             raise UserError("--space z needs the picture of a seed: leave out --subject, or take --space w")
-
-    def _subject(self, model: "Model") -> "Subject":
-        if self.subject is None:
-            return model.sample(self.seed, self.psi)
-        from gansteer.steerfile import open_subject
-
-        return open_subject(self.subject, lambda name: model)
 
     def _save(self, subject: "Subject") -> None:
         if self.out.suffix == ".steer":

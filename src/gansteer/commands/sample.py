@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gansteer.commands.progress import bar
 from gansteer.commands.seeds import check_psi, parse_seeds
+from gansteer.commands.starting import first_subject, open_model
 from gansteer.errors import UserError
 from gansteer.output import check_picture, save_picture
 
@@ -19,12 +20,14 @@ MAX_SHEET = 16_383
 """Pixels of a sheet's side: the most that every format can hold."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Draw the pictures of some seeds, on one sheet or each in its own file."""
+    """Draw the pictures of some seeds, on one sheet or each in its own file; or the picture of a subject."""
 
-    model: str
-    """Name of a model, a checkpoint's file, or a hub id."""
+    model: str | None = None
+    """Name of a model, a checkpoint's file, or a hub id; with --subject, the one it was made with."""
+    subject: Path | None = None
+    """A .steer file whose picture is drawn, instead of seeds."""
     out: Path
     """The sheet (.png, .jpg or .webp); or a folder, or a name with {seed} in it, for one file per seed."""
     seeds: str = "0-15"
@@ -42,11 +45,11 @@ class Sample:
         one_each = "{seed}" in pattern.name
         check_picture(pattern)
 
-        from gansteer.checkpoints.registry import load
-        from gansteer.memory import keep_freed_memory
-
-        keep_freed_memory()
-        model = load(self.model, self.device)
+        model = open_model(self.model, self.subject, self.device)
+        if self.subject is not None:
+            save_picture(first_subject(model, self.subject, 0, self.psi, self.label).image, self.out)
+            print(f"wrote {self.out}: the picture of {self.subject}, {model.resolution} px")
+            return
         if one_each:
             for seed, picture in zip(seeds, self.pictures(model, seeds), strict=True):
                 save_picture(picture, pattern.with_name(pattern.name.replace("{seed}", str(seed))))

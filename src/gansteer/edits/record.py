@@ -18,6 +18,7 @@ from gansteer.edits import KINDS, edit_class, kind_of, start
 from gansteer.edits.drag import PointRun
 from gansteer.edits.run import Edit, Progress
 from gansteer.errors import UserError
+from gansteer.models.tuning import Tuning
 from gansteer.subject import Model, Subject
 
 FORMAT = 1
@@ -117,7 +118,7 @@ def record(
     run: PointRun, progresses: Sequence[Progress] = (), source: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """The record of `run`; `progresses` are its steps, `source` says where the subject came from (a seed, a photo)."""
-    result = run.subject
+    result, tuning = run.subject, run.start.tuning
     return {
         "format": FORMAT,
         "made_with": {
@@ -131,6 +132,7 @@ def record(
         "start": {
             "w": tensor_to_json(run.start.w),
             "offsets": {name: tensor_to_json(offset) for name, offset in run.start.offsets.items()},
+            "tuning": tuning and {name: tensor_to_json(change) for name, change in tuning.changes.items()},
         },
         "edits": [{"edit": edit_to_json(edit), "pictures": count} for edit, count in run.history],
         "ended": run.ended,
@@ -156,6 +158,7 @@ def replay(recorded: Mapping[str, Any], model: Model) -> PointRun:
             raise UserError(f"this record has format {recorded['format']}; this gansteer reads {FORMAT}: update it")
         w = tensor_from_json(recorded["start"]["w"]).to(model.device)
         offsets = {name: tensor_from_json(x).to(model.device) for name, x in recorded["start"]["offsets"].items()}
+        changes = {n: tensor_from_json(x).to(model.device) for n, x in (recorded["start"].get("tuning") or {}).items()}
         edits = [
             (edit_from_json({"kind": "drag", **entry["edit"]}), int(entry["pictures"])) for entry in recorded["edits"]
         ]
@@ -166,10 +169,11 @@ def replay(recorded: Mapping[str, Any], model: Model) -> PointRun:
         raise UserError("this is no record of a drag: give the file that --json wrote") from error
     if weights != weights_digest(model):
         raise UserError(f"this record was made with other weights, of {recorded['model']['name']!r}: give that model")
+    tuning = Tuning(model.generator, changes) if changes else None
     run: PointRun | None = None
     for edit, pictures in edits:
         if run is None:
-            run = start(Subject(model, w, offsets), edit)
+            run = start(Subject(model, w, offsets, tuning), edit)
         else:
             run.revise(edit)
         for _ in range(pictures):
