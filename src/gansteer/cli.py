@@ -21,6 +21,7 @@ from gansteer.commands.models import Models
 from gansteer.commands.sample import Sample
 from gansteer.commands.studio import Studio
 from gansteer.commands.train import Train
+from gansteer.commands.train_encoder import TrainEncoder
 from gansteer.errors import UserError
 
 
@@ -49,6 +50,7 @@ COMMANDS: dict[str, type[Command]] = {
     "invert": Invert,
     "edit": Edit,
     "train": Train,
+    "train-encoder": TrainEncoder,
     "studio": Studio,
 }
 """What is typed to the dataclass that its flags fill."""
