@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,8 @@ class Server:
         self.process, self.address = process, address
         base, _, query = address.partition("?")
         self.base, self.query = base.rstrip("/"), query
+        self.pages: list[Page] = []
+        """That are open."""
 
     def kill(self) -> None:
         """As the system does when it is out of memory."""
@@ -89,13 +91,17 @@ def studio(folder: Path, models: Path, *flags: str) -> Iterator[Server]:
     command = [sys.executable, "-c", SERVE, "studio", "--port", "0", "--no-open", "--device", "cpu"]
     command += ["--models", str(models), "--sessions", str(folder), *flags]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    server = None
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
             assert line.startswith("The studio is at "), line
-            yield Server(process, line.split()[-1])
+            server = Server(process, line.split()[-1])
+            yield server
         finally:
+            for page in list(server.pages) if server else ():
+                page.close()
             if process.poll() is None:
                 process.kill()
 
@@ -107,7 +113,11 @@ class Page:
         self.server = server
         query = "&".join(part for part in (server.query, f"session={session}" if session else "") if part)
         address = f"{server.base.replace('http', 'ws')}/socket?{query}"
-        self.socket: ClientConnection = connect(address, max_size=None, compression=None, **options)
+        self._stack = ExitStack()
+        self.socket: ClientConnection = self._stack.enter_context(
+            connect(address, max_size=None, compression=None, **options)
+        )
+        server.pages.append(self)
         self.state: dict[str, Any] = {}
         self.welcome: dict[str, Any] = {}
         self.progress: list[dict[str, Any]] = []
@@ -158,6 +168,13 @@ class Page:
         self.until(lambda: self.state["run"] is None and self.state["saved"])
         self.until(lambda: self.frames and self.frames[-1].final and self.frames[-1].node == self.state["current"])
 
+    def act(self, type: str, **fields: Any) -> None:
+        """Do something that leads to another picture, and wait for that."""
+        before = self.state["current"]
+        self.send(type, **fields)
+        self.until(lambda: self.state["current"] != before)
+        self.settled()
+
     def start(self, handles: Any = ((30, 30),), targets: Any = ((44, 36),), **fields: Any) -> int:
         """Begin a drag that goes on for long; the node it makes."""
         last = max(node["id"] for node in self.state["nodes"])
@@ -174,4 +191,6 @@ class Page:
 
     def close(self) -> None:
         """The tab is closed."""
-        self.socket.close()
+        self._stack.close()
+        if self in self.server.pages:
+            self.server.pages.remove(self)

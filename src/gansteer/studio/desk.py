@@ -34,7 +34,7 @@ from gansteer.subject import Subject, to_image
 FIRST_SEED = 3
 MAX_NODES = 1000
 FRAMES_PER_SECOND = 15.0
-PAINTING = 0.4
+PAINTING = 0.6
 """The painter spends at most this part of its time on the previews of one edit."""
 PROGRESS_PER_SECOND = 25.0
 FILM, FILMS = 120, 4
@@ -248,13 +248,13 @@ class Desk:
     async def _start(self, message: protocol.Start) -> None:
         self.room()
         edit = edit_from_json(message.edit)
-        parent = self.session.find(message.node)
+        parent, replaced = self.session.find(message.node), message.replacing
+        if replaced is not None and self.session.find(replaced) is parent:
+            raise UserError("an edit cannot replace the picture that it begins with")
         await self.stop()
         parent = self.session.find(parent.id)  # as the stopped edit left it
-        if message.replacing is not None:
-            if message.replacing == parent.id:
-                raise UserError("an edit cannot replace the picture that it begins with")
-            self.session.drop(message.replacing)
+        if replaced in self.session.nodes:  # and did not go when it was stopped before its first step
+            self.session.drop(replaced)
         await self.begin(edit, parent.id, parent.subject)
 
     async def adopt(self, session: Session) -> None:

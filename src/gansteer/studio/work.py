@@ -20,7 +20,7 @@ from gansteer.errors import UserError
 
 ABREAST = 4
 """Edits that take turns; each keeps its features and gradients in memory."""
-SHARE = 5.0
+SHARE = 1.0
 """Seconds of computing after which an edit lets those who wait go first."""
 OUT_OF_MEMORY = "there is not enough memory for this: try it with a smaller model, or when fewer people are here"
 

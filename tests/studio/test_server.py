@@ -1,0 +1,491 @@
+"""The studio as pages meet it: a real server in its own process, real sockets."""
+
+import base64
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from client import Page, Server, make_models, studio
+from PIL import Image
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from gansteer.checkpoints.registry import load
+from gansteer.edits import Drag, start
+from gansteer.steerfile import open_session
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    flags = ("--most-upload", "1", "--most-pixels", "1", "--most-edits", "6")
+    with studio(tmp_path_factory.mktemp("sessions"), models, *flags) as server:
+        yield server
+        assert server.process.poll() is None, "no test may end it"
+
+
+@pytest.fixture
+def page(server: Server) -> Iterator[Page]:
+    page = Page(server)
+    page.settled()
+    yield page
+    for each in list(server.pages):
+        if each.state["run"]:
+            each.send("stop")
+            each.until(lambda each=each: each.state["run"] is None)
+    for each in list(server.pages):
+        each.close()
+
+
+def picture(page: Page, node: int) -> Image.Image:
+    status, _, data = page.file(f"node/{node}")
+    assert status == 200
+    return Image.open(io.BytesIO(data))
+
+
+def latent(page: Page, node: int) -> torch.Tensor:
+    return safetensors.torch.load(page.file(f"export/{node}/latent")[2])["w"]
+
+
+def titles(page: Page) -> list[str]:
+    return [node["title"] for node in page.state["nodes"]]
+
+
+def test_a_page_is_shown_a_picture_at_once(page: Page, models: Path) -> None:
+    assert [model["name"] for model in page.welcome["models"]] == ["tiny", "other"]
+    assert page.welcome["restored"] is False
+    assert page.state["resolution"] == 64
+    frame = page.frames[-1]
+    assert (frame.width, frame.height, frame.format) == (64, 64, "image/png")
+    source = page.state["source"]
+    subject = load(models / "a.safetensors", "cpu").sample(source["seed"], source["psi"])
+    shown = Image.open(io.BytesIO(page.picture))
+    assert np.array_equal(np.asarray(shown), np.asarray(subject.image))
+    assert np.array_equal(np.asarray(picture(page, frame.node)), np.asarray(subject.image))
+
+
+def test_an_edit_is_what_the_library_does(page: Page, models: Path) -> None:
+    mask = torch.zeros(64, 64, dtype=torch.bool)
+    mask[:, 20:] = True
+    packed = {"shape": [64, 64], "packed": base64.b64encode(np.packbits(mask.numpy())).decode()}
+    edit = {"kind": "drag", "handles": [[30, 30]], "targets": [[33, 31]], "mask": packed, "steps": 12, "tolerance": 0.1}
+    page.send("start", edit=edit)
+    page.until(lambda: page.state["run"])
+    page.settled()
+    node = page.state["nodes"][-1]
+    assert (node["kind"], node["done"], node["parent"]) == ("drag", True, 1)
+    assert page.state["ended"]
+    assert page.state["edit"]["mask"] == packed
+    source = page.state["source"]
+    torch.set_num_threads(1)
+    subject = load(models / "a.safetensors", "cpu").sample(source["seed"], source["psi"])
+    run = start(subject, Drag([(30, 30)], [(33, 31)], mask, steps=12, tolerance=0.1))
+    progress = list(run)[-1]
+    assert torch.equal(latent(page, node["id"]), run.subject.w)
+    assert page.state["trail"][-1]["points"] == [list(p) for p in progress.points]
+
+
+def test_frames_come_while_it_runs_and_stop_acts_at_once(page: Page) -> None:
+    node = page.start()
+    before = len(page.frames)
+    page.until(lambda: len(page.frames) > before + 8)
+    for frame in page.frames[before + 1 :]:
+        assert frame.node == node
+        assert frame.trace is not None
+    steps = [frame.trace.step for frame in page.frames[before + 1 :] if frame.trace]
+    assert steps == sorted(set(steps)), "newer frames only"
+    waits = []
+    for _ in range(5):
+        page.send("stop")
+        begun = time.perf_counter()
+        page.until(lambda: page.state["run"] is None)
+        waits.append(time.perf_counter() - begun)
+        page.settled()
+        reached = page.state["trail"][-1]["step"]
+        assert page.state["can_resume"]
+        page.send("resume")
+        page.until(lambda: page.state["run"])
+        assert page.state["run"]["node"] == node, "it goes on where it was"
+        page.progress.clear()
+        page.until(lambda: page.progress)
+        assert page.progress[0]["trace"]["step"] > reached
+    assert sorted(waits)[2] < 0.5
+
+
+def test_the_history_is_a_tree(page: Page) -> None:
+    page.act("sample", seed=5)
+    first = page.state["current"]
+    page.send("sample", seed=6, replacing=first)
+    page.until(lambda: page.state["source"] == {"seed": 6, "psi": 0.7, "label": None})
+    root = page.state["current"]
+    assert first not in [node["id"] for node in page.state["nodes"]]
+    made = []
+    for _ in range(2):
+        page.send("go", node=root)
+        node = page.start()
+        page.until(lambda: len(page.progress) > 3)
+        page.send("stop")
+        page.settled()
+        made.append(node)
+    assert [node["parent"] for node in page.state["nodes"][-2:]] == [root, root]
+    page.send("undo")
+    page.until(lambda: page.state["current"] == root)
+    assert page.state["can_redo"]
+    page.send("redo")
+    page.until(lambda: page.state["current"] == made[1])
+    page.send("interpolate", a=made[0], b=root, t=0.5)
+    page.until(lambda: page.frames[-1].node is None)
+    page.send("interpolate", a=made[0], b=root, t=0.5, keep=True)
+    page.until(lambda: titles(page)[-1] == f"Between {made[0]} and {root}")
+    middle = latent(page, page.state["current"])
+    assert torch.allclose(middle, (latent(page, made[0]) + latent(page, root)) / 2)
+    page.settled()
+
+
+def test_a_slider_replaces_what_it_made_before(page: Page) -> None:
+    root = page.state["current"]
+    first = page.start(node=root)
+    second = page.start(node=root, replacing=first)
+    page.send("stop")
+    page.settled()
+    ids = [node["id"] for node in page.state["nodes"]]
+    assert second in ids
+    assert first not in ids
+    page.send("start", edit={"kind": "drag", "handles": [[1, 1]], "targets": [[2, 2]]}, replacing=root)
+    page.until(lambda: page.faults)
+
+
+def test_models_are_switched_within_the_session(page: Page) -> None:
+    page.act("sample", seed=1, model="other")
+    assert (page.state["resolution"], page.state["nodes"][-1]["model"]) == (32, "other")
+    page.act("undo")
+    assert page.state["resolution"] == 64
+    page.send("interpolate", a=1, b=page.state["nodes"][-1]["id"], t=0.5)
+    page.until(lambda: page.faults)
+    assert "one model" in page.faults[0]
+
+
+def test_a_run_goes_on_while_the_page_is_reloaded(server: Server, page: Page) -> None:
+    node = page.start()
+    page.until(lambda: page.progress)
+    reached = page.progress[-1]["trace"]["step"]
+    page.close()
+    time.sleep(0.3)
+    again = Page(server, page.key)
+    assert again.key == page.key
+    assert again.state["run"]["node"] == node
+    again.until(lambda: again.progress and again.frames)
+    assert again.progress[-1]["trace"]["step"] > reached + 3
+    again.send("stop")
+
+
+def test_a_session_opened_in_another_tab_leaves_the_first(server: Server, page: Page) -> None:
+    other = Page(server, page.key)
+    with pytest.raises(ConnectionClosed) as closed:
+        page.until(lambda: False)
+    assert closed.value.rcvd is not None
+    assert "another tab" in closed.value.rcvd.reason
+    other.close()
+
+
+def test_a_page_can_begin_a_new_session(server: Server, page: Page) -> None:
+    page.act("sample", seed=77)
+    old = page.key
+    page.send("leave")
+    page.until(lambda: page.key != old)
+    page.until(lambda: titles(page) == ["Seed 3"])
+    assert titles(Page(server, old)) == ["Seed 3", "Seed 77"]
+
+
+def test_sessions_outlive_the_server(models: Path, tmp_path: Path) -> None:
+    with studio(tmp_path, models) as server:
+        page = Page(server)
+        node = page.start()
+        page.until(lambda: len(page.progress) > 3)
+        page.send("stop")
+        page.settled()
+        _, _, before = page.file(f"node/{node}")
+        state = page.state
+        running = page.start()
+        page.until(lambda: len(page.progress) > 8)
+        assert server.end() == 130
+    with studio(tmp_path, models) as server:
+        page = Page(server, page.key)
+        assert page.welcome["restored"]
+        assert page.file(f"node/{node}")[2] == before
+        assert [n for n in page.state["nodes"] if n["id"] == node] == [n for n in state["nodes"] if n["id"] == node]
+        assert page.state["current"] == running
+        assert page.state["can_resume"]
+        page.send("resume")
+        page.until(lambda: page.state["run"])
+        assert (page.state["run"]["edit"]["handles"] == page.state["nodes"] and False) or page.state["run"][
+            "node"
+        ] > running
+        page.send("stop")
+        page.settled()
+    assert list(open_session(tmp_path / f"{page.key}.steer", lambda name: load(models / "a.safetensors", "cpu")).nodes)
+
+
+# --- Files ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dragged(page: Page) -> Page:
+    """A page with a short drag, all of it done."""
+    mask = {"shape": [64, 64], "packed": base64.b64encode(b"\xff" * 512).decode()}
+    edit = {"kind": "drag", "handles": [[30, 30]], "targets": [[33, 31]], "mask": mask, "steps": 5, "tolerance": 0.1}
+    page.send("start", edit=edit)
+    page.until(lambda: page.state["run"])
+    page.settled()
+    return page
+
+
+def test_a_dropped_picture_brings_its_settings_back(server: Server, dragged: Page) -> None:
+    id = dragged.state["current"]
+    _, headers, data = dragged.file(f"export/{id}/png")
+    assert headers["content-disposition"] == f'attachment; filename="gansteer-{id}.png"'
+    other = Page(server)
+    status, _, answer = other.file("file", data=data)
+    assert (status, json.loads(answer)["what"]) == (200, "settings")
+    other.until(lambda: other.state["edit"])
+    assert other.state["edit"] == dragged.state["edit"]
+    assert other.state["trail"] == dragged.state["trail"]
+    assert other.file(f"node/{other.state['current']}")[2] == dragged.file(f"node/{id}")[2]
+    _, _, steer = dragged.file(f"export/{id}/steer")
+    _, _, answer = other.file("file", data=steer)
+    assert json.loads(answer)["what"] == "session"
+    damaged = bytearray(data)
+    damaged[data.index(b"stEr") + 100] ^= 1
+    status, _, answer = other.file("file", data=bytes(damaged))
+    assert (status, json.loads(answer)["error"]) == (400, "the settings in this picture are damaged")
+    other.close()
+
+
+def test_exports(dragged: Page) -> None:
+    id = dragged.state["current"]
+    for what in dragged.welcome["exports"]:
+        status, headers, data = dragged.file(f"export/{id}/{what}")
+        assert status == 200
+        assert headers["x-content-type-options"] == "nosniff"
+        kind = headers["content-type"]
+        if kind.startswith("image/"):
+            image = Image.open(io.BytesIO(data))
+            assert image.get_format_mimetype() == kind
+            assert getattr(image, "n_frames", 1) == (
+                1 if what in ("png", "jpeg", "mask") else len(dragged.state["trail"])
+            )
+    assert set(zipfile.ZipFile(io.BytesIO(dragged.file(f"export/{id}/steer")[2])).namelist()) > set()
+    points = json.loads(dragged.file(f"export/{id}/points")[2])
+    assert points["handles"] == [[30, 30]]
+    assert dragged.file(f"export/{id}/exe")[0] == 400
+    assert dragged.file("export/99/png")[0] == 400
+    assert dragged.file("export/1/mask")[0] == 400
+    first, _, _ = (dragged.file(path) for path in (f"change/1/{id}", "seed/5?size=16", "node/1?size=16"))
+    assert Image.open(io.BytesIO(first[2])).getextrema()[1] == 255
+
+
+def test_the_script_and_the_command_make_the_picture_again(dragged: Page, models: Path, tmp_path: Path) -> None:
+    id = dragged.state["current"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    wanted = np.asarray(picture(dragged, id))
+    script = dragged.file(f"export/{id}/python")[2].decode().replace("'tiny'", repr(str(models / "a.safetensors")))
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, env=environment)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / f"gansteer-{id}.png")), wanted)
+    (tmp_path / f"gansteer-{id}.png").unlink()
+    (tmp_path / f"gansteer-{id}-mask.png").write_bytes(dragged.file(f"export/{id}/mask")[2])
+    shell = dragged.file(f"export/{id}/shell")[2].decode().replace("tiny", str(models / "a.safetensors"))
+    shell = shell.replace("gansteer drag", f"{sys.executable} -m gansteer drag --device cpu")
+    subprocess.run(shell, shell=True, cwd=tmp_path, check=True, env=environment, capture_output=True)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / f"gansteer-{id}.png")), wanted)
+
+
+def png(width: int, height: int) -> bytes:
+    data = io.BytesIO()
+    Image.new("L", (width, height)).save(data, "PNG")
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "says"),
+    [
+        (b"", 400, "no picture"),
+        (b"PK\x03\x04 and no zip", 400, "damaged"),
+        (b"\x89PNG\r\n\x1a\n" + b"\x00" * 50, 400, "no picture"),
+        (png(1100, 1000), 400, "million pixels"),
+        (b"x" * (1 << 20) + b"x", 413, "larger than 1 MB"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 400, "no picture"),
+        (b"GIF89a" + bytes(50), 400, "no picture"),
+    ],
+)
+def test_other_files_are_refused(page: Page, data: bytes, status: int, says: str) -> None:
+    found, _, answer = page.file("file", data=data)
+    assert (found, says in json.loads(answer)["error"]) == (status, True), answer
+
+
+# --- Several people ---------------------------------------------------------------------------------------------------
+
+
+def test_edits_wait_in_a_fair_queue(server: Server, page: Page) -> None:
+    pages = [page, *(Page(server) for _ in range(6))]
+    for page in pages[:6]:
+        page.start()
+    for page, position in zip(pages, (0, 0, 0, 0, 1, 2), strict=False):
+        page.until(lambda page=page, position=position: page.state["run"]["position"] == position)
+    pages[6].send("start", edit={"kind": "drag", "handles": [[30, 30]], "targets": [[40, 30]]})
+    pages[6].until(lambda: pages[6].faults)
+    assert "try again" in pages[6].faults[0]
+    pages[6].until(lambda: titles(pages[6]) == ["Seed 3"])
+    pages[4].send("stop")
+    pages[5].until(lambda: pages[5].state["run"]["position"] == 1)
+    pages[0].send("stop")
+    pages[5].until(lambda: pages[5].progress)
+
+
+def test_who_waits_gets_a_turn(server: Server, page: Page) -> None:
+    pages = [page, *(Page(server) for _ in range(4))]
+    for page in pages:
+        page.start()
+    last = pages[-1]
+    last.until(lambda: last.progress, timeout=40)
+
+
+def eventually(connect: Callable[[], Page]) -> Page:
+    """The page, as soon as the server has noticed that another one is gone."""
+    for _ in range(20):
+        try:
+            return connect()
+        except ConnectionClosed:
+            time.sleep(0.1)
+    return connect()
+
+
+def test_sessions_are_limited_and_idle_ones_leave_the_memory(models: Path, tmp_path: Path) -> None:
+    with studio(tmp_path, models, "--most-sessions", "2") as server:
+        first, second = Page(server), Page(server)
+        with pytest.raises(ConnectionClosed) as closed:
+            Page(server)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1013
+        assert "try again later" in closed.value.rcvd.reason
+        first.act("sample", seed=8)
+        first.close()
+        third = eventually(lambda: Page(server))  # the first one's session has left the memory
+        assert server.get(f"/session/{first.key}/node/1")[0] == 404
+        second.close()
+        assert titles(eventually(lambda: Page(server, first.key))) == ["Seed 3", "Seed 8"]
+        third.close()
+
+
+# --- Safety -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_kept_to_itself(server: Server) -> None:
+    status, headers, body = server.get("/")
+    assert status == 200
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    for address in re.findall(r'(?:src|href)="([^"]+)"', body.decode()):
+        assert server.get(f"/{address}")[0] == 200
+    status, headers, _ = server.get("/", headers={"If-None-Match": headers["etag"]})
+    assert status == 304
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../pyproject.toml",
+        "/..%2f..%2f..%2fetc/passwd",
+        "//etc/passwd",
+        "/studio/server.py",
+        "/%00",
+        "/style/",
+        "/.git",
+    ],
+)
+def test_no_address_becomes_a_path(server: Server, path: str) -> None:
+    assert server.get(path)[0] in (400, 404)
+
+
+@pytest.mark.parametrize("key", ["../a", "..", "a/b", "%2e%2e%2fa", "*", "", "%00"])
+def test_no_key_becomes_a_path(server: Server, key: str) -> None:
+    page = Page(server, key)
+    assert page.key != key
+    assert page.welcome["restored"] is False
+    page.close()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example:80"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
+)
+def test_other_sites_are_refused(server: Server, headers: dict[str, str]) -> None:
+    assert server.get("/", headers=headers)[0] == 403
+    if "Host" not in headers:
+        with pytest.raises(InvalidStatus) as refused:
+            Page(server, additional_headers=headers)
+        assert refused.value.response.status_code == 403
+    assert server.get("/", headers={"Origin": server.base})[0] == 200
+
+
+def test_elsewhere_only_with_the_token(models: Path, tmp_path: Path) -> None:
+    with studio(tmp_path, models, "--host", "0.0.0.0") as server:
+        token = server.query.removeprefix("token=")
+        assert len(token) >= 32
+        server.base = re.sub("//[^:]+", "//127.0.0.1", server.base)
+        for address in ("/", "/app.js", "/session/x/node/1", "/?token=", f"/?token={token}x", f"/?token={token[:-1]}é"):
+            assert server.get(address.replace("é", "%C3%A9"))[0] == 403
+        with pytest.raises(InvalidStatus):
+            Page(Server(server.process, server.base))
+        _, headers, _ = server.get(f"/?token={token}")
+        cookie = headers["set-cookie"]
+        assert {"HttpOnly", "SameSite=Strict"} <= set(cookie.split("; "))
+        assert server.get("/app.js", headers={"Cookie": cookie.split(";")[0]})[0] == 200
+        page = Page(server)
+        assert page.file("node/1")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--host", "0.0.0.0", "--token", "none"], "anybody could get in"),
+        (["--token", "short"], "16 or more"),
+        (["--port", "99999"], "--port"),
+        (["--models", "/nowhere"], "no such folder"),
+        (["--most-edits", "0"], "at least 1"),
+    ],
+)
+def test_flags_that_make_no_sense(flags: list[str], says: str) -> None:
+    command = [sys.executable, "-m", "gansteer", "studio", "--no-open", "--port", "0", *flags]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_port_is_taken(server: Server) -> None:
+    port = server.base.rsplit(":", 1)[1]
+    command = [sys.executable, "-m", "gansteer", "studio", "--no-open", "--port", port]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, "give another with --port" in done.stderr) == (2, True)
