@@ -111,7 +111,7 @@ class Invert:
             return Crop.centred(photo)
         if self.crop is not None:
             return parse_crop(self.crop)
-        found = Aligner(model).align(photo, self.face)
+        found = Aligner.of(model).align(photo, self.face)
         crop = found.crop
         print(f"{found.note}: --crop {crop.x:.1f},{crop.y:.1f},{crop.size:.1f},{crop.angle:.1f}")
         return crop

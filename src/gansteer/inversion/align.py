@@ -51,12 +51,17 @@ class Alignment:
 
 
 class Aligner:
-    """Finds crops for one model."""
+    """Finds crops in which a face stands where the `template [5, 2]` says, as shares of the side."""
 
-    def __init__(self, model: Model) -> None:
-        """Raises UserError if the model draws no faces, or if the detector's weights are missing."""
-        self.detector = load_face_detector()
-        self.template = model_template(model, self.detector)
+    def __init__(self, template: Tensor, detector: FaceDetector) -> None:
+        self.template = template
+        self.detector = detector
+
+    @classmethod
+    def of(cls, model: Model) -> "Aligner":
+        """For a model's own framing. Raises UserError if it draws no faces, or if the detector's weights are missing."""
+        detector = load_face_detector()
+        return cls(model_template(model, detector), detector)
 
     def align(self, photo: Image.Image, face: int | None = None) -> Alignment:
         """The faces of an RGB photo; `face` chooses one, counted from 1 by size (None: the largest).

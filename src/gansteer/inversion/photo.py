@@ -21,7 +21,7 @@ def read_photo(source: Path | bytes | Image.Image, name: str = "the photo") -> I
     """The picture in a file, in the bytes of one, or as Pillow has it: `RGB`, as a person sees it.
 
     Turned as EXIF says, colours brought to sRGB, transparent parts on white, 16 bits rounded to 8, the first of several
-    frames. `name` is what messages call bytes and pictures. Raises UserError for what is no picture, damaged, smaller
+    frames; nothing but pixels is kept. `name` is what messages call bytes and pictures. Raises UserError for what is no picture, damaged, smaller
     than 32 px or larger than 100 megapixels.
     """
     if isinstance(source, Path):
@@ -77,7 +77,7 @@ def _plain(picture: Image.Image) -> Image.Image:
     if upright.mode == "RGBA":
         white = Image.new("RGBA", upright.size, (255, 255, 255, 255))
         upright = Image.alpha_composite(white, upright)
-    return upright.convert("RGB")
+    return Image.fromarray(np.asarray(upright.convert("RGB")))  # without where and when it was taken
 
 
 def _from_deep(picture: Image.Image) -> Image.Image:

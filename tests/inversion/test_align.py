@@ -1,0 +1,83 @@
+"""Faces put into a photo at known places come out aligned."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+from gansteer.checkpoints.mtcnn import load_face_detector
+from gansteer.errors import UserError
+from gansteer.inversion.align import Aligner, model_template
+from gansteer.inversion.crop import Crop, cut, paste
+from gansteer.models.stylegan2 import Generator, GeneratorConfig
+from gansteer.subject import Card, Model
+
+PORTRAITS = Path(__file__).parent.parent / "data" / "portraits"
+TEMPLATE = torch.tensor([[0.395, 0.42], [0.61, 0.42], [0.505, 0.556], [0.41, 0.664], [0.593, 0.664]])
+
+
+@pytest.fixture(scope="module")
+def aligner():
+    return Aligner(TEMPLATE, load_face_detector())
+
+
+def portrait(name):
+    with Image.open(PORTRAITS / name) as opened:
+        return opened.convert("RGB")
+
+
+def test_a_face_is_found_wherever_it_is_put(aligner):
+    head = portrait("h00001.jpg")
+    alone = aligner.align(head).crop
+    photo = Image.new("RGB", (900, 600), (90, 110, 130))
+    for place in (Crop(250, 300, 300, 0), Crop(600, 250, 380, 12), Crop(300, 280, 200, -15)):
+        found = aligner.align(paste(photo, place, head, feather=0.01)).crop
+        scale = place.size / head.width
+        assert abs(found.size - alone.size * scale) < 0.08 * place.size
+        assert abs(found.angle - alone.angle - place.angle) < 5
+        away = np.hypot(found.x - place.x, found.y - place.y)
+        assert away < np.hypot(alone.x - 127.5, alone.y - 127.5) * scale + 0.08 * place.size
+
+
+def test_several_faces_the_largest_first(aligner):
+    photo = Image.new("RGB", (800, 400), (90, 110, 130))
+    photo = paste(photo, Crop(150, 200, 200), portrait("h00006.jpg"), 0.01)
+    photo = paste(photo, Crop(550, 200, 380), portrait("h00001.jpg"), 0.01)
+    found = aligner.align(photo)
+    assert len(found.faces) == 2
+    assert found.note == "found 2 faces and took the largest"
+    assert found.crop.x > 400
+    second = aligner.align(photo, face=2)
+    assert second.crop.x < 300
+    assert "number 2" in second.note
+    with pytest.raises(UserError, match="there is no face 3: 2 were found"):
+        aligner.align(photo, face=3)
+
+
+def test_no_face(aligner):
+    with pytest.raises(UserError, match="no face was found"):
+        aligner.align(Image.new("RGB", (300, 200), (90, 110, 130)))
+    with pytest.raises(UserError, match="no face was found"):
+        aligner.align(Image.fromarray(data.coffee()))
+
+
+def test_a_photograph(aligner):
+    """scikit-image's astronaut: her eyes are near (195, 107) and (248, 103), as one sees in the picture."""
+    found = aligner.align(Image.fromarray(data.astronaut()))
+    crop = found.crop
+    assert len(found.faces) == 1
+    assert abs(crop.x - 224) < 15
+    assert abs(crop.y - 122) < 25
+    assert 170 < crop.size < 300
+    assert cut(Image.fromarray(data.astronaut()), crop, 64).shape == (64, 64, 3)
+
+
+def test_a_model_that_draws_no_faces():
+    torch.manual_seed(0)
+    config = GeneratorConfig(resolution=32, z_dim=4, w_dim=5, channel_base=64, channel_max=4, mapping_layers=2)
+    model = Model(Card("noise"), Generator(config).eval().requires_grad_(False))
+    with pytest.raises(UserError, match="noise draws no faces that could be aligned to: give --crop"):
+        model_template(model, load_face_detector())
