@@ -5,18 +5,14 @@ Everything here runs on the event loop, except what is handed to the stepper (ed
 
 import asyncio
 import math
+import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from gansteer.edits import kind_of
 from gansteer.edits.drag import Drag
-from gansteer.edits.record import edit_from_json, edit_to_json, tensor_to_json
+from gansteer.edits.record import edit_from_json
 from gansteer.edits.run import Progress as Found
 from gansteer.edits.run import Run
 from gansteer.errors import UserError
@@ -27,20 +23,19 @@ from gansteer.studio import protocol
 from gansteer.studio.answers import ANSWERS
 from gansteer.studio.catalogue import Catalogue
 from gansteer.studio.line import Line
+from gansteer.studio.screen import Screen, Showing
 from gansteer.studio.store import Store
+from gansteer.studio.summary import Summary
 from gansteer.studio.work import Job, Painter, Stepper, explained
-from gansteer.subject import Subject, to_image
+from gansteer.subject import Subject
 
 FIRST_SEED = 3
 MAX_NODES = 1000
-FRAMES_PER_SECOND = 15.0
-PAINTING = 0.6
-"""The painter spends at most this part of its time on the previews of one edit."""
 PROGRESS_PER_SECOND = 25.0
+KEEPING = 8.0
+"""A step is kept on the disk if the last keeping was so many times its own duration ago: always, but with large tunings."""
 FILM, FILMS = 120, 4
 """Steps that are kept for a film, and edits of which they are kept."""
-LARGE = 1 << 16
-"""The page is sent no tensor of more elements, but for masks."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +66,6 @@ class Work:
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-@dataclass(frozen=True, eq=False)
-class Showing:
-    """What the page shall see."""
-
-    subject: Subject
-    node: int | None
-    trace: Trace | None
-    final: bool
-
-
 class Desk:
     """One person's place in the studio."""
 
@@ -88,7 +73,8 @@ class Desk:
         self.tools, self.key = tools, key
         self.session = session or Session()
         self.restored = session is not None
-        self.line: Line | None = None
+        self.screen = Screen(self.draw, self.fault)
+        self._summary = Summary()
         self.work: Work | None = None
         self.left_at = tools.loop.time()
         """When the page went away; only of interest while there is no line."""
@@ -99,15 +85,14 @@ class Desk:
         """Node to the steps that its film is made of."""
         self._stopped: tuple[int, Job] | None = None
         """The node whose edit can be resumed, with its run."""
-        self._showing: Showing | None = None
-        self._painting: Showing | None = None
-        self._last_frame = 0.0
         self._last_progress = 0.0
-        self._pause = 1 / FRAMES_PER_SECOND
         self._saving: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._edit_json: tuple[Any, dict[str, Any]] | None = None
+
+    @property
+    def line(self) -> Line | None:
+        """The socket of the page that shows this session."""
+        return self.screen.line
 
     # --- The page -----------------------------------------------------------------------------------------------------
 
@@ -115,7 +100,7 @@ class Desk:
         """Show this session on a page; the page that showed it before is hung up."""
         if self.line is not None:
             self.line.hang_up(1008, "this session was opened in another tab")
-        self.line = line
+        self.screen.line = line
         line.post(welcome)
         if self.session.current is None:
             try:
@@ -133,7 +118,7 @@ class Desk:
     def detach(self, line: Line) -> None:
         """The page went away; whatever runs goes on."""
         if self.line is line:
-            self.line, self.left_at = None, self.tools.loop.time()
+            self.screen.line, self.left_at = None, self.tools.loop.time()
 
     async def carefully(self, message: protocol.FromPage) -> None:
         """Do what the page asks; what goes wrong is told to it in one line."""
@@ -178,7 +163,7 @@ class Desk:
             case protocol.Shown():
                 if self.line is not None and not self.line.shown(message.frame):
                     raise UserError(f"there was no frame {message.frame}")
-                self._paint()
+                self.screen.paint()
             case protocol.Leave():
                 raise AssertionError("the server sees to this")
 
@@ -223,8 +208,7 @@ class Desk:
         a, b = self.session.find(message.a), self.session.find(message.b)
         subject = between(a.subject, b.subject, message.t)
         if not message.keep:
-            self._showing = Showing(subject, None, None, final=False)
-            self._paint()
+            self.screen.show(Showing(subject, None, None, final=False))
             return
         self.room()
         await self.stop()
@@ -257,21 +241,25 @@ class Desk:
             self.session.drop(replaced)
         await self.begin(edit, parent.id, parent.subject)
 
-    async def adopt(self, session: Session) -> None:
+    async def adopt(self, session: Session) -> Node:
         """Take in the nodes of another session, and show its present one."""
         if len(self.session.nodes) + len(session.nodes) > MAX_NODES:
             raise UserError(f"the history would have more than {MAX_NODES} entries: begin a new session first")
         if session.current is None:
             raise UserError("this session is empty")
         await self.stop()
-        self.session.graft(session)
+        node = self.session.graft(session)
         self.changed()
+        return node
 
-    async def begin(self, edit: Any, parent: int | None, subject: Subject) -> None:
+    async def begin(
+        self, edit: Any, parent: int | None, subject: Subject, source: Mapping[str, Any] | None = None
+    ) -> Node:
         """Put an edit of `subject` into the queue; a new node will have the result."""
         self.tools.check_memory()
-        node = self.session.add(subject, parent, edit)
+        node = self.session.add(subject, parent, edit, source)
         await self._launch(node, lambda: edit.begin(subject))
+        return node
 
     async def _resume(self) -> None:
         node = self.session.node
@@ -305,18 +293,22 @@ class Desk:
             self.tools.loop,
         )
 
+        due = 0.0
+
         def stepped(found: Found, seconds: float) -> None:  # on the stepper's thread
-            nonlocal latest, film
+            nonlocal latest, film, due
             loss = found.loss if math.isfinite(found.loss) else None
             trace = Trace(found.step, loss, found.points, found.distances, round(seconds, 3))
             latest = latest.stepped(found.subject, trace, found.ended)
             if found.subject.tuning is node.subject.tuning:
                 film = spaced(film, found, FILM)
-            problem = None
-            try:
-                save_step(latest, path)
-            except UserError as error:
-                problem = str(error)
+            problem, begun = None, time.perf_counter()
+            if begun >= due:
+                try:
+                    save_step(latest, path)
+                except UserError as error:
+                    problem = str(error)
+                due = time.perf_counter() + KEEPING * (time.perf_counter() - begun)
             loop.call_soon_threadsafe(self._stepped, work, latest, film, problem)
 
         def left(problem: str | None) -> None:
@@ -351,12 +343,11 @@ class Desk:
         if problem and self.saved:
             self.saved = False
             self.fault(problem)
-        self._showing = Showing(node.subject, node.id, node.trail[-1], final=False)
+        self.screen.show(Showing(node.subject, node.id, node.trail[-1], final=False))
         now = self.tools.loop.time()
         if self.line is not None and (node.ended or now - self._last_progress >= 1 / PROGRESS_PER_SECOND):
             self._last_progress = now
             self.line.post(protocol.Progress(node.id, node.trail[-1], node.ended), "progress")
-        self._paint()
 
     def _left(self, work: Work, problem: str | None) -> None:
         if self.work is not work:
@@ -388,75 +379,19 @@ class Desk:
             return
         node = self.session.node
         running = self.work is not None and self.work.node.id == node.id
-        self._showing = Showing(node.subject, node.id, node.trail[-1] if node.trail else None, final=not running)
-        self._paint()
-
-    def _paint(self) -> None:
-        """Have the painter draw what is to be shown, unless it is at it, or the page isn't ready, or it is too soon."""
-        what, line, now = self._showing, self.line, self.tools.loop.time()
-        if what is None or line is None or self._painting is not None or not (what.final or line.ready):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        wait = self._last_frame + self._pause - now
-        if not what.final and wait > 0:
-            self._timer = self.tools.loop.call_later(wait, self._paint)
-            return
-        self._painting, self._showing, self._last_frame = what, None, now
-        self._background(self._painted(what, line))
-
-    async def _painted(self, what: Showing, line: Line) -> None:
-        begun = self.tools.loop.time()
-        try:
-            head, data = await self.draw(lambda: picture(what), "frame")
-            line.frame(head, data)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            self.fault(explained(error))
-        finally:
-            self._painting = None
-        took = self.tools.loop.time() - begun
-        self._pause = max(1 / FRAMES_PER_SECOND, took / PAINTING)
-        self._paint()
+        self.screen.show(Showing(node.subject, node.id, node.trail[-1] if node.trail else None, final=not running))
 
     def tell(self) -> None:
         """Send the page all that there is to know."""
         if self.line is not None:
-            self.line.post(self.state(), "state")
+            self.line.post(self._summary.state(self.session, self.saved, self._run()), "state")
 
-    def state(self) -> protocol.State:
-        """All that there is to know."""
-        session, work = self.session, self.work
-        node = session.nodes.get(session.current or 0)
-        root = node
-        while root is not None and root.parent is not None:
-            root = session.nodes[root.parent]
-        run = None
-        if work is not None and work.node.edit is not None:
-            position = self.tools.stepper.position(work.job)
-            run = protocol.RunInfo(work.node.id, self._json(work.node), "waiting" if position else "running", position)
-        return protocol.State(
-            nodes=tuple(info(each) for each in session.nodes.values()),
-            current=session.current,
-            can_undo=session.can_undo,
-            can_redo=session.can_redo,
-            can_resume=node is not None and not node.done and work is None,
-            saved=self.saved,
-            run=run,
-            edit=None if node is None or node.edit is None else self._json(node),
-            trail=() if node is None else node.trail,
-            source={} if root is None else dict(root.source),
-            resolution=0 if node is None else node.subject.model.resolution,
-            ended=None if node is None else node.ended,
-        )
-
-    def _json(self, node: Node) -> dict[str, Any]:
-        if self._edit_json is None or self._edit_json[0] is not node.edit:
-            assert node.edit is not None
-            self._edit_json = (node.edit, edit_to_json(node.edit, pack))
-        return self._edit_json[1]
+    def _run(self) -> protocol.RunInfo | None:
+        if self.work is None or self.work.node.edit is None:
+            return None
+        position = self.tools.stepper.position(self.work.job)
+        edit = self._summary.edit(self.work.node.edit)
+        return protocol.RunInfo(self.work.node.id, edit, "waiting" if position else "running", position)
 
     def save(self) -> None:
         """Keep the session on the disk, as soon as the disk is ready; of several changes the last is written."""
@@ -484,37 +419,3 @@ class Desk:
             self.save()
         if self._saving is not None:
             await self._saving
-
-
-def picture(what: Showing) -> tuple[protocol.Frame, bytes]:
-    """The frame of what is to be shown: JPEG in between, PNG at the end."""
-    image, data = to_image(what.subject.render()).convert("RGB"), BytesIO()
-    lossless = what.final and image.width <= 512
-    if lossless:
-        image.save(data, "PNG", compress_level=1)
-    else:
-        image.save(data, "JPEG", quality=95 if what.final else 85)
-    kind: Any = "image/png" if lossless else "image/jpeg"
-    head = protocol.Frame(0, what.node, what.final, image.width, image.height, kind, what.trace)
-    return head, data.getvalue()
-
-
-def pack(x: Tensor) -> dict[str, Any]:
-    """A tensor of an edit for the page: masks as plain bits, other large ones by their shape alone."""
-    if x.dtype == torch.bool or x.numel() <= LARGE:
-        return tensor_to_json(x, compressed=False)
-    return {"shape": list(x.shape)}
-
-
-def info(node: Node) -> protocol.NodeInfo:
-    """A node in the history."""
-    source = node.source
-    if node.edit is not None:
-        title, kind = node.edit.title, kind_of(node.edit)
-    elif "between" in source:
-        title, kind = "Between {} and {}".format(*source["between"]), "between"
-    elif "seed" in source:
-        title, kind = f"Seed {source['seed']}", "seed"
-    else:
-        title, kind = "Photo", "photo"
-    return protocol.NodeInfo(node.id, node.parent, title, kind, node.subject.model.card.name, node.steps, node.done)

@@ -16,7 +16,8 @@ Files go by HTTP, under the session's key (which nobody can guess) and with `?to
     GET  /session/KEY/seed/SEED          the picture of a seed as JPEG    ?model=NAME&psi=0.7&size=96
     GET  /session/KEY/change/A/B         where two nodes' pictures differ: PNG, grey, white = most
     GET  /session/KEY/export/ID/WHAT     a file to keep; WHAT is one of `EXPORTS`      ?marks=0 for films without points
-    POST /session/KEY/file               the body is a picture (PNG with settings, photo) or a .steer file
+    POST /session/KEY/file               the body is a picture (PNG with settings, photo) or a .steer file; for photos
+                                         ?face=2 (by size), ?crop=x,y,size,angle or ?whole=1 (no face is sought)
 
 The answer of `file` is JSON: a `Received`, or `{"error": ...}` with status 400 or above, as everywhere.
 """
@@ -250,6 +251,8 @@ class Received(Message):
     node: int
     """The node that is now the present one."""
     what: Literal["session", "settings", "photo"]
+    note: str = ""
+    """What a person should know of it, in one line: `found one face; this takes about a minute`."""
 
 
 FromServer = Welcome | State | Progress | Answer | Fault

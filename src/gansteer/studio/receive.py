@@ -1,40 +1,87 @@
 """What becomes of a file that is dropped on the page."""
 
+import threading
+from collections.abc import Mapping
 from io import BytesIO
+from weakref import WeakKeyDictionary
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from gansteer.errors import UserError
+from gansteer.inversion.align import Aligner, parse_crop
+from gansteer.inversion.crop import Crop, cut
+from gansteer.inversion.edit import Inversion
+from gansteer.inversion.estimate import estimate
+from gansteer.inversion.photo import read_photo
+from gansteer.inversion.projection import mean_subject
 from gansteer.steerfile import from_bytes
 from gansteer.studio.desk import Desk
 from gansteer.studio.export import settings
 from gansteer.studio.protocol import Received
+from gansteer.subject import Model
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 
 
-async def receive(desk: Desk, data: bytes, most_pixels: int) -> Received:
-    """Take in a `.steer` file, a picture with settings, or a photo. Raises UserError for anything else."""
-    inside = None if data.startswith(b"PK") else settings(data)
-    if inside is not None or data.startswith(b"PK"):
-        session = await desk.draw(lambda: from_bytes(inside or data, desk.tools.catalogue.load))
-        await desk.adopt(session)
-        assert desk.session.current is not None
-        return Received(desk.session.current, "session" if inside is None else "settings")
-    await desk.draw(lambda: photo(data, most_pixels))
-    raise UserError("this picture has no settings inside, and photos cannot be brought in yet")
+class Receiver:
+    """Takes files in."""
 
+    def __init__(self, most_pixels: int) -> None:
+        """`most_pixels` is how large a picture may be."""
+        self._most_pixels = most_pixels
+        self._aligners: WeakKeyDictionary[Model, Aligner] = WeakKeyDictionary()
+        self._lock = threading.Lock()
 
-def photo(data: bytes, most_pixels: int) -> Image.Image:
-    """The photo in a file, stripped of everything but its pixels. Raises UserError if it is none, or too large."""
-    try:
-        with Image.open(BytesIO(data), formats=FORMATS) as picture:
-            if picture.width * picture.height > most_pixels:
-                raise UserError(
-                    f"this picture has more than {most_pixels // 1_000_000} million pixels: make it smaller"
-                )
-            return picture.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError("this file is no picture that can be read: take a PNG, JPEG or WebP") from error
+    async def receive(self, desk: Desk, data: bytes, wishes: Mapping[str, str]) -> Received:
+        """Take in a `.steer` file, a picture with settings, or a photo. Raises UserError for anything else.
+
+        `wishes` concern photos: `face` (1 is the largest), `crop` (x,y,size,angle in its pixels), `whole`.
+        """
+        inside = None if data.startswith(b"PK") else settings(data)
+        if inside is not None or data.startswith(b"PK"):
+            session = await desk.draw(lambda: from_bytes(inside or data, desk.tools.catalogue.load))
+            node = await desk.adopt(session)
+            return Received(node.id, "session" if inside is None else "settings")
+        model = desk.session.node.subject.model
+        edit, note = await desk.draw(lambda: self._photo(data, model, wishes))
+        await desk.stop()
+        node = await desk.begin(edit, None, mean_subject(model), {"photo": True})
+        return Received(node.id, "photo", note)
+
+    def _photo(self, data: bytes, model: Model, wishes: Mapping[str, str]) -> tuple[Inversion, str]:
+        self._check(data)
+        photo = read_photo(data, "this picture")
+        crop, note = self._crop(photo, model, wishes)
+        edit = Inversion(cut(photo, crop, model.resolution), crop)
+        return edit, f"{note}; this takes {estimate(model, edit)}"
+
+    def _check(self, data: bytes) -> None:
+        """Raise UserError before anything is decoded unless this is a picture of a usual kind and size."""
+        if data[4:8] == b"ftyp":
+            return  # a phone's HEIC: its reader judges for itself
+        try:
+            with Image.open(BytesIO(data), formats=FORMATS) as picture:
+                width, height = picture.size
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise UserError("this file is no picture that can be read: take a PNG, JPEG or WebP") from error
+        if width * height > self._most_pixels:
+            raise UserError(
+                f"this picture has more than {self._most_pixels // 1_000_000} million pixels: make it smaller"
+            )
+
+    def _crop(self, photo: Image.Image, model: Model, wishes: Mapping[str, str]) -> tuple[Crop, str]:
+        """Which part of the photo is taken, and why."""
+        if wishes.get("whole"):
+            return Crop.centred(photo), "took the middle of the photo"
+        if wishes.get("crop"):
+            return parse_crop(wishes["crop"]), "took the part that was given"
+        face = wishes.get("face", "")
+        try:
+            with self._lock:
+                if model not in self._aligners:
+                    self._aligners[model] = Aligner.of(model)
+            found = self._aligners[model].align(photo, int(face) if face.isdecimal() and len(face) < 4 else None)
+        except UserError as error:
+            what = str(error).partition(":")[0]
+            raise UserError(f"{what}: take another photo, or the middle of this one as it is") from error
+        return found.crop, found.note

@@ -29,7 +29,7 @@ from gansteer.studio.desk import Desk, Tools
 from gansteer.studio.export import FILMS, export, film_file, movie
 from gansteer.studio.guard import Guard
 from gansteer.studio.line import Line
-from gansteer.studio.receive import receive
+from gansteer.studio.receive import Receiver
 from gansteer.studio.store import Store
 from gansteer.studio.work import Painter, Stepper, explained
 from gansteer.subject import Subject
@@ -83,6 +83,7 @@ class Studio:
             limits.memory_bytes,
         )
         self._opening = asyncio.Lock()
+        self._receiver = Receiver(limits.upload_pixels)
 
     def _queue_changed_elsewhere(self) -> None:  # on the stepper's thread
         self.tools.loop.call_soon_threadsafe(self._queue_changed)
@@ -286,7 +287,7 @@ class Studio:
             body += piece
             if len(body) > most:
                 return _refusal(f"this file is larger than {most >> 20} MB: take a smaller one", 413)
-        received = await receive(desk, bytes(body), self.limits.upload_pixels)
+        received = await self._receiver.receive(desk, bytes(body), request.query_params)
         return Response(protocol.encode(received), media_type="application/json")
 
 

@@ -1,0 +1,86 @@
+"""The picture that one page sees: the newest that there is, drawn as often as page and painter can do."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+from gansteer.session import Trace
+from gansteer.studio.line import Line
+from gansteer.studio.protocol import Frame
+from gansteer.studio.work import explained
+from gansteer.subject import Subject, to_image
+
+FRAMES_PER_SECOND = 15.0
+PAINTING = 0.6
+"""The painter spends at most this part of its time on the previews of one edit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Showing:
+    """What the page shall see."""
+
+    subject: Subject
+    node: int | None
+    trace: Trace | None
+    final: bool
+
+
+def picture(what: Showing) -> tuple[Frame, bytes]:
+    """The frame of what is to be shown: JPEG in between, PNG at the end."""
+    image, data = to_image(what.subject.render()).convert("RGB"), BytesIO()
+    lossless = what.final and image.width <= 512
+    if lossless:
+        image.save(data, "PNG", compress_level=1)
+    else:
+        image.save(data, "JPEG", quality=95 if what.final else 85)
+    kind: Any = "image/png" if lossless else "image/jpeg"
+    return Frame(0, what.node, what.final, image.width, image.height, kind, what.trace), data.getvalue()
+
+
+class Screen:
+    """The page's socket, and which picture goes there next. Lives on the event loop."""
+
+    def __init__(
+        self, draw: Callable[[Callable[[], Any], object], Awaitable[Any]], fault: Callable[[str], None]
+    ) -> None:
+        """`draw` has the painter draw, of requests with the same key the newest; `fault` tells what went wrong."""
+        self.line: Line | None = None
+        self._draw, self._fault = draw, fault
+        self._loop = asyncio.get_running_loop()
+        self._next: Showing | None = None
+        self._painting: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._last = 0.0
+        self._pause = 1 / FRAMES_PER_SECOND
+
+    def show(self, what: Showing) -> None:
+        """Show this next, instead of what has not been drawn yet."""
+        self._next = what
+        self.paint()
+
+    def paint(self) -> None:
+        """Draw what is next, unless one is being drawn, or the page is not ready for it, or it is too soon."""
+        what, line = self._next, self.line
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if what is None or line is None or self._painting is not None or not (what.final or line.ready):
+            return
+        wait = self._last + self._pause - self._loop.time()
+        if not what.final and wait > 0:
+            self._timer = self._loop.call_later(wait, self.paint)
+            return
+        self._next, self._last = None, self._loop.time()
+        self._painting = self._loop.create_task(self._paint(what, line))
+
+    async def _paint(self, what: Showing, line: Line) -> None:
+        try:
+            head, data = await self._draw(lambda: picture(what), "frame")
+            line.frame(head, data)
+        except Exception as error:
+            self._fault(explained(error))
+        self._pause = max(1 / FRAMES_PER_SECOND, (self._loop.time() - self._last) / PAINTING)
+        self._painting = None
+        self.paint()
