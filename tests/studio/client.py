@@ -21,14 +21,53 @@ from gansteer.models.stylegan2 import Generator, GeneratorConfig
 from gansteer.studio.protocol import Frame, unpack_frame
 from gansteer.subject import Card, Model
 
-SERVE = """
-import sys
-from pathlib import Path
+NURSERY = """
+import json, os, signal, sys, traceback
+import uvicorn
 import gansteer.studio.catalogue as catalogue
+import gansteer.studio.server
 from gansteer.cli import main
-catalogue.shipped = lambda folder: {}  # the tiny models only
-sys.exit(main(sys.argv[1:]))
+catalogue.shipped = lambda folder: {}  # only the models of the folder that is given
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for line in sys.stdin:
+    if os.fork() == 0:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        print(os.getpid(), flush=True)
+        os._exit(main(json.loads(line)))
 """
+
+
+class Nursery:
+    """A process that has imported everything and starts servers by forking: 50 kills would take minutes otherwise."""
+
+    def __init__(self) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", NURSERY]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def start(self, folder: Path, models: Path, *flags: str) -> "Server":
+        """A studio with the models of a folder, and sessions in `folder`."""
+        words = ["studio", "--port", "0", "--no-open", "--device", "cpu", "--models", str(models)]
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps([*words, "--sessions", str(folder), *flags]) + "\n")
+        self.process.stdin.flush()
+        pid, line = self._line(), self._line()
+        assert line.startswith("The studio is at "), line
+        return Server(int(pid), line.split()[-1])
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def close(self) -> None:
+        """End it; the servers end themselves."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
 
 
 def tiny_model(name: str = "tiny", seed: int = 0, resolution: int = 64) -> Model:
@@ -53,22 +92,31 @@ def make_models(folder: Path) -> Path:
 class Server:
     """A running studio."""
 
-    def __init__(self, process: "subprocess.Popen[str]", address: str) -> None:
-        self.process, self.address = process, address
+    def __init__(self, pid: int, address: str) -> None:
+        self.pid, self.address = pid, address
         base, _, query = address.partition("?")
         self.base, self.query = base.rstrip("/"), query
         self.pages: list[Page] = []
         """That are open."""
 
-    def kill(self) -> None:
-        """As the system does when it is out of memory."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return Path(f"/proc/{self.pid}").exists()
 
-    def end(self) -> int:
+    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """As the system does when it is out of memory; wait until it is gone."""
+        os.kill(self.pid, how)
+        for page in list(self.pages):
+            page.close()
+        end = time.monotonic() + 20
+        while self.alive:
+            assert time.monotonic() < end, "it does not end"
+            time.sleep(0.005)
+
+    def end(self) -> None:
         """As Ctrl-C does."""
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(20)
+        self.kill(signal.SIGINT)
 
     def get(self, path: str, **options: Any) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body. `data` makes it a POST."""
@@ -82,28 +130,18 @@ class Server:
 
     def memory(self) -> int:
         """Bytes in use."""
-        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @contextmanager
-def studio(folder: Path, models: Path, *flags: str) -> Iterator[Server]:
-    """A studio with the models of a folder, and sessions in `folder`."""
-    command = [sys.executable, "-c", SERVE, "studio", "--port", "0", "--no-open", "--device", "cpu"]
-    command += ["--models", str(models), "--sessions", str(folder), *flags]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    server = None
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line.startswith("The studio is at "), line
-            server = Server(process, line.split()[-1])
-            yield server
-        finally:
-            for page in list(server.pages) if server else ():
-                page.close()
-            if process.poll() is None:
-                process.kill()
+def studio(nursery: Nursery, folder: Path, models: Path, *flags: str) -> Iterator[Server]:
+    """A studio for a while."""
+    server = nursery.start(folder, models, *flags)
+    try:
+        yield server
+    finally:
+        if server.alive:
+            server.kill()
 
 
 class Page:

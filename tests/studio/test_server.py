@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from client import Page, Server, make_models, studio
+from client import Nursery, Page, Server, studio
 from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -26,16 +26,11 @@ from gansteer.steerfile import open_session
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_models(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture(scope="module")
-def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(nursery: Nursery, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     flags = ("--most-upload", "1", "--most-pixels", "1", "--most-edits", "6")
-    with studio(tmp_path_factory.mktemp("sessions"), models, *flags) as server:
+    with studio(nursery, tmp_path_factory.mktemp("sessions"), models, *flags) as server:
         yield server
-        assert server.process.poll() is None, "no test may end it"
+        assert server.alive, "no test may end it"
 
 
 @pytest.fixture
@@ -211,8 +206,8 @@ def test_a_page_can_begin_a_new_session(server: Server, page: Page) -> None:
     assert titles(Page(server, old)) == ["Seed 3", "Seed 77"]
 
 
-def test_sessions_outlive_the_server(models: Path, tmp_path: Path) -> None:
-    with studio(tmp_path, models) as server:
+def test_sessions_outlive_the_server(nursery: Nursery, models: Path, tmp_path: Path) -> None:
+    with studio(nursery, tmp_path, models) as server:
         page = Page(server)
         node = page.start()
         page.until(lambda: len(page.progress) > 3)
@@ -222,8 +217,8 @@ def test_sessions_outlive_the_server(models: Path, tmp_path: Path) -> None:
         state = page.state
         running = page.start()
         page.until(lambda: len(page.progress) > 8)
-        assert server.end() == 130
-    with studio(tmp_path, models) as server:
+        server.end()
+    with studio(nursery, tmp_path, models) as server:
         page = Page(server, page.key)
         assert page.welcome["restored"]
         assert page.file(f"node/{node}")[2] == before
@@ -373,8 +368,8 @@ def eventually(connect: Callable[[], Page]) -> Page:
     return connect()
 
 
-def test_sessions_are_limited_and_idle_ones_leave_the_memory(models: Path, tmp_path: Path) -> None:
-    with studio(tmp_path, models, "--most-sessions", "2") as server:
+def test_sessions_are_limited_and_idle_ones_leave_the_memory(nursery: Nursery, models: Path, tmp_path: Path) -> None:
+    with studio(nursery, tmp_path, models, "--most-sessions", "2") as server:
         first, second = Page(server), Page(server)
         with pytest.raises(ConnectionClosed) as closed:
             Page(server)
@@ -449,15 +444,15 @@ def test_other_sites_are_refused(server: Server, headers: dict[str, str]) -> Non
     assert server.get("/", headers={"Origin": server.base})[0] == 200
 
 
-def test_elsewhere_only_with_the_token(models: Path, tmp_path: Path) -> None:
-    with studio(tmp_path, models, "--host", "0.0.0.0") as server:
+def test_elsewhere_only_with_the_token(nursery: Nursery, models: Path, tmp_path: Path) -> None:
+    with studio(nursery, tmp_path, models, "--host", "0.0.0.0") as server:
         token = server.query.removeprefix("token=")
         assert len(token) >= 32
         server.base = re.sub("//[^:]+", "//127.0.0.1", server.base)
         for address in ("/", "/app.js", "/session/x/node/1", "/?token=", f"/?token={token}x", f"/?token={token[:-1]}é"):
             assert server.get(address.replace("é", "%C3%A9"))[0] == 403
         with pytest.raises(InvalidStatus):
-            Page(Server(server.process, server.base))
+            Page(Server(server.pid, server.base))
         _, headers, _ = server.get(f"/?token={token}")
         cookie = headers["set-cookie"]
         assert {"HttpOnly", "SameSite=Strict"} <= set(cookie.split("; "))
