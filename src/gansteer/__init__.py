@@ -17,17 +17,19 @@ if TYPE_CHECKING:
     from gansteer.checkpoints.registry import load
     from gansteer.edits import Drag, start
     from gansteer.edits.attribute import Attribute
+    from gansteer.edits.intervention import Intervention
     from gansteer.errors import UserError
     from gansteer.subject import Card, Model, Subject
 
     __version__: str
 
-__all__ = ["Attribute", "Card", "Drag", "Model", "Subject", "UserError", "__version__", "load", "start"]
+__all__ = ["Attribute", "Card", "Drag", "Intervention", "Model", "Subject", "UserError", "__version__", "load", "start"]
 
 HOMES = {
     "Attribute": "gansteer.edits.attribute",
     "Card": "gansteer.subject",
     "Drag": "gansteer.edits",
+    "Intervention": "gansteer.edits.intervention",
     "Model": "gansteer.subject",
     "Subject": "gansteer.subject",
     "UserError": "gansteer.errors",

@@ -137,6 +137,23 @@ def test_an_onnx_file_scores_as_the_function_does(capsys: pytest.CaptureFixture[
     assert not Path("bad.safetensors").exists()
 
 
+def test_a_region_by_point_and_by_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    white = Image.new("L", (16, 16), 0)
+    white.paste(255, (0, 0, 8, 16))
+    white.save("region.png")
+    assert edit("--seed", 7, "--set", "cold=+2", *COLD, "--region", "region.png", out="inside.png") == 0
+    assert "outside the region the picture changed by" in capsys.readouterr().out
+    assert edit("--seed", 7, "--set", "cold=0", *COLD, out="before.png") == 0
+    assert edit("--seed", 7, "--set", "cold=+2", *COLD, out="whole.png") == 0
+
+    def change(name: str) -> float:
+        with Image.open(name) as a, Image.open("before.png") as b:
+            return float(np.abs(np.asarray(a, float) - np.asarray(b, float))[:, 8:].mean())
+
+    assert change("inside.png") < 0.7 * change("whole.png")
+    assert edit("--seed", 7, "--set", "cold=+2", *COLD, "--region", "3,3", "--channels", 8, out="point.png") == 0
+
+
 COLD = ["--directions", "cold.safetensors"]
 
 
@@ -155,10 +172,17 @@ COLD = ["--directions", "cold.safetensors"]
         (["--set", "cold=1", "--layers", "0-99", *COLD], "go from 0 to 5"),
         (["--set", "cold=1", "--directions", "missing.safetensors"], "cannot be read"),
         (["--set", "cold=1", "--directions", "tiny.safetensors"], "no directions"),
+        (["--set", "cold=1", "--region", "lips", *COLD], "there is no part 'lips'"),
+        (["--set", "cold=1", "--region", "missing.png", *COLD], "cannot be read as a picture"),
+        (["--set", "cold=1", "--region", "black.png", *COLD], "region is empty"),
+        (["--set", "cold=1", "--region", "99,3", *COLD], "outside the picture"),
+        (["--set", "cold=1", "--region", "3,3", "--absolute", *COLD], "leave out --absolute"),
+        (["--set", "cold=1", "--channels", "3", *COLD], "needs a --region"),
         (["--set", "cold=1", "--subject", "x.steer", "--space", "z"], "leave out --subject"),
     ],
 )
 def test_mistakes_are_one_line(args: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("L", (16, 16), 0).save("black.png")
     assert edit(*args, out="never.png") == 2
     said = capsys.readouterr().err.strip()
     assert complaint in said

@@ -11,7 +11,7 @@ import tyro
 
 from gansteer.commands.progress import bar
 from gansteer.commands.seeds import check_psi
-from gansteer.commands.starting import first_subject, open_model
+from gansteer.commands.starting import first_subject, open_model, read_mask
 from gansteer.errors import UserError
 from gansteer.output import check_picture, check_writable, replacing, save_picture
 
@@ -126,7 +126,7 @@ class Drag:
         return DragEdit(
             handles=[handle for handle, _ in pairs],
             targets=[target for _, target in pairs],
-            mask=_read_mask(self.mask) if self.mask else None,
+            mask=read_mask(self.mask, "--mask") if self.mask else None,
             **{name: getattr(self, name) for name in same},
         )
 
@@ -180,18 +180,6 @@ def _parse_pair(text: str) -> Pair:
     except ValueError as error:
         raise UserError(f"--point {text!r}: write handle and target as x,y:x,y, such as 60,70:78,68") from error
     return (hx, hy), (tx, ty)
-
-
-def _read_mask(path: Path) -> Any:
-    import numpy as np
-    import torch
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as picture:
-            return torch.from_numpy(np.asarray(picture.convert("L")) >= 128)
-    except (OSError, UnidentifiedImageError) as error:
-        raise UserError(f"--mask {path} cannot be read as a picture: give a PNG, white where it may move") from error
 
 
 def _read_json(path: Path) -> Any:

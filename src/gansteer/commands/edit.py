@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from gansteer.commands.progress import bar
 from gansteer.commands.seeds import check_psi
-from gansteer.commands.starting import first_subject, open_model
+from gansteer.commands.starting import first_subject, open_model, read_mask
 from gansteer.errors import UserError
 from gansteer.output import check_picture, save_picture
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gansteer.edits.attribute import Attribute
+    from gansteer.edits.intervention import Intervention
     from gansteer.subject import Subject
 
 
@@ -35,6 +39,11 @@ class Edit:
     """Truncation of the picture to edit."""
     subject: Path | None = None
     """A .steer file of the picture to edit, instead of a seed."""
+    region: str | None = None
+    """Change this region only: mouth, eyes, brows, nose, face, hair; a point x,y, for all that is like it; or a picture,
+    white where it may change."""
+    channels: int | None = None
+    """With --region: move only so many style channels, those that act there most and elsewhere least."""
     layers: str | None = None
     """The rows of w+ that move, such as 0-4: the first carry pose and shape, the last colour."""
     absolute: bool = False
@@ -52,22 +61,26 @@ class Edit:
             raise UserError("say what to change, such as --set smile=+2")
         self._check_out()
         from gansteer.checkpoints.directions import directions_for
-        from gansteer.edits import start
         from gansteer.edits.attribute import Attribute
 
         model = open_model(self.model, self.subject, self.device)
         directions = directions_for(model, self.directions)
         subject = first_subject(model, self.subject, self.seed, self.psi, None)
+        if self.region is not None:
+            from gansteer.edits.intervention import Intervention
+
+            inside = Intervention(
+                change, read_region(subject, self.region), hold, rows, self.channels, directions=directions
+            )
+            self._carry_out(subject, inside, inside.steps)
+            return
         z = None
         if self.space == "z":
             from gansteer.edits.fitting import seeded_z
 
             z = seeded_z(model, 1, self.seed)[0]
         edit = Attribute(change, hold, rows, self.absolute, self.space, z, self.psi, directions)
-        run = start(subject, edit)
-        *_, last = run
-        self._save(last.subject)
-        print(f"wrote {self.out}: {edit.title}; {self._values(edit, last.subject)}")
+        self._carry_out(subject, edit, 1)
 
     def _check_out(self) -> None:
         from gansteer.output import check_writable
@@ -76,6 +89,10 @@ class Edit:
             check_writable(self.out)
         else:
             check_picture(self.out)
+        if self.region is not None and (self.absolute or self.space != "w"):
+            raise UserError("--region changes by deviations in w and s together: leave out --absolute and --space")
+        if self.region is None and self.channels is not None:
+            raise UserError("--channels needs a --region for them to act in")
         if self.subject is not None and self.space == "z":
             raise UserError("--space z needs the picture of a seed: leave out --subject, or take --space w")
 
@@ -87,12 +104,27 @@ class Edit:
         else:
             save_picture(subject.image, self.out)
 
-    def _values(self, edit: "Attribute", subject: "Subject") -> str:
-        """What the picture's values are now, in words."""
-        from gansteer.edits.attribute import sliders
+    def _carry_out(self, subject: "Subject", edit: "Attribute | Intervention", steps: int) -> None:
+        """Edit, and write what was reached, also when Ctrl-C ends it early."""
+        from gansteer.edits import start
+        from gansteer.edits.attribute import Attribute, sliders
 
-        values = {slider.name: slider.value for slider in sliders(subject, edit.directions)}
-        return "now " + ", ".join(f"{name} {value:+.2f}" for name, value in values.items()) if values else "done"
+        run = start(subject, edit)
+        said = "stopped"
+        with bar("editing") as report:
+            try:
+                for progress in run:
+                    report(progress.step, steps)
+                    said = progress.ended or said
+            except KeyboardInterrupt:
+                said = "stopped"
+        self._save(run.subject)
+        if isinstance(edit, Attribute) and edit.space == "w":
+            said = "now " + ", ".join(f"{s.name} {s.value:+.2f}" for s in sliders(run.subject, edit.directions))
+        line = f"wrote {self.out}: {edit.title}; {said}"
+        if said == "stopped":
+            raise KeyboardInterrupt(line)
+        print(line)
 
 
 def parse_changes(words: tuple[str, ...]) -> dict[str, float]:
@@ -123,3 +155,15 @@ def parse_rows(text: str | None) -> tuple[int, int] | None:
     if match is None:
         raise UserError(f"--layers {text}: write the first and last row of w+, such as 0-4")
     return int(match[1]), int(match[2] or match[1])
+
+
+def read_region(subject: "Subject", text: str) -> "Tensor":
+    """The region that a part's name, a point x,y or a picture's file means, `[H, W]`. Raises UserError."""
+    from gansteer.edits.parts import cluster_mask, part_of
+
+    point = re.fullmatch(r"(\d{1,5}(?:\.\d+)?),(\d{1,5}(?:\.\d+)?)", text, re.ASCII)
+    if point is not None:
+        return cluster_mask(subject, (float(point[1]), float(point[2])))
+    if Path(text).suffix:
+        return read_mask(Path(text), "--region")
+    return part_of(subject, text)

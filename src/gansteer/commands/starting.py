@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from gansteer.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gansteer.subject import Model, Subject
 
 
@@ -31,3 +33,16 @@ def first_subject(model: "Model", subject: Path | None, seed: int, psi: float, l
     from gansteer.steerfile import open_subject
 
     return open_subject(subject, lambda known: model)
+
+
+def read_mask(path: Path, flag: str) -> "Tensor":
+    """A picture of black and white as truth values `[H, W]`, white True. Raises UserError."""
+    import numpy as np
+    import torch
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            return torch.from_numpy(np.asarray(picture.convert("L")) >= 128)
+    except (OSError, UnidentifiedImageError) as error:
+        raise UserError(f"{flag} {path} cannot be read as a picture: give a PNG, white where it may change") from error

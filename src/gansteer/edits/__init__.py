@@ -24,6 +24,7 @@ KINDS = {
     "drag": "gansteer.edits.drag:Drag",
     "inversion": "gansteer.inversion.edit:Inversion",
     "attribute": "gansteer.edits.attribute:Attribute",
+    "intervention": "gansteer.edits.intervention:Intervention",
 }
 """Kinds of edits: the name in records and messages to the dataclass. Imported when first used."""
 

@@ -118,7 +118,7 @@ def _along(
     code = _code(subject, edit, rows)
     if any(direction.vector.shape != code.shape for direction in chosen):
         raise UserError("these directions do not fit this model: fit them again")
-    allowed = _allowed(subject, rows) if edit.space == "s" else torch.ones_like(code)
+    allowed = allowed_channels(subject, rows) if edit.space == "s" else torch.ones_like(code)
     normals = [n * allowed for other in held for n in (other.vector, other.level) if n is not None]
     # Again, since rounding leaves 1e-17 in channels that shall stay bit for bit.
     units = [projected(direction.vector * allowed, normals) * allowed for direction in chosen]  # n'
@@ -162,7 +162,7 @@ def styles_of(subject: Subject) -> Tensor:
         return style_code(subject.generator, styles)[0].double().cpu()
 
 
-def _allowed(subject: Subject, rows: tuple[int, int]) -> Tensor:
+def allowed_channels(subject: Subject, rows: tuple[int, int]) -> Tensor:
     """`[S]`: 1 for the channels of layers that these rows of w+ drive."""
     layers = list(subject.generator.synthesis.layers())
     return torch.cat(

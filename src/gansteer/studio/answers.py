@@ -1,10 +1,15 @@
 """What panels of the page may ask about a picture."""
 
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from gansteer.edits.attribute import sliders
+from gansteer.edits.parts import PARTS, cluster_mask, part_of
+from gansteer.errors import UserError
 from gansteer.subject import Subject
 
 Answerer = Callable[[Subject, dict[str, Any]], Any]
@@ -15,6 +20,24 @@ def directions(subject: Subject, arguments: dict[str, Any]) -> list[dict[str, An
     return [asdict(slider) for slider in sliders(subject)]
 
 
-ANSWERS: Mapping[str, Answerer] = {"directions": directions}
+def parts(subject: Subject, arguments: dict[str, Any]) -> list[str]:
+    """What `region` knows by name. No arguments."""
+    return list(PARTS) if subject.model.generator.config.img_channels == 3 else []
+
+
+def region(subject: Subject, arguments: dict[str, Any]) -> dict[str, Any]:
+    """A region of the picture as a mask `{"shape", "packed"}`: of `{"part": "mouth"}`, or of all like `{"point": [x, y]}`."""
+    part, point = arguments.get("part"), arguments.get("point")
+    if isinstance(part, str):
+        mask = part_of(subject, part)
+    elif isinstance(point, list) and len(point) == 2 and all(isinstance(v, int | float) for v in point):
+        mask = cluster_mask(subject, (float(point[0]), float(point[1])))
+    else:
+        raise UserError("name a part of the picture, or point at it")
+    bits = np.packbits(mask.cpu().numpy()).tobytes()
+    return {"shape": list(mask.shape), "packed": base64.b64encode(bits).decode()}
+
+
+ANSWERS: Mapping[str, Answerer] = {"directions": directions, "parts": parts, "region": region}
 """What `Ask` may be about, to the function of the node's subject and the arguments that gives the answer (as JSON can hold
 it). Called on the painter's thread; raises UserError for arguments that make no sense."""

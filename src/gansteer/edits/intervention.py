@@ -1,0 +1,243 @@
+"""Changing an attribute inside a region and nowhere else: the edit `Intervention` (Style Intervention, Liu et al. 2020).
+
+Two displacements of the styles are mixed channel by channel, `Ds = (1 - lambda) Ds_z + lambda Ds_n`: Ds_z is that of the
+edit in w, which looks real but changes the whole picture; Ds_n is along the normal of the attribute's boundary in style
+space. Only lambda is optimised, for this picture, from the coarse blocks to the fine ones.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from gansteer.checkpoints.directions import own_directions
+from gansteer.edits.attribute import Attribute, allowed_channels, moved, with_offsets
+from gansteer.edits.directions import Directions, Space, projected, style_code, style_layers, style_parts
+from gansteer.edits.latent import Adam
+from gansteer.edits.locality import channel_energy, local_channels
+from gansteer.edits.run import Progress
+from gansteer.errors import UserError
+from gansteer.subject import Subject
+
+SPACES: tuple[Space, Space] = ("w", "s")
+"""Where the attribute's directions are needed: for Ds_z and for Ds_n."""
+OPENING = 5
+"""Steps after which the next finer block begins to move."""
+
+
+@dataclass(frozen=True, eq=False)
+class Intervention:
+    """Turn attributes inside a region of the picture; outside it stays."""
+
+    change: Mapping[str, float]
+    """As in `Attribute`: name of a direction to deviations. The model needs the directions in w and in s."""
+    region: Tensor
+    """`[H, W]`, 1 (or True) = shall change, 0 = shall stay."""
+    hold: tuple[str, ...] = ()
+    """As in `Attribute`."""
+    rows: tuple[int, int] | None = None
+    """As in `Attribute`."""
+    channels: int | None = None
+    """Sparse form: only so many style channels move, those that act in the region most and elsewhere least."""
+    steps: int = 90
+    """Of the optimisation, at most."""
+    learning_rate: float = 0.2
+    """Of lambda, falling to 0 with a cosine once all blocks move."""
+    lambda_inside: float = 0.5
+    """Weight of looking, inside the region, as the edit in w does."""
+    lambda_attr: float = 1e-2
+    """Weight of `1 - cos(Ds_n, Ds)`."""
+    lambda_norm: float = 1e-6
+    """Weight of `|lambda|`."""
+    directions: Directions | None = None
+    """None: those that come with the model."""
+
+    def __post_init__(self) -> None:
+        whole = Attribute(self.change, self.hold, self.rows)  # has the same mistakes to find
+        object.__setattr__(self, "change", whole.change)
+        object.__setattr__(self, "hold", whole.hold)
+        region = torch.as_tensor(self.region)
+        if region.dim() != 2:
+            raise UserError(f"the region must be [height, width], not {list(region.shape)}")
+        region = (region if region.dtype == torch.bool else region > 0.5).cpu()
+        if not bool(region.any()):
+            raise UserError("the region is empty: paint what shall change white")
+        if bool(region.all()):
+            raise UserError("the region is the whole picture: edit without a region")
+        object.__setattr__(self, "region", region)
+        for name in ("steps", "channels"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} must be at least 1, not {value}")
+        for name in ("learning_rate", "lambda_inside", "lambda_attr", "lambda_norm"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UserError(f"{name} must be a number from 0, not {value}")
+        if self.directions is not None:
+            w, s = (self.directions.only((*self.change, *self.hold), space) for space in SPACES)
+            object.__setattr__(self, "directions", replace(w, entries=w.entries + s.entries))
+
+    @property
+    def title(self) -> str:
+        """Such as `smile +2 in a region`."""
+        return f"{', '.join(f'{name} {steps:+g}' for name, steps in self.change.items())} in a region"
+
+    def begin(self, subject: Subject) -> "InterventionRun":
+        """The run. Raises UserError if the edit does not fit the subject."""
+        return InterventionRun(subject, self)
+
+
+@dataclass(frozen=True)
+class Leak:
+    """How far the picture outside the region is from what it was, in levels of 256 (mean over pixels and colours)."""
+
+    mean: float
+    whole: float
+    """The same of the edit in w that has no region."""
+
+
+class InterventionRun:
+    """An intervention being carried out: `step()` until it ends, or iterate."""
+
+    progress: Progress | None = None
+    """What the last step found."""
+
+    def __init__(self, subject: Subject, edit: Intervention) -> None:
+        """Raises UserError if the edit does not fit the subject."""
+        self.start = subject
+        self.edit = edit
+        size = subject.model.resolution
+        if tuple(edit.region.shape) != (size, size):
+            height, width = edit.region.shape
+            raise UserError(f"the region is {width}x{height} but the picture is {size}x{size}: resize the region")
+        directions = edit.directions or own_directions(subject.model)
+        goal = moved(subject, Attribute(edit.change, edit.hold, edit.rows, directions=directions))
+        generator, like = subject.generator, subject.w
+        with torch.no_grad():
+            offsets = {name: x[None] for name, x in subject.offsets.items()}
+            self._styles = generator.styles(subject.w[None], offsets)
+            realistic = style_code(generator, generator.styles(goal.w[None], offsets))  # [1, S]
+            self._realistic = (realistic - style_code(generator, self._styles))[0]  # Ds_z
+        self._before, self._goal = subject.render(), goal.render()  # [3, H, W]
+        normal, scale = self._normal(directions)
+        moving = allowed_channels(subject, edit.rows or (0, len(subject.w) - 1)) > 0
+        if edit.channels is not None:
+            moving &= local_channels(*channel_energy(subject, edit.region), scale.to(like), edit.channels).cpu()
+        self._moving = moving.to(like)
+        self._scale = scale.to(like)
+        self._towards = normal.to(like)  # unit, in deviations of each channel
+        # As far along the boundary's normal as the edit in w goes, so that lambda chooses the way and not the length.
+        gain = float(normal @ (self._realistic.double().cpu() / scale))
+        self._precise = (normal * scale * gain).to(like)  # Ds_n
+        self._inside = edit.region.to(like)
+        self._whole = _levels(self._goal - self._before, 1 - self._inside)
+        self._still = goal is subject
+        self._mix = torch.full_like(self._realistic, 0.5).requires_grad_()  # lambda
+        self._adam = Adam(self._mix, edit.learning_rate)
+        self._resolutions = torch.cat(
+            [torch.full((layer.in_channels,), float(layer.resolution)) for layer in generator.synthesis.layers()]
+        ).to(like)
+        self.taken = 0
+
+    def _normal(self, directions: Directions) -> tuple[Tensor, Tensor]:
+        """The unit direction of Ds_n `[S]` in deviations of each channel, and those deviations, in float64."""
+        held = [directions.get(name, "s") for name in self.edit.hold]
+        normals = [n for other in held for n in (other.vector, other.level) if n is not None]
+        total: Tensor | None = None
+        scale: Tensor | None = None
+        for name, steps in self.edit.change.items():
+            direction = directions.get(name, "s")
+            if sum(style_layers(self.start.generator).values()) != len(direction.vector) or direction.scale is None:
+                raise UserError("these directions do not fit this model: fit them again")
+            part = projected(direction.vector, normals) * (steps * direction.std)
+            total, scale = part if total is None else total + part, direction.scale
+        assert total is not None
+        assert scale is not None
+        return total / total.norm().clamp_min(1e-12), scale
+
+    @property
+    def subject(self) -> Subject:
+        """The result so far."""
+        return self.start if self.progress is None else self.progress.subject
+
+    @property
+    def leak(self) -> Leak:
+        """How much the picture outside the region has changed."""
+        return Leak(_levels(self.subject.render() - self._before, 1 - self._inside), self._whole)
+
+    def step(self) -> Progress:
+        """One step of the optimisation; once the run has ended, the last progress again."""
+        if self.progress is not None and self.progress.ended:
+            return self.progress
+        if self._still:
+            self.progress = Progress(0, 0.0, (), (), self.start, "nothing is to change")
+            return self.progress
+        loss = self._loss(self._mix)
+        (gradient,) = torch.autograd.grad(loss, self._mix)
+        blocks = self.start.generator.config.block_resolutions
+        opened = min(self.taken // OPENING, len(blocks) - 1)
+        rest = self.edit.steps - OPENING * (len(blocks) - 1)
+        late = self.taken - OPENING * (len(blocks) - 1)
+        slower = 0.5 * (1 + math.cos(math.pi * late / rest)) if late > 0 and rest > 0 else 1.0
+        self._adam.learning_rate = self.edit.learning_rate * slower
+        self._adam.step(gradient * (self._resolutions <= blocks[opened]))
+        self.taken += 1
+        self.progress = Progress(self.taken, float(loss.detach()), (), (), self._present())
+        if self.taken >= self.edit.steps:
+            self.progress = replace(self.progress, ended=self._told())
+        return self.progress
+
+    def _told(self) -> str:
+        leak = self.leak
+        return (
+            f"outside the region the picture changed by {leak.mean:.2f} of 255 levels; "
+            f"by {leak.whole:.2f} where there is no region"
+        )
+
+    def _change(self, mix: Tensor) -> Tensor:
+        """`Ds = (1 - lambda) Ds_z + lambda Ds_n` on the channels that move, `[S]`."""
+        return self._moving * ((1 - mix) * self._realistic + mix * self._precise)
+
+    def _loss(self, mix: Tensor) -> Tensor:
+        """Outside as before, inside as in w, along the attribute's normal; see `intervention_loss`."""
+        generator = self.start.generator
+        change = self._change(mix)
+        parts = style_parts(generator, change)
+        styles = {name: style + parts[name] if name in parts else style for name, style in self._styles.items()}
+        picture = generator.synthesis(styles)[0]
+        pixels = intervention_loss(picture, self._before, self._goal, self._inside, self.edit.lambda_inside)
+        relative = change / self._scale
+        cosine = (relative @ self._towards) / (relative.square().sum() + 1e-16).sqrt()
+        norm = (mix.square().sum() + 1e-16).sqrt()
+        return pixels + self.edit.lambda_attr * (1 - cosine) + self.edit.lambda_norm * norm
+
+    def _present(self) -> Subject:
+        return with_offsets(self.start, self._change(self._mix.detach()))
+
+    def __iter__(self) -> Iterator[Progress]:
+        """Step until the run ends; can be left and entered again."""
+        while True:
+            progress = self.step()
+            yield progress
+            if progress.ended:
+                return
+
+
+def intervention_loss(picture: Tensor, before: Tensor, goal: Tensor, inside: Tensor, weight: float) -> Tensor:
+    """`|(1 - M)(I - I_0)|^2 / |(1 - M)(I_w - I_0)|^2 + weight |M (I - I_w)|^2 / |M (I_w - I_0)|^2`.
+
+    The first is L_pix of the paper, in units of what the edit in w leaks, so that weights carry over to any resolution,
+    region and strength. The second, which keeps the attribute's change, is ours. Pictures `[3, H, W]`, M `[H, W]`.
+    """
+    outside = 1 - inside
+    least = 1e-12 * picture.numel()
+    leak = ((picture - before) * outside).square().sum() / ((goal - before) * outside).square().sum().clamp_min(least)
+    missed = ((picture - goal) * inside).square().sum() / ((goal - before) * inside).square().sum().clamp_min(least)
+    return leak + weight * missed
+
+
+def _levels(difference: Tensor, where: Tensor) -> float:
+    """Mean of `|difference| [3, H, W]` over the pixels of `where [H, W]`, in levels of 256."""
+    return float((difference.abs().mean(dim=0) * where).sum() / where.sum() * 127.5)

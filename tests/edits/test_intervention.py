@@ -1,0 +1,295 @@
+"""Interventions against slow references, regions of all kinds, and mistakes."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from drag_reference import tiny_subject
+from scipy.spatial import ConvexHull
+from test_attribute import directions_of
+
+import gansteer
+from gansteer.checkpoints.face_reader import load_face_reader
+from gansteer.edits import Drag, start
+from gansteer.edits.attribute import Attribute, styles_of
+from gansteer.edits.intervention import Intervention, intervention_loss
+from gansteer.edits.locality import channel_energy, local_channels
+from gansteer.edits.parts import PARTS, cluster_mask, feature_clusters, grown_mask, part_mask, part_of
+from gansteer.edits.record import edit_from_json, edit_to_json
+from gansteer.errors import UserError
+from gansteer.subject import Subject
+
+REGION = torch.zeros(64, 64)
+REGION[20:40, 10:34] = 1
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    return tiny_subject(64, dtype=torch.float32)
+
+
+def edit(subject: Subject, **kwargs: object) -> Intervention:
+    arguments = {"change": {"smile": 2.0}, "region": REGION, "directions": directions_of(subject.model), **kwargs}
+    return Intervention(**arguments)  # type: ignore[arg-type]
+
+
+def change_of(before: Subject, after: Subject) -> torch.Tensor:
+    return after.render() - before.render()
+
+
+def leak(before: Subject, after: Subject) -> float:
+    return float((change_of(before, after).abs().mean(dim=0) * (1 - REGION)).sum() / (1 - REGION).sum() * 127.5)
+
+
+# --- The edit ---------------------------------------------------------------------------------------------------------
+
+
+def test_outside_stays_far_more_than_with_the_edit_in_w(subject: Subject) -> None:
+    wanted = edit(subject)
+    run = start(subject, wanted)
+    *_, last = run
+    whole = start(subject, Attribute({"smile": 2.0}, directions=wanted.directions)).step().subject
+    assert last.ended is not None
+    assert last.ended.startswith("outside the region")
+    assert run.leak.mean == pytest.approx(leak(subject, last.subject), rel=1e-4)
+    assert run.leak.whole == pytest.approx(leak(subject, whole), rel=1e-4)
+    assert run.leak.mean < 0.4 * run.leak.whole
+    inside = [(change_of(subject, x) * REGION).square().sum() for x in (last.subject, whole)]
+    assert float(inside[0]) > 0.3 * float(inside[1])  # it did not get there by doing nothing
+    assert torch.equal(last.subject.w, subject.w)
+    assert run.step() is last
+
+
+def test_the_first_step_is_the_paper_s_mixture(subject: Subject) -> None:
+    """Ds = (1 - lambda) Ds_z + lambda Ds_n with lambda = 1/2, from the two edits themselves."""
+    wanted = edit(subject, learning_rate=0.0, steps=1)
+    (progress,) = start(subject, wanted)
+    whole = start(subject, Attribute({"smile": 2.0}, directions=wanted.directions)).step().subject
+    realistic = styles_of(whole) - styles_of(subject)
+    assert wanted.directions is not None
+    smile = wanted.directions.get("smile", "s")
+    assert smile.scale is not None
+    gain = float((realistic / smile.scale) @ smile.vector)
+    precise = (
+        start(subject, Attribute({"smile": gain / smile.std}, space="s", directions=wanted.directions)).step().subject
+    )
+    mixture = (realistic + styles_of(precise) - styles_of(subject)) / 2
+    assert torch.allclose(styles_of(progress.subject) - styles_of(subject), mixture, atol=1e-5)
+    picture, before, goal = progress.subject.render(), subject.render(), whole.render()
+    pixels = intervention_loss(picture, before, goal, REGION, wanted.lambda_inside)
+    cosine = float(torch.cosine_similarity(mixture / smile.scale, smile.vector, dim=0))
+    norm = 0.5 * len(mixture) ** 0.5
+    assert progress.loss == pytest.approx(float(pixels) + 1e-2 * (1 - cosine) + 1e-6 * norm, rel=1e-3)
+
+
+def test_the_loss_is_what_its_equation_says() -> None:
+    rng = np.random.default_rng(0)
+    picture, before, goal = rng.normal(size=(3, 3, 8, 8))
+    inside = (rng.random((8, 8)) > 0.5).astype(float)
+    out = sum(((picture - before)[c] ** 2 * (1 - inside)).sum() for c in range(3))
+    out_w = sum(((goal - before)[c] ** 2 * (1 - inside)).sum() for c in range(3))
+    missed = sum(((picture - goal)[c] ** 2 * inside).sum() for c in range(3))
+    missed_w = sum(((goal - before)[c] ** 2 * inside).sum() for c in range(3))
+    found = intervention_loss(*(torch.from_numpy(x) for x in (picture, before, goal, inside)), 0.3)
+    assert float(found) == pytest.approx(out / out_w + 0.3 * missed / missed_w, rel=1e-12)
+    same = torch.from_numpy(before)
+    assert torch.isfinite(intervention_loss(same, same, same, torch.from_numpy(inside), 0.3))
+
+
+def test_blocks_open_from_coarse_to_fine(subject: Subject) -> None:
+    run = start(subject, edit(subject, steps=30))
+    sizes = {layer.name: layer.resolution for layer in subject.generator.synthesis.layers()}
+    at_start = start(subject, edit(subject, learning_rate=0.0, steps=1)).step().subject
+    moved_by = []
+    for _ in range(30):
+        now = run.step().subject
+        moved_by.append(
+            max(sizes[name] for name in sizes if not torch.equal(now.offsets[name], at_start.offsets[name]))
+        )
+    assert moved_by[0::5][:5] == [4, 8, 16, 32, 64]
+
+
+def test_a_sparse_one_moves_few_channels(subject: Subject) -> None:
+    wanted = edit(subject, channels=6, steps=40)
+    *_, last = start(subject, wanted)
+    moved = sum(int((x != 0).sum()) for x in last.subject.offsets.values())
+    assert moved == 6
+    assert leak(subject, last.subject) < leak(
+        subject, start(subject, Attribute({"smile": 2.0}, directions=wanted.directions)).step().subject
+    )
+
+
+def test_rows_and_held_attributes(subject: Subject) -> None:
+    wanted = edit(subject, rows=(3, 6), hold=("age",), steps=2)
+    run = start(subject, wanted)
+    *_, last = run
+    rows = {layer.name: layer.row for layer in subject.generator.synthesis.layers()}
+    assert {rows[name] for name in last.subject.offsets} == {3, 4, 5, 6}
+    assert wanted.directions is not None
+    age = wanted.directions.get("age", "s")
+    assert age.level is not None
+    precise = run._precise.double() / age.scale
+    assert abs(float(precise @ age.vector)) < 1e-4 * float(precise.norm())
+
+
+def test_it_mixes_with_drags_and_attributes(subject: Subject) -> None:
+    directions = directions_of(subject.model)
+    first = start(subject, Attribute({"age": 1}, space="s", directions=directions)).step().subject
+    *_, last = start(first, edit(subject, steps=30))
+    assert not torch.equal(last.subject.offsets["b16.conv0"], first.offsets["b16.conv0"])
+    run = start(last.subject, Drag([(20, 33)], [(27, 30)], learning_rate=2e-2, steps=3))
+    list(run)
+    assert all(torch.equal(x, run.subject.offsets[name]) for name, x in last.subject.offsets.items())
+
+
+def test_the_same_steps_give_the_same_bytes_also_when_left_in_the_middle(subject: Subject) -> None:
+    wanted = edit(subject, steps=12)
+    *_, straight = start(subject, wanted)
+    run = start(subject, wanted)
+    for progress in run:
+        if progress.step == 5:
+            break
+    *_, resumed = run
+    assert all(torch.equal(x, resumed.subject.offsets[name]) for name, x in straight.subject.offsets.items())
+
+
+def test_an_intervention_survives_json(subject: Subject) -> None:
+    wanted = edit(subject, hold=("age",), channels=9)
+    back = edit_from_json(json.loads(json.dumps(edit_to_json(wanted))))
+    assert torch.equal(back.region, wanted.region)
+    plain = {f: getattr(wanted, f) for f in ("change", "hold", "channels", "steps", "lambda_inside")}
+    assert {f: getattr(back, f) for f in plain} == plain
+    assert back.directions.names("s") == ["smile", "age"]
+    assert wanted.title == "smile +2 in a region"
+
+
+def test_nothing_to_change(subject: Subject) -> None:
+    (progress,) = start(subject, edit(subject, change={"smile": 0.0}))
+    assert progress.subject is subject
+
+
+def test_mistakes(subject: Subject) -> None:
+    directions = directions_of(subject.model)
+    only_w = replace(directions, entries=tuple(d for d in directions.entries if d.space == "w"))
+    for kwargs, complaint in (
+        ({"region": torch.zeros(64, 64)}, "region is empty"),
+        ({"region": torch.ones(64, 64)}, "whole picture"),
+        ({"region": torch.eye(32)}, "is 32x32 but the picture is 64x64"),
+        ({"region": torch.zeros(3, 64, 64)}, "height, width"),
+        ({"hold": ("smile",)}, "both changed and held"),
+        ({"change": {"smil": 1}}, "did you mean 'smile'"),
+        ({"change": {}}, "at least one"),
+        ({"directions": only_w}, "no direction 'smile' in s"),
+        ({"directions": replace(directions, digest="x")}, "other weights"),
+        ({"directions": None}, "no direction"),
+        ({"steps": 0}, "at least 1"),
+        ({"channels": 0}, "at least 1"),
+        ({"lambda_attr": float("nan")}, "number from 0"),
+        ({"rows": (0, 40)}, "go from 0 to 9"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=complaint):
+            start(subject, edit(subject, **kwargs))
+
+
+# --- Channels ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_energy_of_channels_is_that_of_all_derivatives() -> None:
+    """Against the whole Jacobian."""
+    subject = tiny_subject(16)
+    region = torch.zeros(16, 16)
+    region[4:9, 3:12] = 1
+    inside, outside = channel_energy(subject, region, probes=800)
+    generator = subject.generator
+    styles = generator.styles(subject.w[None])
+
+    def draw(style: torch.Tensor) -> torch.Tensor:
+        return generator.synthesis({**styles, "b8.conv1": style})[0]
+
+    jacobian = torch.autograd.functional.jacobian(draw, styles["b8.conv1"])[:, :, :, 0]  # [3, H, W, C]
+    energy = jacobian.square().sum(dim=0)  # [H, W, C]
+    start = subject.generator.config.channels(4) + subject.generator.config.channels(4)
+    mine = slice(start, start + jacobian.shape[-1])
+    assert torch.allclose(inside[mine], (energy * region[:, :, None]).sum(dim=(0, 1)), rtol=0.3)
+    assert torch.allclose(outside[mine], (energy * (1 - region)[:, :, None]).sum(dim=(0, 1)), rtol=0.3)
+
+
+def test_local_channels_are_strong_inside_and_weak_outside() -> None:
+    inside = torch.tensor([9.0, 9.0, 0.001, 4.0])
+    outside = torch.tensor([90.0, 1.0, 0.0, 1.0])
+    assert local_channels(inside, outside, torch.ones(4), 2).tolist() == [False, True, False, True]
+    assert local_channels(inside, outside, torch.tensor([1.0, 0.0, 1.0, 1.0]), 1).tolist() == [
+        False,
+        False,
+        False,
+        True,
+    ]
+    assert local_channels(inside, outside, torch.ones(4), 99).all()
+
+
+# --- Regions ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def portrait() -> Subject:
+    return gansteer.load("portraits", "cpu").sample(3)
+
+
+def test_parts_hold_their_landmarks_and_little_else(portrait: Subject) -> None:
+    landmarks = load_face_reader().read(portrait.render()[None]).landmarks[0]
+    which = {"mouth": range(48, 68), "eyes": range(36, 48), "brows": range(17, 27), "face": range(17, 68)}
+    for part, indices in which.items():
+        mask = part_mask(landmarks, part, 128)
+        assert all(bool(mask[round(float(y)), round(float(x))]) for x, y in landmarks[list(indices)])
+    for part, indices in (("mouth", range(48, 60)), ("nose", range(27, 36))):
+        hull = ConvexHull(landmarks[list(indices)].double().numpy())
+        assert 0.8 * hull.volume < int(part_mask(landmarks, part, 128).sum()) < 5 * hull.volume + 200
+    mouth, eyes = (part_mask(landmarks, part, 128) for part in ("mouth", "eyes"))
+    assert not bool((mouth & eyes).any())
+    assert all(bool(part_of(portrait, part).any()) for part in PARTS if part != "hair")
+    with pytest.raises(UserError, match="did you mean 'mouth'"):
+        part_of(portrait, "mouths")
+    with pytest.raises(UserError, match="outside the picture"):
+        part_mask(landmarks + 500, "mouth", 128)
+
+
+def test_a_grown_mask_is_a_dilation() -> None:
+    mask = torch.zeros(30, 30, dtype=torch.bool)
+    mask[10, 12] = mask[20, 3] = True
+    y, x = torch.meshgrid(torch.arange(30), torch.arange(30), indexing="ij")
+    near = ((y - 10) ** 2 + (x - 12) ** 2 <= 4.5**2) | ((y - 20) ** 2 + (x - 3) ** 2 <= 4.5**2)
+    assert torch.equal(grown_mask(mask, 4.5), near)
+    assert torch.equal(grown_mask(mask, 0.5), mask)
+
+
+def test_clusters_are_those_of_a_slow_spherical_k_means(subject: Subject) -> None:
+    """The same start and rounds with loops over cells."""
+    layer, count = "b16.conv1", 3
+    found = feature_clusters(subject, layer, count, rounds=4)
+    features = subject.generator.features(subject.w[None], [layer])[layer][0].numpy()
+    features = features - features.mean(axis=(1, 2), keepdims=True)
+    cells = features.reshape(features.shape[0], -1).T
+    cells = cells / np.linalg.norm(cells, axis=1, keepdims=True)
+    centres = [cells[0]]
+    while len(centres) < count:
+        centres.append(cells[np.argmin([max(c @ cell for c in centres) for cell in cells])])
+    for _ in range(4):
+        member = [int(np.argmax([c @ cell for c in centres])) for cell in cells]
+        centres = [
+            np.sum([cell for cell, k in zip(cells, member, strict=True) if k == j], axis=0) for j in range(count)
+        ]
+        centres = [c / np.linalg.norm(c) for c in centres]
+    likeness = torch.from_numpy((np.array(centres) @ cells.T).reshape(1, count, 16, 16))
+    wanted = torch.nn.functional.interpolate(likeness, (64, 64), mode="bilinear")[0].argmax(dim=0)
+    assert float((found == wanted).float().mean()) > 0.999
+    assert set(found.unique().tolist()) == {0, 1, 2}
+
+
+def test_a_point_chooses_its_cluster(subject: Subject) -> None:
+    mask = cluster_mask(subject, (5, 40))
+    assert bool(mask[40, 5])
+    assert 0 < int(mask.sum()) < 64 * 64
+    with pytest.raises(UserError, match="outside the picture"):
+        cluster_mask(subject, (70, 3))
