@@ -15,6 +15,7 @@ from gansteer.commands.directions import Fit, List
 from gansteer.commands.drag import Drag
 from gansteer.commands.edit import Edit
 from gansteer.commands.evaluate import Faces, Quality, Smoothness, Tracking
+from gansteer.commands.evaluate_inversion import InversionQuality
 from gansteer.commands.info import Info
 from gansteer.commands.invert import Invert
 from gansteer.commands.models import Models
@@ -37,6 +38,7 @@ EVALUATE: dict[str, type[Command]] = {
     "faces": Faces,
     "smoothness": Smoothness,
     "tracking": Tracking,
+    "inversion": InversionQuality,
 }
 
 DIRECTIONS: dict[str, type[Command]] = {"fit": Fit, "list": List}

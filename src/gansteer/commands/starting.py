@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def open_model(name: str | None, subject: Path | None, device: str) -> "Model":
-    """The model of that name or, for None, the one that the .steer file `subject` was made with. Raises UserError."""
+    """The model of that name or, for None, the shipped one that the .steer file was made with. Raises UserError."""
     from gansteer.checkpoints.registry import load
     from gansteer.memory import keep_freed_memory
 

@@ -21,8 +21,8 @@ def read_photo(source: Path | bytes | Image.Image, name: str = "the photo") -> I
     """The picture in a file, in the bytes of one, or as Pillow has it: `RGB`, as a person sees it.
 
     Turned as EXIF says, colours brought to sRGB, transparent parts on white, 16 bits rounded to 8, the first of several
-    frames; nothing but pixels is kept. `name` is what messages call bytes and pictures. Raises UserError for what is no picture, damaged, smaller
-    than 32 px or larger than 100 megapixels.
+    frames; nothing but pixels is kept. `name` is what messages call bytes and pictures. Raises UserError for what is no
+    picture, damaged, smaller than 32 px or larger than 100 megapixels.
     """
     if isinstance(source, Path):
         name = str(source)

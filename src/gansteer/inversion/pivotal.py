@@ -43,18 +43,17 @@ def low_rank(state: Mapping[str, Tensor], budget: int) -> int:
     return rank
 
 
-def no_changes(state: Mapping[str, Tensor], light: bool, seed: int) -> dict[str, Tensor]:
+def no_changes(state: Mapping[str, Tensor], rank: int | None, seed: int) -> dict[str, Tensor]:
     """Changes of a synthesis' weights as `Tuning` has them, that change nothing yet and may be learnt.
 
-    `light`: a convolution of which two factors are smaller than itself has them, the left one zero, the right one random.
+    With a `rank`, convolutions of which two factors are smaller than themselves have those: the left zero, the right random.
     """
     large, small = tunable(state)
-    rank = low_rank(state, LIGHT_BYTES // 2) if light else 0
     rng = torch.Generator().manual_seed(seed)
     changes: dict[str, Tensor] = {}
     for name in [*small, *large]:
         weight = state[name]
-        if name in small or not light or rank * (len(weight) + weight[0].numel()) >= weight.numel():
+        if name in small or rank is None or rank * (len(weight) + weight[0].numel()) >= weight.numel():
             changes[name] = torch.zeros_like(weight)
             continue
         right = torch.randn(rank, weight[0].numel(), generator=rng, dtype=torch.float64) / math.sqrt(rank)
@@ -73,7 +72,8 @@ class PivotalTuning:
         self._kept = {} if pivot.tuning is None else dict(pivot.tuning.changes)
         self._noise = {n.removeprefix("synthesis."): x for n, x in changed(generator.state_dict(), self._kept).items()}
         self._state = {name: x.detach() for name, x in generator.synthesis.state_dict().items()}
-        self._changes = no_changes(self._state, edit.tuning == "light", edit.seed)
+        rank = low_rank(self._state, LIGHT_BYTES // 2) if edit.tuning == "light" else None
+        self._changes = no_changes(self._state, rank, edit.seed)
         self._adam = torch.optim.Adam(list(self._changes.values()), lr=edit.tuning_rate)
         self._rng = torch.Generator().manual_seed(edit.seed)
         self._other: tuple[Tensor, Tensor] | None = None
