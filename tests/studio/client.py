@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from gansteer.checkpoints.native import save_model
@@ -68,6 +69,16 @@ class Nursery:
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
+
+
+def eventually(connect: "Callable[[], Page]") -> "Page":
+    """The page, as soon as the server has noticed that others are gone."""
+    for _ in range(50):
+        try:
+            return connect()
+        except ConnectionClosed:
+            time.sleep(0.1)
+    return connect()
 
 
 def tiny_model(name: str = "tiny", seed: int = 0, resolution: int = 64) -> Model:
@@ -153,7 +164,7 @@ class Page:
         address = f"{server.base.replace('http', 'ws')}/socket?{query}"
         self._stack = ExitStack()
         self.socket: ClientConnection = self._stack.enter_context(
-            connect(address, max_size=None, compression=None, **options)
+            connect(address, max_size=None, compression=None, close_timeout=0.2, **options)
         )
         server.pages.append(self)
         self.state: dict[str, Any] = {}
@@ -216,6 +227,7 @@ class Page:
     def start(self, handles: Any = ((30, 30),), targets: Any = ((44, 36),), **fields: Any) -> int:
         """Begin a drag that goes on for long; the node it makes."""
         last = max(node["id"] for node in self.state["nodes"])
+        self.progress.clear()
         message = {name: fields.pop(name) for name in ("node", "replacing") if name in fields}
         edit = {"kind": "drag", "handles": handles, "targets": targets, "steps": 100_000, "patience": 100_000}
         self.send("start", edit={**edit, "tolerance": 0.0, "learning_rate": 1e-4, **fields}, **message)

@@ -9,14 +9,14 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from client import Nursery, Page, Server, studio
+from client import Nursery, Page, Server, eventually, studio
 from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -356,16 +356,6 @@ def test_who_waits_gets_a_turn(server: Server, page: Page) -> None:
         page.start()
     last = pages[-1]
     last.until(lambda: last.progress, timeout=40)
-
-
-def eventually(connect: Callable[[], Page]) -> Page:
-    """The page, as soon as the server has noticed that another one is gone."""
-    for _ in range(20):
-        try:
-            return connect()
-        except ConnectionClosed:
-            time.sleep(0.1)
-    return connect()
 
 
 def test_sessions_are_limited_and_idle_ones_leave_the_memory(nursery: Nursery, models: Path, tmp_path: Path) -> None:

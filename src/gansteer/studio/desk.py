@@ -32,8 +32,8 @@ from gansteer.subject import Subject
 FIRST_SEED = 3
 MAX_NODES = 1000
 PROGRESS_PER_SECOND = 25.0
-KEEPING = 8.0
-"""A step is kept on the disk if the last keeping was so many times its own duration ago: always, but with large tunings."""
+KEEPING = 10.0
+"""Steps that change the weights are kept on the disk no more often than every so many times as long as that takes."""
 FILM, FILMS = 120, 4
 """Steps that are kept for a film, and edits of which they are kept."""
 
@@ -86,6 +86,7 @@ class Desk:
         self._stopped: tuple[int, Job] | None = None
         """The node whose edit can be resumed, with its run."""
         self._last_progress = 0.0
+        self._changes = 0
         self._saving: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -286,24 +287,19 @@ class Desk:
     async def _launch(self, node: Node, begin: Callable[[], Run], seconds: float = 0.0) -> None:
         """Put the edit into the queue, after the disk knows of it."""
         self._stopped = None
-        latest, film, path, loop = (
-            node,
-            self.films.get(node.id, ()),
-            self.tools.store.step_path(self.key),
-            self.tools.loop,
-        )
-
-        due = 0.0
+        latest, film, due = node, self.films.get(node.id, ()), 0.0
+        path, loop = self.tools.store.step_path(self.key), self.tools.loop
 
         def stepped(found: Found, seconds: float) -> None:  # on the stepper's thread
             nonlocal latest, film, due
             loss = found.loss if math.isfinite(found.loss) else None
             trace = Trace(found.step, loss, found.points, found.distances, round(seconds, 3))
             latest = latest.stepped(found.subject, trace, found.ended)
-            if found.subject.tuning is node.subject.tuning:
+            small = found.subject.tuning is node.subject.tuning
+            if small:
                 film = spaced(film, found, FILM)
             problem, begun = None, time.perf_counter()
-            if begun >= due:
+            if small or begun >= due:
                 try:
                     save_step(latest, path)
                 except UserError as error:
@@ -395,18 +391,17 @@ class Desk:
 
     def save(self) -> None:
         """Keep the session on the disk, as soon as the disk is ready; of several changes the last is written."""
-        self.saved, self.touched = False, True
+        self.saved, self.touched, self._changes = False, True, self._changes + 1
         if self._saving is None:
             self._saving = self.tools.loop.create_task(self._save())
 
     async def _save(self) -> None:
         try:
             while not self.saved:
-                self.saved = True
-                running = self.work is not None
+                changes, running = self._changes, self.work is not None
                 await asyncio.wrap_future(self.tools.store.save(self.key, self.session, running))
+                self.saved = changes == self._changes
         except Exception as error:
-            self.saved = False
             self.fault(explained(error))
         finally:
             self._saving = None

@@ -1,6 +1,7 @@
 """Sessions on the disk: one `.steer` file each and, while an edit runs, what its last step reached."""
 
 import secrets
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +20,9 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise UserError(f"the folder {folder} for sessions cannot be made: {error.strerror}") from error
+        for left in folder.glob(".*.part"):  # by a server that was killed while it wrote
+            if time.time() - left.stat().st_mtime > 60:
+                left.unlink(missing_ok=True)
         self._disk = ThreadPoolExecutor(1, "disk")
 
     def new_key(self) -> str:

@@ -1,0 +1,326 @@
+"""What must never happen: a killed server, a full disk or a bad client costs nobody their work."""
+
+import base64
+import contextlib
+import json
+import random
+import resource
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from client import Nursery, Page, Server, eventually, studio
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from gansteer.checkpoints.registry import load
+from gansteer.steerfile import open_session
+from gansteer.studio.protocol import decode
+
+KILLS = 50
+MESSAGES = 10_000
+ABANDONED = 200
+
+
+@pytest.fixture
+def server(nursery: Nursery, models: Path, tmp_path: Path) -> Iterator[Server]:
+    with studio(nursery, tmp_path, models) as server:
+        yield server
+        assert server.alive
+        eventually(lambda: Page(server)).settled()  # and serves whoever comes next
+
+
+class Memory:
+    """What a person knows to be safe."""
+
+    def __init__(self) -> None:
+        self.key: str | None = None
+        self.nodes: dict[int, dict[str, Any]] = {}
+        """As the last state had them that was said to be saved."""
+        self.pictures: dict[int, bytes] = {}
+        """Of nodes that are done."""
+        self.reached: tuple[int, int] | None = None
+        """The running node and the last of its steps that was told of."""
+
+    def check(self, page: Page) -> None:
+        """All of it is there."""
+        found = {node["id"]: node for node in page.state["nodes"]}
+        for id, node in self.nodes.items():
+            if node["kind"] == "drag" and not node["steps"]:
+                continue  # it was stopped before it came to anything
+            assert id in found, f"entry {id} is lost"
+            assert (found[id]["title"], found[id]["parent"]) == (node["title"], node["parent"])
+            assert found[id]["steps"] >= node["steps"]
+        if self.reached is not None and self.reached[0] in self.nodes:
+            id, step = self.reached
+            assert id in found, f"the running edit {id} is lost"
+            assert found[id]["done"] or found[id]["steps"] >= step, "more than the step in progress is lost"
+        for id, data in self.pictures.items():
+            assert page.file(f"node/{id}")[2] == data, "a picture came back otherwise"
+
+    def note(self, page: Page) -> None:
+        """Learn from what the page has heard."""
+        self.key = page.key
+        if page.state["saved"]:
+            self.nodes = {node["id"]: node for node in page.state["nodes"]}
+        if page.progress:
+            last = page.progress[-1]
+            self.reached = (last["node"], last["trace"]["step"])
+
+
+def work_until(page: Page, memory: Memory, rng: random.Random, end: float) -> None:
+    """Seeds, edits, stops, undos at random until it is time."""
+    while time.monotonic() < end:
+        match rng.randrange(6):
+            case 0:
+                page.send("sample", seed=rng.randrange(1000))
+            case 1 | 2:
+                x, y = rng.randrange(10, 50), rng.randrange(10, 50)
+                steps = rng.choice([3, 1000])
+                edit = {"kind": "drag", "handles": [[x, y]], "targets": [[x + 5, y]], "steps": steps, "patience": 1000}
+                page.send("start", edit=edit)
+            case 3:
+                page.send("stop")
+            case 4:
+                page.send("undo")
+            case 5:
+                page.send("redo")
+        pause = min(end, time.monotonic() + rng.random() * 0.15)
+        with contextlib.suppress(TimeoutError):
+            while (left := pause - time.monotonic()) > 0:
+                page.hear(left)
+                memory.note(page)
+
+
+def test_kills_cost_the_step_in_progress_at_most(nursery: Nursery, models: Path, tmp_path: Path) -> None:
+    rng, memory = random.Random(7), Memory()
+    restored = 0
+    for kill in range(KILLS):
+        server = nursery.start(tmp_path, models)
+        page = Page(server, memory.key)
+        if memory.nodes:
+            assert page.welcome["restored"]
+            memory.check(page)
+            restored += 1
+        memory.reached = None
+        if kill % 10 == 9:
+            page.settled()
+            done = [node["id"] for node in page.state["nodes"] if node["done"]]
+            memory.pictures = {id: page.file(f"node/{id}")[2] for id in done[-3:]}
+        work_until(page, memory, rng, time.monotonic() + rng.random() * 0.25)
+        server.kill()
+    assert restored > KILLS * 0.9
+    assert len(memory.nodes) > 20
+    session = open_session(tmp_path / f"{memory.key}.steer", lambda name: load(models / "a.safetensors", "cpu"))
+    assert len(session.nodes) >= len(memory.nodes)
+
+
+def test_a_full_disk_loses_nothing(server: Server, models: Path, tmp_path: Path) -> None:
+    page = Page(server)
+    page.act("sample", seed=5)
+    path = tmp_path / f"{page.key}.steer"
+    before = path.read_bytes()
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY))  # no file may grow larger
+    page.send("sample", seed=6)
+    page.until(lambda: page.faults)
+    assert "could not be written" in page.faults[0]
+    assert "\n" not in page.faults[0]
+    assert page.state["saved"] is False
+    assert path.read_bytes() == before, "what is on the disk stays whole"
+    node = page.start()
+    page.until(lambda: page.progress)  # it can be worked on all the same
+    page.send("stop")
+    page.until(lambda: page.state["run"] is None)
+    page.close()
+    page = Page(server, page.key)  # and it does not leave the memory
+    assert page.state["current"] == node
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    page.until(lambda: page.state["saved"])  # without being asked
+    assert node in open_session(path, lambda name: load(models / "a.safetensors", "cpu")).nodes
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_page_that_stops_reading_slows_nobody(server: Server) -> None:
+    stuck = Page(server, max_queue=1)
+    node = stuck.start()
+    memory = server.memory()
+    time.sleep(3.0)
+    assert server.memory() - memory < 50e6
+    again = Page(server, stuck.key)
+    again.until(lambda: again.progress)
+    assert again.progress[-1]["node"] == node
+    assert again.progress[-1]["trace"]["step"] > 100, "the edit went on"
+    again.send("stop")
+    again.until(lambda: again.state["run"] is None)
+
+
+def test_a_page_that_asks_without_reading_is_hung_up(server: Server) -> None:
+    other = Page(server)
+    other.start()
+    page = Page(server, max_queue=1)
+    with contextlib.suppress(ConnectionClosed, TimeoutError, OSError):
+        page.socket.socket.settimeout(2.0)
+        for id in range(30_000):
+            page.send("ask", id=id, about="x" * 100)
+    count = len(other.progress)
+    other.until(lambda: len(other.progress) > count + 5)
+    assert server.memory() < 1.5e9
+    other.send("stop")
+    other.until(lambda: other.state["run"] is None)
+
+
+# --- A fuzz -----------------------------------------------------------------------------------------------------------
+
+RARE = ["sample", "start", "resume", "leave"]
+TYPES = ["stop", "undo", "redo", "go", "interpolate", "ask", "shown"]
+
+
+def odd(rng: random.Random, depth: int = 0) -> Any:
+    """Any JSON value."""
+    kind = rng.randrange(9 if depth < 3 else 7)
+    if kind < 3:
+        return rng.choice([0, 1, -1, 2**31, 2**63, 2**70, 1e308, -0.0, 0.5, True, None])
+    if kind < 5:
+        return rng.choice(["", "a", "drag", "../../etc/passwd", "\x00", "é" * 50, "💥", "9" * 400])
+    if kind < 7:
+        return rng.randrange(-5, 70)
+    if kind == 7:
+        return [odd(rng, depth + 1) for _ in range(rng.randrange(4))]
+    return {rng.choice(["shape", "packed", "bits", "kind", "x"]): odd(rng, depth + 1) for _ in range(rng.randrange(3))}
+
+
+def edit(rng: random.Random) -> dict[str, Any]:
+    """A drag, mostly of the right form."""
+
+    def points() -> Any:
+        return [[rng.uniform(-5, 70), rng.uniform(-5, 70)] for _ in range(rng.choice([0, 1, 1, 1, 2]))]
+
+    made: dict[str, Any] = {"kind": "drag", "handles": points(), "targets": points(), "steps": rng.randrange(4)}
+    if rng.random() < 0.3:
+        side = rng.choice([64, 64, 32, 0, 10**6])
+        bits = base64.b64encode(rng.randbytes(rng.choice([512, 512, 128, 0]))).decode()
+        made["mask"] = {"shape": [side, side], rng.choice(["packed", "bits"]): bits}
+    fields = [
+        "method",
+        "tracker",
+        "rows",
+        "r1",
+        "learning_rate",
+        "layer",
+        "space",
+        "engine",
+        "pull",
+        "nonsense",
+        "kind",
+    ]
+    if rng.random() < 0.5:
+        made[rng.choice(fields)] = odd(rng)
+    return made
+
+
+def message(rng: random.Random) -> str:
+    """One of the schema's messages, with values that are odd now and then."""
+    node = rng.choice([1, 1, 2, 3, 5, 99, -1])
+    kind = rng.choice(RARE if rng.random() < 0.02 else TYPES)
+    fields: dict[str, Any] = {
+        "sample": {"seed": rng.choice([0, 1, 7, 2**32 - 1, 2**32, -1]), "psi": rng.choice([0.7, 1, 0, 99.0])},
+        "start": {"edit": edit(rng), **({"node": node} if rng.random() < 0.5 else {})},
+        "go": {"node": node},
+        "interpolate": {"a": node, "b": 1, "t": rng.choice([0.5, 0, 1, 2]), "keep": rng.random() < 0.1},
+        "ask": {"id": rng.randrange(9), "about": rng.choice(["directions", "x"]), "arguments": {"a": odd(rng)}},
+        "shown": {"frame": rng.randrange(100)},
+    }.get(kind, {})
+    if rng.random() < 0.015 and fields:
+        fields[rng.choice(list(fields))] = odd(rng)
+    if rng.random() < 0.005:
+        fields[rng.choice(["extra", "node", "type"])] = odd(rng)
+    text = json.dumps({"type": kind, **fields})
+    return text[: rng.randrange(len(text))] if rng.random() < 0.005 else text
+
+
+def is_none(text: str | bytes) -> bool:
+    """Whether this is no message at all, so that the server hangs up."""
+    try:
+        return isinstance(text, bytes) or decode(text) is None
+    except (msgspec.MsgspecError, UnicodeError):
+        return True
+
+
+def test_garbage_harms_nobody(server: Server) -> None:
+    good = Page(server)
+    node = good.start()
+    rng, hung_up = random.Random(5), 0
+    texts = [rng.randbytes(20) if rng.random() < 0.001 else message(rng) for _ in range(MESSAGES)]
+    address = f"{server.base.replace('http', 'ws')}/socket"
+    while texts:
+        with connect(address, compression=None, close_timeout=0.2) as bad, contextlib.suppress(ConnectionClosed):
+            while texts:
+                if len(texts) % 50 == 0:
+                    with contextlib.suppress(TimeoutError):
+                        good.until(lambda: False, 0.0)
+                text = texts.pop()
+                bad.send(text)
+                with contextlib.suppress(TimeoutError):
+                    while True:
+                        bad.recv(5.0 if is_none(text) else 0)
+        hung_up += 1
+    assert hung_up > MESSAGES / 100
+    seen = len(good.frames)
+    good.progress.clear()
+    good.until(lambda: len(good.frames) > seen + 5 and good.progress)
+    assert good.state["run"]["node"] == node
+    assert not good.faults
+    good.send("stop")
+    good.settled()
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "says"),
+    [
+        ("no json", 1008, "no message"),
+        ('{"type": "explode"}', 1008, "no message"),
+        ('{"type": "undo", "path": "/etc"}', 1008, "unknown field"),
+        ('{"type": "go", "node": "1"}', 1008, "Expected `int`"),
+        ("[" * 50_000, 1008, "no message"),
+        (b"bytes", 1003, "text only"),
+        ('{"type": "undo", "a": "' + "x" * (1 << 20), 1009, ""),
+    ],
+)
+def test_messages_that_are_none_end_the_connection(server: Server, data: str | bytes, code: int, says: str) -> None:
+    page = Page(server)
+    page.socket.send(data)
+    with pytest.raises(ConnectionClosed) as closed:
+        page.until(lambda: False)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == code
+    assert says in closed.value.rcvd.reason
+
+
+def test_abandoned_connections_cost_little(server: Server) -> None:
+    host, port = server.base.removeprefix("http://").split(":")
+    hello = (
+        f"GET /socket HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()
+    begun = [b"", hello[:40], hello, hello]
+    memory = server.memory()
+    with contextlib.ExitStack() as stack:
+        for i in range(ABANDONED):
+            plain = stack.enter_context(socket.create_connection((host, int(port))))
+            plain.sendall(begun[i % 4])
+            if i % 8 == 3:
+                plain.recv(100)
+            if i % 4 == 3:  # the line is cut
+                plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                plain.close()
+        page = eventually(lambda: Page(server))
+        page.start()
+        page.until(lambda: len(page.frames) > 5)
+        page.send("stop")
+        page.settled()
+        assert server.memory() - memory < 150e6
