@@ -19,17 +19,31 @@ if TYPE_CHECKING:
     from gansteer.edits.attribute import Attribute
     from gansteer.edits.intervention import Intervention
     from gansteer.errors import UserError
+    from gansteer.inversion.edit import Inversion
     from gansteer.subject import Card, Model, Subject
 
     __version__: str
 
-__all__ = ["Attribute", "Card", "Drag", "Intervention", "Model", "Subject", "UserError", "__version__", "load", "start"]
+__all__ = [
+    "Attribute",
+    "Card",
+    "Drag",
+    "Intervention",
+    "Inversion",
+    "Model",
+    "Subject",
+    "UserError",
+    "__version__",
+    "load",
+    "start",
+]
 
 HOMES = {
     "Attribute": "gansteer.edits.attribute",
     "Card": "gansteer.subject",
     "Drag": "gansteer.edits",
     "Intervention": "gansteer.edits.intervention",
+    "Inversion": "gansteer.inversion.edit",
     "Model": "gansteer.subject",
     "Subject": "gansteer.subject",
     "UserError": "gansteer.errors",
