@@ -9,7 +9,7 @@ from gansteer.subject import Model
 
 PROJECTION, TUNING, TUNING_HELD = 3.0, 4.5, 8.5
 """What a step takes, in renderings of the picture: measured at 128 px on a CPU, features and optimiser included."""
-ACTIVATIONS, WEIGHTS, FIXED = 8, 4, 60_000_000
+ACTIVATIONS, WEIGHTS, FIXED = 8, 4, 100_000_000
 """Memory: copies of every activation, copies of what is tuned (weight, gradient, Adam's moments), the feature network."""
 
 

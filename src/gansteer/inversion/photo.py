@@ -13,8 +13,6 @@ SMALLEST, LARGEST = 32, 100_000_000
 """Pixels: of the shorter side, and of the whole picture."""
 
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, ArithmeticError)
-"""What Pillow's readers raise on damaged files."""
 
 
 def read_photo(source: Path | bytes | Image.Image, name: str = "the photo") -> Image.Image:
@@ -44,9 +42,9 @@ def read_photo(source: Path | bytes | Image.Image, name: str = "the photo") -> I
             return _plain(picture)
         except Image.DecompressionBombError as error:
             raise UserError(f"{name} is larger than {LARGEST / 1e6:.0f} megapixels: make it smaller") from error
-        except UserError:
+        except (UserError, MemoryError):
             raise
-        except BROKEN as error:
+        except Exception as error:  # whatever a damaged file can make a dozen readers say
             raise UserError(f"{name} is damaged: it cannot be read to its end") from error
 
 
