@@ -15,10 +15,12 @@ from gansteer.commands.directions import Fit, List
 from gansteer.commands.drag import Drag
 from gansteer.commands.edit import Edit
 from gansteer.commands.evaluate import Faces, Quality, Smoothness, Tracking
+from gansteer.commands.evaluate_attributes import Attributes
 from gansteer.commands.evaluate_inversion import InversionQuality
 from gansteer.commands.info import Info
 from gansteer.commands.invert import Invert
 from gansteer.commands.models import Models
+from gansteer.commands.paste import Paste
 from gansteer.commands.sample import Sample
 from gansteer.commands.studio import Studio
 from gansteer.commands.train import Train
@@ -34,6 +36,7 @@ class Command(Protocol):
 
 
 EVALUATE: dict[str, type[Command]] = {
+    "attributes": Attributes,
     "quality": Quality,
     "faces": Faces,
     "smoothness": Smoothness,
@@ -50,6 +53,7 @@ COMMANDS: dict[str, type[Command]] = {
     "sample": Sample,
     "drag": Drag,
     "invert": Invert,
+    "paste": Paste,
     "edit": Edit,
     "train": Train,
     "train-encoder": TrainEncoder,

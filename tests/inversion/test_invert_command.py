@@ -105,3 +105,19 @@ def test_model_or_subject(folder, capsys):
     assert "there is no model 'tiny'" in capsys.readouterr().err
     assert main(["drag", "--subject", "photo.png", "--point", "1,1:2,2", "--out", "a.png"]) == 2
     assert "photo.png" in capsys.readouterr().err
+
+
+def test_an_edited_picture_goes_back_into_the_photo(folder, capsys):
+    from gansteer.inversion.crop import Crop, paste
+
+    assert invert("photo.png", "--crop", "30,40,40,10", "--out", "photo.steer") == 0
+    Image.new("RGB", (32, 32), (255, 0, 0)).save("red.png")
+    args = ["--photo", "photo.png", "--subject", "photo.steer", "--model", "tiny.safetensors", "--out", "whole.png"]
+    assert main(["paste", "red.png", *args]) == 0
+    with Image.open("whole.png") as whole, Image.open("photo.png") as photo:
+        expected = paste(photo.convert("RGB"), Crop(30, 40, 40, 10), Image.new("RGB", (32, 32), (255, 0, 0)))
+        assert np.array_equal(np.asarray(whole), np.asarray(expected))
+    assert main(["paste", "photo.steer", *args]) == 2
+    assert "photo.steer is not a picture" in capsys.readouterr().err
+    assert main(["paste", "red.png", *args, "--feather", "3"]) == 2
+    assert "--feather is from 0 to 0.5" in capsys.readouterr().err
