@@ -1,0 +1,196 @@
+// From pointers on the stage to points, paint and views. One gesture at a time; a second finger makes it a pinch.
+
+import { distance, pan, pinch, toPicture, toStage, zoom } from "./geometry.js";
+import { ellipse, fill, FREE, HELD, NONE, rectangle, stroke } from "./paint.js";
+import * as points from "./points.js";
+import { draftOf, running, sideOf } from "./state.js";
+
+/** @typedef {import("./geometry.js").Point} Point */
+/** @typedef {import("./state.js").Draft} Draft */
+/** @typedef {import("./state.js").State} State */
+/**
+ * @typedef {{kind: "pan", last: Point}
+ *   | {kind: "end", id: number, end: points.End, from: Point, moved: boolean, base: Draft}
+ *   | {kind: "new", from: Point, moved: boolean, base: Draft}
+ *   | {kind: "stroke", last: Point, base: Draft}
+ *   | {kind: "shape", from: Point, moved: boolean, base: Draft}} Gesture
+ */
+
+const STILL = 4; // CSS pixels that a click may wander
+
+/** The layer that a tool paints on, and with what.
+ * @type {(state: State) => {layer: "paint" | "area", value: number}} */
+export function brushOf({ tool, tab }) {
+  const layer = tool === "area" || (tool === "erase" && tab === "area") ? "area" : "paint";
+  return { layer, value: tool === "erase" ? NONE : tool === "held" ? HELD : FREE };
+}
+
+/** The draft with a shape of the tool in hand filled.
+ * @type {(state: State, draft: Draft, shape: import("./paint.js").Shape) => Draft} */
+export function painted(state, draft, shape) {
+  const { layer, value } = brushOf(state);
+  return { ...draft, [layer]: fill(draft[layer], value, shape) };
+}
+
+/** @type {(state: State, a: Point, b: Point) => import("./paint.js").Shape} */
+export const shapeOf = (state, a, b) => (state.shape === "ellipse" ? ellipse(a, b) : rectangle(a, b));
+
+export class Gestures {
+  /** @param {import("./studio.js").Studio} studio
+   *  @param {() => {view: import("./geometry.js").View, stage: import("./geometry.js").Size}} look */
+  constructor(studio, look) {
+    this.studio = studio;
+    this.look = look;
+    /** @type {Map<number, Point>} */
+    this.pointers = new Map();
+    /** @type {Gesture | null} */
+    this.gesture = null;
+    /** The first corner of a shape made with two clicks. @type {Point | null} */
+    this.corner = null;
+  }
+
+  /** @param {Point} at @param {number} pointer @param {{button: number, target: {id: number, end: points.End} | null}} how */
+  down(at, pointer, { button, target }) {
+    const { state } = this.studio;
+    this.pointers.set(pointer, at);
+    if (this.pointers.size === 2) {
+      this.drop();
+      return;
+    }
+    if (this.pointers.size > 2 || button === 2 || !state.session) return;
+    const base = draftOf(state);
+    const from = toPicture(this.look().view, at);
+    if (button === 1 || state.panning) this.gesture = { kind: "pan", last: at };
+    else if (running(state)) this.studio.tell("Stop first, then change points or paint.");
+    else if (target && state.tool === "points") this.gesture = { kind: "end", ...target, from: at, moved: false, base };
+    else if (state.tool === "points") this.gesture = { kind: "new", from: at, moved: false, base };
+    else if (state.shape === "brush") {
+      this.gesture = { kind: "stroke", last: from, base };
+      this.studio.store.set({ live: painted(state, base, stroke(from, from, state.radius)) });
+    } else this.gesture = { kind: "shape", from: at, moved: false, base };
+  }
+
+  /** @param {Point} at @param {number} pointer */
+  move(at, pointer) {
+    const before = this.pointers.get(pointer);
+    if (!before) return;
+    if (this.pointers.size === 2) {
+      const was = /** @type {[Point, Point]} */ ([...this.pointers.values()]);
+      this.pointers.set(pointer, at);
+      const now = /** @type {[Point, Point]} */ ([...this.pointers.values()]);
+      const { view, stage } = this.look();
+      this.studio.store.set({ view: pinch(view, was, now, sideOf(this.studio.state), stage) });
+      return;
+    }
+    this.pointers.set(pointer, at);
+    const { gesture } = this;
+    if (!gesture) return;
+    const { view, stage } = this.look();
+    const { state, store } = this.studio;
+    const side = sideOf(state);
+    if (gesture.kind === "pan") {
+      store.set({ view: pan(view, at[0] - gesture.last[0], at[1] - gesture.last[1], side, stage) });
+      gesture.last = at;
+      return;
+    }
+    const here = toPicture(view, at);
+    if (gesture.kind === "stroke") {
+      store.set({ live: painted(state, draftOf(state), stroke(gesture.last, here, state.radius)) });
+      gesture.last = here;
+      return;
+    }
+    gesture.moved ||= distance(at, gesture.from) >= STILL;
+    if (!gesture.moved) return;
+    const { base } = gesture;
+    if (gesture.kind === "shape")
+      store.set({ live: painted(state, base, shapeOf(state, toPicture(view, gesture.from), here)) });
+    else if (gesture.kind === "end")
+      store.set({ live: { ...base, pairs: points.place(base.pairs, gesture.id, gesture.end, here, side) } });
+    else store.set({ live: { ...base, pairs: this.drawn(base, toPicture(view, gesture.from), here, side) } });
+  }
+
+  /** The pairs when a gesture over empty picture goes from `from` to `to`.
+   * @param {Draft} base @param {Point} from @param {Point} to @param {number} side */
+  drawn({ pairs }, from, to, side) {
+    const open = points.waiting(pairs);
+    return open ? points.place(pairs, open.id, "to", to, side) : points.add(pairs, from, side, to);
+  }
+
+  /** @param {Point} at @param {number} pointer */
+  up(at, pointer) {
+    const { gesture } = this;
+    const pinching = this.pointers.size > 1;
+    this.pointers.delete(pointer);
+    if (!gesture || pinching) return;
+    this.gesture = null;
+    const { studio } = this;
+    const { live } = studio.state;
+    if (gesture.kind === "pan" || gesture.kind === "end") {
+      if (live) studio.change(live);
+    } else if (gesture.kind === "stroke" || gesture.moved) {
+      if (live) studio.change(live);
+    } else this.click(toPicture(this.look().view, at));
+  }
+
+  /** Where a click, or Enter at the cross, puts something: a point, its target, or the corner of a shape.
+   * @param {Point} here */
+  click(here) {
+    const { studio } = this;
+    const { state } = studio;
+    const side = sideOf(state);
+    const draft = draftOf(state);
+    if (running(state)) {
+      studio.tell("Stop first, then change points or paint.");
+    } else if (state.tool === "points") {
+      const open = points.waiting(draft.pairs);
+      const pairs = open ? points.place(draft.pairs, open.id, "to", here, side) : points.add(draft.pairs, here, side);
+      const number = open ? draft.pairs.indexOf(open) + 1 : pairs.length;
+      studio.change({ ...draft, pairs }, "", open ? `Target ${number} is set.` : `Point ${number} is set; now its target.`);
+    } else if (state.shape === "brush") {
+      studio.change(painted(state, draft, stroke(here, here, state.radius)), "", "Painted.");
+    } else if (this.corner) {
+      studio.change(painted(state, draft, shapeOf(state, this.corner, here)), "", "Painted.");
+      this.corner = null;
+    } else {
+      this.corner = here;
+      studio.say("First corner set; now the opposite one.");
+    }
+  }
+
+  /** Give up what is under way; whether there was anything. */
+  drop() {
+    const { studio } = this;
+    const any = Boolean(this.gesture || this.corner || studio.state.live);
+    this.gesture = this.corner = null;
+    if (any) studio.store.set({ live: null });
+    const draft = draftOf(studio.state);
+    const open = points.waiting(draft.pairs);
+    if (any || !open) return any;
+    studio.change({ ...draft, pairs: points.remove(draft.pairs, open.id) }, "", "The unfinished point is gone.");
+    return true;
+  }
+
+  /** @param {Point} at @param {number} factor */
+  zoom(at, factor) {
+    const { view, stage } = this.look();
+    this.studio.store.set({ view: zoom(view, factor, at, sideOf(this.studio.state), stage) });
+  }
+
+  /** The end of a pair that is nearest to `at`, within `reach` CSS pixels; targets lie above handles.
+   * @param {Point} at @param {number} reach */
+  near(at, reach) {
+    const { view } = this.look();
+    let found = null;
+    let best = reach;
+    for (const pair of draftOf(this.studio.state).pairs)
+      for (const end of /** @type {points.End[]} */ (["to", "from"])) {
+        const point = pair[end];
+        const away = point ? distance(toStage(view, point), at) : Infinity;
+        if (away < best) {
+          best = away;
+          found = { id: pair.id, end };
+        }
+      }
+    return found;
+  }
+}

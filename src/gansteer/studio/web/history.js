@@ -1,0 +1,120 @@
+// The history: every picture of the session, newest branches below, to go back to, to branch from and to compare with.
+
+import { beforeOf, present } from "./state.js";
+import { html, useEffect, useRef } from "./vendor/preact.js";
+
+/** @typedef {import("./protocol").NodeInfo} NodeInfo */
+/** @typedef {{node: NodeInfo, column: number, row: number}} Placed */
+
+/** Where every node stands: a child one column on; the first child in its parent's row, others in rows of
+ * their own. Pictures of which nothing was made share the last row.
+ * @type {(nodes: NodeInfo[]) => Placed[]} */
+export function arranged(nodes) {
+  /** @type {Map<number | null, NodeInfo[]>} */
+  const children = new Map();
+  for (const node of nodes) children.set(node.parent, [...(children.get(node.parent) ?? []), node]);
+  /** @type {Placed[]} */
+  const placed = [];
+  let rows = 0;
+  /** @param {NodeInfo} root @param {number} column @param {number} row */
+  const walk = (root, column, row) => {
+    const open = [{ node: root, column, row }];
+    for (let at = open.pop(); at; at = open.pop()) {
+      if (at.row < 0) at.row = rows++;
+      placed.push(at);
+      const { node, column: here, row: own } = at;
+      const next = (children.get(node.id) ?? []).map((child, i) => ({ node: child, column: here + 1, row: i ? -1 : own }));
+      open.push(...next.reverse()); // the first child is taken first
+    }
+  };
+  const roots = children.get(null) ?? [];
+  for (const root of roots.filter((one) => children.has(one.id))) walk(root, 0, rows++);
+  const alone = roots.filter((one) => !children.has(one.id)); // side by side
+  return [...placed, ...alone.map((node, column) => ({ node, column, row: rows }))];
+}
+
+const [WIDE, HIGH] = [84, 92]; // CSS pixels of a cell
+const THUMB = 64;
+
+/** @param {{studio: import("./studio.js").Studio}} props */
+export function History({ studio }) {
+  const { state } = studio;
+  const nodes = state.session?.nodes ?? [];
+  /** @type {import("./vendor/preact.js").Ref<HTMLElement>} */
+  const box = useRef(null);
+  const current = state.session?.current;
+  useEffect(() => {
+    box.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [current, nodes.length]);
+  const placed = arranged(nodes);
+  const at = new Map(placed.map((one) => [one.node.id, one]));
+  const columns = Math.max(1, ...placed.map((one) => one.column + 1));
+  const rows = Math.max(1, ...placed.map((one) => one.row + 1));
+  const before = beforeOf(state);
+  return html`<section class="history" aria-label="History">
+    <div class="scroll" ref=${box}>
+      <div class="tree" style=${{ width: `${columns * WIDE + 8}px`, height: `${rows * HIGH}px` }}>
+        <svg class="branches" aria-hidden="true" width=${columns * WIDE} height=${rows * HIGH}>
+          ${placed.map((one) => one.node.parent != null && html`<path d=${line(/** @type {Placed} */ (at.get(one.node.parent)), one)} />`)}
+        </svg>
+        ${placed.map((one) => html`<${Entry} key=${one.node.id} studio=${studio} placed=${one} before=${one.node.id === before && state.comparing !== "off"} />`)}
+      </div>
+    </div>
+    <${Between} studio=${studio} />
+  </section>`;
+}
+
+/** @type {(parent: Placed, child: Placed) => string} */
+function line(parent, child) {
+  const [x, y] = [parent.column * WIDE + THUMB + 8, parent.row * HIGH + 8 + THUMB / 2];
+  const [tx, ty] = [child.column * WIDE + 8, child.row * HIGH + 8 + THUMB / 2];
+  return y === ty ? `M${x} ${y}H${tx}` : `M${x + 10} ${y}V${ty - 8}q0 8 8 8H${tx}`;
+}
+
+/** @param {{studio: import("./studio.js").Studio, placed: Placed, before: boolean}} props */
+function Entry({ studio, placed, before }) {
+  const { node, column, row } = placed;
+  const { session } = studio.state;
+  const now = session?.current === node.id;
+  const runs = session?.run?.node === node.id;
+  const words = `${node.title}${runs ? ", running" : node.done ? "" : ", stopped"}${before ? ", compared with" : ""}`;
+  return html`<button class=${`entry${before ? " before" : ""}`} title=${words} aria-label=${words} aria-current=${now ? "step" : undefined}
+    style=${{ left: `${column * WIDE + 4}px`, top: `${row * HIGH + 4}px` }} onClick=${() => studio.go(node.id)}>
+    ${runs ? html`<span class="thumb busy"></span>` : html`<img class="thumb" alt="" loading="lazy" draggable=${false} width=${THUMB} height=${THUMB} src=${studio.wire.file(`node/${node.id}`, { size: 96, at: node.steps })} />`}
+    <span class="name">${node.title}</span>
+  </button>`;
+}
+
+/** Compare the present picture with any other, and mix the two.
+ * @param {{studio: import("./studio.js").Studio}} props */
+function Between({ studio }) {
+  const { state } = studio;
+  const node = present(state);
+  const others = (state.session?.nodes ?? []).filter((one) => one.id !== node?.id && one.model === node?.model);
+  const before = beforeOf(state);
+  if (!node || before == null || state.session?.run) return null;
+  /** @param {number} blend @param {boolean} keep */
+  const mix = (blend, keep) => {
+    studio.store.set({ blend: keep ? 1 : blend });
+    studio.send({ type: "interpolate", a: before, b: node.id, t: blend, keep });
+  };
+  return html`<div class="between stack">
+    <label class="field">Compare with
+      <select value=${String(before)} onChange=${(/** @type {Event} */ event) => studio.store.set({ before: Number(/** @type {HTMLSelectElement} */ (event.target).value), blend: 1 })}>
+        ${others.map((one) => html`<option key=${one.id} value=${String(one.id)} selected=${one.id === before}>${one.title}${nth(one, others)}</option>`)}
+      </select></label>
+    <div class="row">
+      <label class="grow field">Mix of both
+        <input type="range" min="0" max="1" step="0.02" value=${state.blend} aria-valuetext=${`${Math.round(state.blend * 100)} % of the present picture`}
+          onInput=${(/** @type {Event} */ event) => mix(/** @type {HTMLInputElement} */ (event.target).valueAsNumber, false)} /></label>
+      <button class="plain small" disabled=${state.blend === 1} onClick=${() => mix(state.blend, true)}>Keep</button>
+    </div>
+  </div>`;
+}
+
+/** Tells entries of the same title apart.
+ * @type {(node: NodeInfo, all: NodeInfo[]) => string} */
+function nth(node, all) {
+  const same = all.filter((one) => one.title === node.title);
+  return same.length > 1 ? `, no. ${same.indexOf(node) + 1}` : "";
+}

@@ -1,0 +1,46 @@
+// What the browser keeps: what was prepared and not started, and which sessions there were.
+
+import { fromText, toText } from "./draft.js";
+
+/** @typedef {import("./draft.js").Draft} Draft */
+
+const SESSIONS = 12;
+
+/** @type {(session: string, node: number) => string} */
+const place = (session, node) => `draft:${session}:${node}`;
+
+/** @type {(session: string, node: number, draft: Draft) => void} */
+export function keep(session, node, draft) {
+  try {
+    localStorage.setItem(place(session, node), toText(draft));
+  } catch {
+    forget(() => true); // full: make room, this one comes again with its next change
+  }
+}
+
+/** What was kept for a picture of `side` pixels, or null.
+ * @type {(session: string, node: number, side: number) => Draft | null} */
+export const kept = (session, node, side) => fromText(localStorage.getItem(place(session, node)), side);
+
+/** The sessions that this browser knows, newest first.
+ * @returns {{key: string, when: number}[]} */
+export function recent() {
+  try {
+    return JSON.parse(localStorage.getItem("recent") ?? "[]");
+  } catch {
+    return [];
+  }
+}
+
+/** This session is the newest; what belongs to those long gone is dropped.
+ * @type {(session: string) => void} */
+export function remember(session) {
+  const all = [{ key: session, when: Date.now() }, ...recent().filter((one) => one.key !== session)].slice(0, SESSIONS);
+  localStorage.setItem("recent", JSON.stringify(all));
+  forget((key) => !all.some((one) => key.startsWith(`draft:${one.key}:`)));
+}
+
+/** @type {(old: (key: string) => boolean) => void} */
+function forget(old) {
+  for (const key of Object.keys(localStorage)) if (key.startsWith("draft:") && old(key)) localStorage.removeItem(key);
+}

@@ -1,0 +1,397 @@
+// What can be done, and what becomes of what the server says.
+
+import * as drafts from "./draft.js";
+import { keep, kept, remember } from "./keeping.js";
+import { blank, ellipse, fill, FREE, HELD, invert, isBlank, rectangle } from "./paint.js";
+import * as points from "./points.js";
+import { draftOf, present, running, sideOf, Store } from "./state.js";
+import { changed, redone, trail, undone } from "./undo.js";
+import { Wire } from "./wire.js";
+
+/** @typedef {import("./state.js").Draft} Draft */
+/** @typedef {import("./protocol").State} Session */
+/** @typedef {import("./protocol").Edit} Edit */
+
+const PROTOCOL = 1;
+const LONGEST_TRACE = 2000;
+const RATES = [2e-3, 5e-3, 1e-2, 2e-2]; // of settings.strength, 1 to 4
+
+export class Studio {
+  constructor() {
+    this.store = new Store();
+    this.wire = new Wire(this);
+    /** Draws a picture that came; the stage sets it.
+     * @type {(node: number | null, picture: ImageBitmap) => void} */
+    this.onPicture = () => {};
+    /** @type {ImageBitmap | null} */
+    this.picture = null;
+    /** @type {Map<number, {answered: (value: unknown) => void, failed: (error: Error) => void}>} */
+    this.asked = new Map();
+    this.questions = 0;
+    /** @type {import("./gestures.js").Gestures | null} */
+    this.gestures = null;
+    /** The size of the stage. */
+    this.pane = { width: 0, height: 0 };
+  }
+
+  get state() {
+    return this.store.state;
+  }
+
+  // --- From the server ------------------------------------------------------------------------------------------------
+
+  /** @param {import("./wire.js").Link} link @param {string} reason */
+  link(link, reason) {
+    const was = this.state.link;
+    this.store.set({ link, reason });
+    if (link === "lost" && was === "open") this.say("The line to the studio is lost. Trying again.");
+    if (link === "open" && was === "lost") this.say("Connected again.");
+    for (const { failed } of link === "open" ? [] : this.asked.values()) failed(new Error("The line was lost."));
+    if (link !== "open") this.asked.clear();
+  }
+
+  /** @param {import("./protocol").FromServer} message */
+  message(message) {
+    if (message.type === "welcome") this.welcomed(message);
+    else if (message.type === "state") this.told(message);
+    else if (message.type === "progress") this.stepped(message);
+    else if (message.type === "answer") this.settle(message.id, (question) => question.answered(message.value));
+    else if (message.id != null) this.settle(message.id, (question) => question.failed(new Error(message.message)));
+    else this.complain(message.message);
+  }
+
+  /** @param {import("./protocol").Welcome} welcome */
+  welcomed(welcome) {
+    if (welcome.protocol !== PROTOCOL) return location.reload();
+    this.store.set({ welcome });
+    remember(welcome.session);
+  }
+
+  /** @param {Session} session */
+  told(session) {
+    const { session: before, trails } = this.state;
+    const moved = before?.current !== session.current;
+    const ended = before?.run && !session.run;
+    this.store.set({ session });
+    if (session.current != null && (moved || ended || !trails[session.current])) this.arrive(session, Boolean(ended));
+    if (ended) this.say(session.ended ? sentence(session.ended) : "Stopped.");
+    if (moved && before && !session.run) this.say(`Now at ${present(this.state)?.title ?? "the start"}.`);
+    if (session.run?.state === "waiting" && session.run.position !== before?.run?.position)
+      this.say(`Waiting: ${ahead(session.run.position)}.`);
+  }
+
+  /** The present node is another one, or its edit has ended: what to go on with.
+   * @param {Session} session @param {boolean} ended */
+  arrive(session, ended) {
+    const current = /** @type {number} */ (session.current);
+    const side = session.resolution;
+    const known = this.state.trails[current];
+    const last = session.trail[session.trail.length - 1];
+    let draft = known?.present ?? kept(this.wire.session, current, side);
+    if ((!draft || ended || session.run) && session.edit?.kind === "drag")
+      draft = drafts.fromDrag(session.edit, last?.points ?? null, side);
+    const trails = { ...this.state.trails };
+    if (!known || ended || session.run) trails[current] = trail(draft ?? this.inherited(side));
+    this.store.set({ trails, live: null, traces: session.trail, blend: 1 });
+  }
+
+  /** Paint stays from a picture to the one made of it.
+   * @param {number} side */
+  inherited(side) {
+    const parent = present(this.state)?.parent;
+    const from = parent == null ? undefined : this.state.trails[parent]?.present;
+    const fits = from && from.paint.length === side * side;
+    return fits ? { ...drafts.empty(side), paint: from.paint, area: from.area } : drafts.empty(side);
+  }
+
+  /** @param {import("./protocol").Progress} progress */
+  stepped(progress) {
+    if (progress.node !== this.state.session?.current) return;
+    this.traced(progress.trace);
+  }
+
+  /** @param {import("./protocol").Trace} trace */
+  traced(trace) {
+    const { traces } = this.state;
+    const last = traces[traces.length - 1];
+    if (last && trace.step <= last.step) return;
+    this.store.set({ traces: [...traces, trace].slice(-LONGEST_TRACE) });
+  }
+
+  /** @param {import("./protocol").Frame} frame @param {ImageBitmap} picture */
+  frame(frame, picture) {
+    this.picture?.close();
+    this.picture = picture;
+    this.onPicture(frame.node, picture);
+    if (frame.trace && frame.node === this.state.session?.current) this.traced(frame.trace);
+    if (this.state.shown !== frame.node || this.state.whole !== frame.final)
+      this.store.set({ shown: frame.node, whole: frame.final });
+  }
+
+  /** @param {number} id @param {(question: {answered: (value: unknown) => void, failed: (error: Error) => void}) => void} how */
+  settle(id, how) {
+    const question = this.asked.get(id);
+    if (question) how(question);
+    this.asked.delete(id);
+  }
+
+  // --- Telling the person ---------------------------------------------------------------------------------------------
+
+  /** @param {string} said */
+  say(said) {
+    this.store.set({ said });
+  }
+
+  /** @param {string} text */
+  complain(text) {
+    this.store.set({ notice: { kind: "bad", text: sentence(text) }, said: "" });
+  }
+
+  /** @param {string} text */
+  tell(text) {
+    this.store.set({ notice: { kind: "plain", text }, said: "" });
+  }
+
+  // --- To the server --------------------------------------------------------------------------------------------------
+
+  /** @param {import("./protocol").FromPage} message */
+  send(message) {
+    const sent = this.wire.send(message);
+    if (!sent) this.complain("There is no line to the studio just now; it will be tried again.");
+    return sent;
+  }
+
+  /** The answer to a question of a panel's.
+   * @param {string} about @param {Record<string, unknown>} [more] @param {number | null} [node]
+   * @returns {Promise<any>} */
+  ask(about, more = {}, node = null) {
+    const id = ++this.questions;
+    return new Promise((answered, failed) => {
+      this.asked.set(id, { answered, failed });
+      if (!this.wire.send({ type: "ask", id, about, arguments: more, node }))
+        this.settle(id, () => failed(new Error("There is no line to the studio just now.")));
+    });
+  }
+
+  /** @param {number} seed @param {string} [model] @param {number | null} [label] */
+  sample(seed, model, label) {
+    const psi = this.state.settings.spread;
+    this.send({ type: "sample", seed, psi, ...(model ? { model } : {}), ...(label == null ? {} : { label }) });
+  }
+
+  shuffle() {
+    this.sample(Math.floor(Math.random() * 100000));
+  }
+
+  /** Start the drag that is prepared, or go on with the one that was stopped. */
+  start() {
+    const { state } = this;
+    if (running(state) || !state.session) return;
+    const current = /** @type {number} */ (state.session.current);
+    if (state.session.can_resume && !state.trails[current]?.past.length) {
+      this.send({ type: "resume" });
+      return;
+    }
+    const draft = draftOf(state);
+    if (state.tab === "area") {
+      this.startLocal(draft);
+      return;
+    }
+    if (!points.complete(draft.pairs).length) {
+      this.tell("Put a point on the picture and drag it to where it shall go.");
+      return;
+    }
+    const choices = { steps: state.settings.limit, learning_rate: RATES[state.settings.strength - 1] };
+    this.send({ type: "start", edit: drafts.toDrag(draft, choices) });
+  }
+
+  /** Change an attribute within the area.
+   * @param {Draft} draft */
+  startLocal(draft) {
+    const { local, locks } = this.state;
+    if (isBlank(draft.area)) return this.tell("Paint the area that shall change, or take a part of the picture.");
+    if (!local.name || !local.amount) return this.tell("Choose an attribute, and how much of it.");
+    const hold = locks.filter((name) => name !== local.name);
+    const edit = { kind: "intervention", change: { [local.name]: local.amount }, hold, region: drafts.pack(draft.area) };
+    this.send({ type: "start", edit });
+  }
+
+  stop() {
+    if (running(this.state)) this.send({ type: "stop" });
+  }
+
+  toggle() {
+    if (running(this.state)) this.stop();
+    else this.start();
+  }
+
+  /** One change back: of the points and paint first, then of the picture. */
+  undo() {
+    const { session, trails } = this.state;
+    if (!session || session.current == null) return;
+    const here = trails[session.current];
+    if (here?.past.length && !session.run) this.put(undone(here), "Undone.");
+    else if (session.can_undo) this.send({ type: "undo" });
+    else this.say("There is nothing to undo.");
+  }
+
+  redo() {
+    const { session, trails } = this.state;
+    if (!session || session.current == null) return;
+    const here = trails[session.current];
+    if (here?.future.length && !session.run) this.put(redone(here), "Done again.");
+    else if (session.can_redo) this.send({ type: "redo" });
+    else this.say("There is nothing to do again.");
+  }
+
+  /** Any node of the history.
+   * @param {number} node */
+  go(node) {
+    this.send({ type: "go", node });
+  }
+
+  // --- Points and paint -----------------------------------------------------------------------------------------------
+
+  /** What is prepared becomes `draft`; changes in a row with the same tag are undone as one.
+   * @param {Draft} draft @param {string} [tag] @param {string} [said] */
+  change(draft, tag = "", said = "") {
+    const current = this.state.session?.current;
+    if (current == null) return;
+    this.put(changed(this.state.trails[current] ?? trail(drafts.empty(sideOf(this.state))), draft, tag), said);
+  }
+
+  /** @param {import("./undo.js").Trail<Draft>} trail @param {string} said */
+  put(trail, said) {
+    const current = /** @type {number} */ (this.state.session?.current);
+    this.store.set({ trails: { ...this.state.trails, [current]: trail }, live: null, said: said || this.state.said });
+    clearTimeout(this.keeping);
+    this.keeping = setTimeout(() => this.keep(current), 250);
+  }
+
+  /** Keep what is prepared on a node in the browser.
+   * @param {number} node */
+  keep(node) {
+    const draft = this.state.trails[node]?.present;
+    if (draft) keep(this.wire.session, node, draft);
+  }
+
+  clearPoints() {
+    this.change({ ...draftOf(this.state), pairs: [] }, "", "All points removed.");
+  }
+
+  clearPaint() {
+    this.change({ ...draftOf(this.state), paint: blank(sideOf(this.state)) }, "", "Everything may move.");
+  }
+
+  clearArea() {
+    this.change({ ...draftOf(this.state), area: blank(sideOf(this.state)) }, "", "The area is empty.");
+  }
+
+  invert() {
+    const draft = draftOf(this.state);
+    if (isBlank(draft.paint)) this.tell("Paint something first: then what moves and what stays can be swapped.");
+    else this.change({ ...draft, paint: invert(draft.paint) }, "", "Swapped what may move and what must stay.");
+  }
+
+  /** @param {string} shape @param {points.Point} a @param {points.Point} b @param {boolean} held */
+  paintShape(shape, a, b, held) {
+    const draft = draftOf(this.state);
+    const where = shape === "ellipse" ? ellipse(a, b) : rectangle(a, b);
+    this.change({ ...draft, paint: fill(draft.paint, held ? HELD : FREE, where) }, "", "Painted.");
+  }
+
+  // --- Files and settings ---------------------------------------------------------------------------------------------
+
+  /** Another session in this tab.
+   * @param {string} key */
+  enter(key) {
+    sessionStorage.setItem("session", key);
+    location.reload();
+  }
+
+  /** @param {Partial<import("./state.js").Settings>} change */
+  prefer(change) {
+    const settings = { ...this.state.settings, ...change };
+    this.store.set({ settings });
+    localStorage.setItem("settings", JSON.stringify(settings));
+  }
+
+  /** A picture, a photo or a session that was dropped or chosen.
+   * @param {File} file */
+  async receive(file) {
+    const most = this.state.welcome?.upload_bytes ?? Infinity;
+    if (file.size > most) {
+      this.complain(`${file.name} is too large: ${Math.round(most / 2 ** 20)} MB at most.`);
+      return;
+    }
+    this.store.set({ uploading: true, said: `Opening ${file.name}.` });
+    try {
+      const { what, note } = await this.wire.upload(file);
+      const words = { session: "The session is open.", settings: "The picture and all that made it are back." };
+      this.tell(what === "photo" ? sentence(note || "the photo is being rebuilt") : words[what]);
+    } catch (error) {
+      this.complain(/** @type {Error} */ (error).message);
+    }
+    this.store.set({ uploading: false });
+  }
+
+  /** Ask the person for a file to open. */
+  choose() {
+    const input = document.createElement("input");
+    input.type = "file";
+    input.accept = "image/*,.steer";
+    input.onchange = () => input.files?.[0] && this.receive(input.files[0]);
+    input.click();
+  }
+
+  /** The address of what is exported of the present picture.
+   * @param {string} what @param {Record<string, number>} [query] */
+  exported(what, query) {
+    return this.wire.file(`export/${this.state.session?.current}/${what}`, query);
+  }
+
+  /** Let the browser save a file.
+   * @param {string} what @param {Record<string, number>} [query] */
+  async save(what, query) {
+    if (this.state.session?.current == null) return;
+    this.say("Preparing the file.");
+    const answer = await fetch(this.exported(what, query)).catch(() => null);
+    if (!answer?.ok) {
+      const told = await answer?.json().catch(() => null);
+      this.complain(told?.error ?? "The file could not be fetched: is the studio still running?");
+      return;
+    }
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await answer.blob());
+    link.download = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") ?? "")?.[1] ?? `gansteer.${what}`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+    this.say(`${link.download} is saved.`);
+  }
+
+  /** What is exported, as text.
+   * @param {string} what */
+  async text(what) {
+    const answer = await fetch(this.exported(what)).catch(() => null);
+    const text = await answer?.text();
+    if (answer?.ok) return text ?? "";
+    this.complain("It could not be fetched: is the studio still running?");
+    return "";
+  }
+
+  /** An empty session in this tab; the old one stays on the disk. */
+  fresh() {
+    if (!this.send({ type: "leave" })) return;
+    this.store.set({ trails: {}, traces: [], view: null, before: null });
+  }
+}
+
+/** @type {(text: string) => string} */
+export const sentence = (text) => {
+  const long = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?)]$/.test(long) ? long : `${long}.`;
+};
+
+/** @type {(position: number) => string} */
+export const ahead = (position) =>
+  position === 0 ? "next in line" : position === 1 ? "one edit comes first" : `${position} edits come first`;
