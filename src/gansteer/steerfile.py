@@ -6,8 +6,10 @@ was brought in.
 
 import json
 import os
+import struct
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -29,6 +31,7 @@ from gansteer.subject import Model, Subject
 
 FORMAT = 1
 SUFFIX = ".steer"
+MAX_JOURNAL = 1 << 25
 MAX_BYTES = 1 << 31
 """No file may unpack to more."""
 
@@ -244,44 +247,105 @@ def open_subject(path: Path, load: Load | None = None) -> Subject:
     return open_session(path, load).node.subject
 
 
-# --- The step in progress ---------------------------------------------------------------------------------------------
+# --- The edit in progress ---------------------------------------------------------------------------------------------
 
 
 class _Step(msgspec.Struct):
     node: int
     subject: _Picture
     trail: tuple[Trace, ...]
+    """In the first record all of the node's, later the last step."""
     ended: str | None
 
 
-def save_step(node: Node, path: Path) -> None:
-    """Keep what a running edit has reached: one small file, renamed into place, fast enough for every step.
+class Journal:
+    """A running edit's steps on the disk, as they come: a file that is only appended to, which takes microseconds.
 
-    It outlives the process, not the machine: only `save_session` waits for the disk. Raises UserError.
+    It outlives the process, not the machine: only `save_session` waits for the disk.
     """
-    shelf = _Shelf()
-    step = msgspec.json.encode(_Step(node.id, shelf.subject(node.subject), node.trail, node.ended))
-    with replacing(path) as new:
-        new.write_bytes(safetensors.torch.save(shelf.tensors, {"step": step.decode()}))
+
+    def __init__(self, path: Path) -> None:
+        """Begins anew at `path`. Raises UserError if that can't be written."""
+        self._path = path
+        self._begun = False
+        try:
+            self._file = path.open("wb", buffering=0)
+        except OSError as error:
+            raise UserError(f"{path} could not be written ({error.strerror})") from error
+
+    def keep(self, node: Node) -> None:
+        """Add a node's last step. Raises UserError if the disk refuses; what was kept before stays readable."""
+        shelf, trail = _Shelf(), node.trail[-1:] if self._begun else node.trail
+        about = msgspec.json.encode(_Step(node.id, shelf.subject(node.subject), trail, node.ended))
+        record = safetensors.torch.save(shelf.tensors, {"step": about.decode()})
+        place = self._file.tell()
+        try:
+            self._file.write(struct.pack("<QI", len(record), zlib.crc32(record)) + record)
+        except OSError as error:
+            self._file.truncate(place)
+            self._file.seek(place)
+            raise UserError(f"{self._path} could not be written ({error.strerror})") from error
+        self._begun = True
+        if self._file.tell() > MAX_JOURNAL:
+            self._renew(node)
+
+    def _renew(self, node: Node) -> None:
+        """Begin a new file with all of the node, and put it in the place of the long one."""
+        beside = Journal(self._path.with_name(f".{self._path.name}.{os.getpid()}.part"))
+        beside.keep(node)
+        os.replace(beside._path, self._path)
+        self._file.close()
+        self._file = beside._file
+
+    def close(self) -> None:
+        """No more will come."""
+        self._file.close()
 
 
-def open_step(session: Session, path: Path) -> None:
+def open_journal(session: Session, path: Path) -> None:
     """Bring the node whose edit was running to the last step that was kept; leave the session if there is none.
 
-    The step counts only if it is later than what the session itself has. Raises UserError if the file is damaged.
+    Raises UserError if the file can't be read.
     """
     try:
         data = path.read_bytes()
-        length = int.from_bytes(data[:8], "little")
-        about = json.loads(data[8 : 8 + length])["__metadata__"]["step"]
-        step, tensors = msgspec.json.decode(about, type=_Step), safetensors.torch.load(data)
-        node = session.nodes.get(step.node)
-        if node is None or node.done or (step.trail and node.trail and step.trail[-1].step < node.steps):
-            return
-        model = node.subject.model
-        opener = _Opener({step.subject.model: model.digest}, tensors, lambda name: model)
-        session.put(replace(node, subject=opener.subject(step.subject), trail=step.trail, ended=step.ended))
     except FileNotFoundError:
         return
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        records = list(_records(data))
+        if not records:
+            return
+        first, last = _about(records[0]), _about(records[-1])
+        was = session.nodes.get(first.node)
+        if was is None or was.done:
+            return
+        model = was.subject.model
+        opener = _Opener({model.card.name: model.digest}, safetensors.torch.load(records[-1]), lambda name: model)
+        node = replace(was, subject=opener.subject(last.subject), trail=first.trail, ended=last.ended)
+        for record in records[1:]:
+            (trace,) = _about(record).trail
+            node = node.stepped(node.subject, trace, last.ended)
+        if node.done or node.steps >= was.steps:  # or the session was saved later than this
+            session.put(node)
+    except (ValueError, KeyError, SafetensorError) as error:
         raise UserError(f"the last step of this session could not be read: {error}") from error
+
+
+def _records(data: bytes) -> Iterator[bytes]:
+    """The whole records of a journal; the last may have been cut short."""
+    place = 0
+    while place + 12 <= len(data):
+        length, check = struct.unpack_from("<QI", data, place)
+        record = data[place + 12 : place + 12 + length]
+        if len(record) < length or zlib.crc32(record) != check:
+            return
+        yield record
+        place += 12 + length
+
+
+def _about(record: bytes) -> _Step:
+    length = int.from_bytes(record[:8], "little")
+    about: _Step = msgspec.json.decode(json.loads(record[8 : 8 + length])["__metadata__"]["step"], type=_Step)
+    return about

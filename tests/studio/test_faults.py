@@ -101,19 +101,19 @@ def test_kills_cost_the_step_in_progress_at_most(nursery: Nursery, models: Path,
     rng, memory = random.Random(7), Memory()
     restored = 0
     for kill in range(KILLS):
-        server = nursery.start(tmp_path, models)
-        page = Page(server, memory.key)
-        if memory.nodes:
-            assert page.welcome["restored"]
-            memory.check(page)
-            restored += 1
-        memory.reached = None
-        if kill % 10 == 9:
-            page.settled()
-            done = [node["id"] for node in page.state["nodes"] if node["done"]]
-            memory.pictures = {id: page.file(f"node/{id}")[2] for id in done[-3:]}
-        work_until(page, memory, rng, time.monotonic() + rng.random() * 0.25)
-        server.kill()
+        with studio(nursery, tmp_path, models) as server:
+            page = Page(server, memory.key)
+            if memory.nodes:
+                assert page.welcome["restored"]
+                memory.check(page)
+                restored += 1
+            memory.reached = None
+            if kill % 10 == 9:
+                page.settled()
+                done = [node["id"] for node in page.state["nodes"] if node["done"]]
+                memory.pictures = {id: page.file(f"node/{id}")[2] for id in done[-3:]}
+            work_until(page, memory, rng, time.monotonic() + rng.random() * 0.25)
+            server.kill()
     assert restored > KILLS * 0.9
     assert len(memory.nodes) > 20
     session = open_session(tmp_path / f"{memory.key}.steer", lambda name: load(models / "a.safetensors", "cpu"))

@@ -2,6 +2,7 @@
 
 import sys
 import zipfile
+from contextlib import closing
 from dataclasses import replace
 from io import BytesIO
 from itertools import pairwise
@@ -16,12 +17,12 @@ from gansteer.models.stylegan2 import Generator, GeneratorConfig
 from gansteer.models.tuning import Tuning
 from gansteer.session import MAX_TRAIL, Node, Session, Trace, between, replay
 from gansteer.steerfile import (
+    Journal,
     from_bytes,
+    open_journal,
     open_session,
-    open_step,
     open_subject,
     save_session,
-    save_step,
     save_subject,
     to_bytes,
 )
@@ -177,30 +178,60 @@ def test_trails_are_thinned_evenly() -> None:
     assert len(gaps - {steps[-1] - steps[-2]}) == 1
 
 
-def test_the_step_in_progress_is_kept(tmp_path: Path) -> None:
-    session, path = Session(), tmp_path / "a.step"
+@pytest.mark.parametrize("long", [False, True])
+def test_the_steps_of_a_running_edit_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long: bool) -> None:
+    if long:
+        monkeypatch.setattr(sys.modules["gansteer.steerfile"], "MAX_JOURNAL", 3000)
+    session, path = Session(), tmp_path / "a.steps"
+    root = session.add(MODEL.sample(1))
+    session.add(root.subject, root.id, DRAG)
+    run, files = start(root.subject, DRAG), [to_bytes(session)]
+    with closing(Journal(path)) as journal:
+        for i, progress in enumerate(run):
+            trace = Trace(progress.step, None, progress.points, (0.5,), 0.5)
+            node = session.node.stepped(progress.subject, trace, progress.ended)
+            session.put(node)
+            journal.keep(node)
+            assert (path.stat().st_size < 5000) or not long
+            if i == 3:
+                files.append(to_bytes(session))
+            for data in files:  # the session as it was at the beginning, or saved in the middle
+                back = from_bytes(data, lambda _: MODEL)
+                open_journal(back, path)
+                assert same(back.node.subject, node.subject)
+                assert back.node.trail == node.trail
+                assert back.node.ended == node.ended
+    assert node.done
+    assert [each.name for each in tmp_path.iterdir()] == ["a.steps"]
+
+
+def test_a_journal_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:
+    session, path = Session(), tmp_path / "a.steps"
     root = session.add(MODEL.sample(1))
     session.add(root.subject, root.id, DRAG)
     data = to_bytes(session)
-    run = start(root.subject, DRAG)
-    for _ in range(3):
-        progress = run.step()
-        node = session.node.stepped(progress.subject, Trace(progress.step, None, progress.points, (), 0.5))
-        session.put(node)
-        save_step(node, path)
-    back = from_bytes(data, lambda _: MODEL)
-    open_step(back, path)
-    assert same(back.node.subject, session.node.subject)
-    assert back.node.trail == session.node.trail
-    open_step(back, tmp_path / "none")
-    session.put(replace(session.node, ended="arrived"))
+    open_journal(session, path)  # there is none
+    journal, sizes = Journal(path), [0]
+    nodes = [session.node]
+    for step in range(4):
+        subject = replace(root.subject, w=root.subject.w + step)
+        nodes.append(nodes[-1].stepped(subject, Trace(step, None, (), (), 0.0)))
+        journal.keep(nodes[-1])
+        sizes.append(path.stat().st_size)
+    journal.close()
+    whole = path.read_bytes()
+    for cut in range(0, len(whole) + 1, 7):
+        path.write_bytes(whole[:cut])
+        back = from_bytes(data, lambda _: MODEL)
+        open_journal(back, path)
+        expected = nodes[max(i for i, size in enumerate(sizes) if size <= cut)]
+        assert same(back.node.subject, expected.subject)
+        assert back.node.trail == expected.trail
+    session.put(replace(nodes[2], ended="arrived"))
     done = from_bytes(to_bytes(session), lambda _: MODEL)
     before = done.node
-    open_step(done, path)
+    open_journal(done, path)
     assert done.node is before, "a finished edit is not taken back"
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserError, match="last step"):
-        open_step(back, path)
 
 
 def damaged() -> dict[str, bytes]:

@@ -5,10 +5,9 @@ Everything here runs on the event loop, except what is handed to the stepper (ed
 
 import asyncio
 import math
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gansteer.edits.drag import Drag
@@ -17,12 +16,12 @@ from gansteer.edits.run import Progress as Found
 from gansteer.edits.run import Run
 from gansteer.errors import UserError
 from gansteer.memory import used_memory
-from gansteer.session import Node, Session, Trace, between, spaced
-from gansteer.steerfile import save_step
+from gansteer.session import Node, Session, between
 from gansteer.studio import protocol
 from gansteer.studio.answers import ANSWERS
 from gansteer.studio.catalogue import Catalogue
 from gansteer.studio.line import Line
+from gansteer.studio.running import Work
 from gansteer.studio.screen import Screen, Showing
 from gansteer.studio.store import Store
 from gansteer.studio.summary import Summary
@@ -32,10 +31,8 @@ from gansteer.subject import Subject
 FIRST_SEED = 3
 MAX_NODES = 1000
 PROGRESS_PER_SECOND = 25.0
-KEEPING = 10.0
-"""Steps that change the weights are kept on the disk no more often than every so many times as long as that takes."""
-FILM, FILMS = 120, 4
-"""Steps that are kept for a film, and edits of which they are kept."""
+FILMS = 4
+"""Edits whose steps are kept for a film."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +51,6 @@ class Tools:
         """Raise UserError if too much memory is in use."""
         if self.most_memory is not None and used_memory() > self.most_memory:
             raise UserError("the studio has no memory left for this: try again when fewer people are here")
-
-
-@dataclass(eq=False)
-class Work:
-    """The edit in progress."""
-
-    node: Node
-    """As of the last step that the loop knows of."""
-    job: Job
-    over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Desk:
@@ -287,30 +274,10 @@ class Desk:
     async def _launch(self, node: Node, begin: Callable[[], Run], seconds: float = 0.0) -> None:
         """Put the edit into the queue, after the disk knows of it."""
         self._stopped = None
-        latest, film, due = node, self.films.get(node.id, ()), 0.0
-        path, loop = self.tools.store.step_path(self.key), self.tools.loop
-
-        def stepped(found: Found, seconds: float) -> None:  # on the stepper's thread
-            nonlocal latest, film, due
-            loss = found.loss if math.isfinite(found.loss) else None
-            trace = Trace(found.step, loss, found.points, found.distances, round(seconds, 3))
-            latest = latest.stepped(found.subject, trace, found.ended)
-            small = found.subject.tuning is node.subject.tuning
-            if small:
-                film = spaced(film, found, FILM)
-            problem, begun = None, time.perf_counter()
-            if small or begun >= due:
-                try:
-                    save_step(latest, path)
-                except UserError as error:
-                    problem = str(error)
-                due = time.perf_counter() + KEEPING * (time.perf_counter() - begun)
-            loop.call_soon_threadsafe(self._stepped, work, latest, film, problem)
-
-        def left(problem: str | None) -> None:
-            loop.call_soon_threadsafe(self._left, work, problem)
-
-        work = self.work = Work(node, Job(begin, stepped, left, seconds=seconds))
+        work = self.work = Work(
+            node, begin, self.tools.store.journal(self.key), seconds=seconds, film=self.films.get(node.id, ()),
+            stepped=self._stepped, left=self._left,
+        )  # fmt: skip
         self.changed()
         if self._saving is not None:
             await asyncio.shield(self._saving)
@@ -330,26 +297,30 @@ class Desk:
             self.tools.stepper.stop(work.job)
             await work.over.wait()
 
-    def _stepped(self, work: Work, node: Node, film: tuple[Found, ...], problem: str | None) -> None:
+    def _stepped(self, work: Work) -> None:
         if self.work is not work:
             return
-        work.node = node
-        self.session.put(node)
-        self.films[node.id] = film
-        if problem and self.saved:
+        node = self._take(work)
+        if work.problem and self.saved:
             self.saved = False
-            self.fault(problem)
+            self.fault(work.problem)
         self.screen.show(Showing(node.subject, node.id, node.trail[-1], final=False))
         now = self.tools.loop.time()
         if self.line is not None and (node.ended or now - self._last_progress >= 1 / PROGRESS_PER_SECOND):
             self._last_progress = now
             self.line.post(protocol.Progress(node.id, node.trail[-1], node.ended), "progress")
 
+    def _take(self, work: Work) -> Node:
+        """What the edit has reached."""
+        node = work.node
+        self.session.put(node)
+        self.films[node.id] = work.film
+        return node
+
     def _left(self, work: Work, problem: str | None) -> None:
         if self.work is not work:
             return
-        self.work = None
-        node = self.session.nodes[work.node.id]
+        self.work, node = None, self._take(work)
         if problem is not None:
             self.fault(problem)
         if not node.trail:

@@ -1,4 +1,4 @@
-"""Sessions on the disk: one `.steer` file each and, while an edit runs, what its last step reached."""
+"""Sessions on the disk: one `.steer` file each and, while an edit runs, the journal of its steps."""
 
 import secrets
 import time
@@ -7,7 +7,9 @@ from pathlib import Path
 
 from gansteer.errors import UserError
 from gansteer.session import Session
-from gansteer.steerfile import SUFFIX, Load, open_session, open_step, to_bytes, write
+from gansteer.steerfile import SUFFIX, Load, open_journal, open_session, to_bytes, write
+
+JOURNAL = ".steps"
 
 
 class Store:
@@ -29,9 +31,9 @@ class Store:
         """A key that no session has."""
         return secrets.token_urlsafe(16)
 
-    def step_path(self, key: str) -> Path:
-        """Where the running edit of a session keeps its last step. `key` must be one that this store gave."""
-        return self._folder / f"{key}.step"
+    def journal(self, key: str) -> Path:
+        """Where the running edit of a session keeps its steps. `key` must be one that this store gave."""
+        return self._folder / f"{key}{JOURNAL}"
 
     def open(self, key: str, load: Load) -> Session | None:
         """The session of that key, whoever asks; None if there is none. Raises UserError if it can't be opened.
@@ -42,17 +44,17 @@ class Store:
         if key not in paths:
             return None
         session = open_session(paths[key], load)
-        open_step(session, paths[key].with_suffix(".step"))
+        open_journal(session, paths[key].with_suffix(JOURNAL))
         return session
 
     def save(self, key: str, session: Session, running: bool) -> "Future[None]":
-        """Write the session as it is now. What the last step reached is forgotten unless an edit is `running`."""
+        """Write the session as it is now. The journal goes unless an edit is `running`: the session has all of it."""
         still = session.copy()
 
         def work() -> None:
             write(to_bytes(still), self._folder / f"{key}{SUFFIX}")
             if not running:
-                self.step_path(key).unlink(missing_ok=True)
+                self.journal(key).unlink(missing_ok=True)
 
         return self._disk.submit(work)
 
