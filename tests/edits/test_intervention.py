@@ -64,8 +64,9 @@ def test_outside_stays_far_more_than_with_the_edit_in_w(subject: Subject) -> Non
 
 def test_the_first_step_is_the_paper_s_mixture(subject: Subject) -> None:
     """Ds = (1 - lambda) Ds_z + lambda Ds_n with lambda = 1/2, from the two edits themselves."""
-    wanted = edit(subject, learning_rate=0.0, steps=1)
-    (progress,) = start(subject, wanted)
+    wanted = edit(subject)
+    run = start(subject, wanted)
+    first, loss = run._present(), float(run._loss(run._mix).detach())
     whole = start(subject, Attribute({"smile": 2.0}, directions=wanted.directions)).step().subject
     realistic = styles_of(whole) - styles_of(subject)
     assert wanted.directions is not None
@@ -76,12 +77,12 @@ def test_the_first_step_is_the_paper_s_mixture(subject: Subject) -> None:
         start(subject, Attribute({"smile": gain / smile.std}, space="s", directions=wanted.directions)).step().subject
     )
     mixture = (realistic + styles_of(precise) - styles_of(subject)) / 2
-    assert torch.allclose(styles_of(progress.subject) - styles_of(subject), mixture, atol=1e-5)
-    picture, before, goal = progress.subject.render(), subject.render(), whole.render()
+    assert torch.allclose(styles_of(first) - styles_of(subject), mixture, atol=1e-5)
+    picture, before, goal = first.render(), subject.render(), whole.render()
     pixels = intervention_loss(picture, before, goal, REGION, wanted.lambda_inside)
     cosine = float(torch.cosine_similarity(mixture / smile.scale, smile.vector, dim=0))
     norm = 0.5 * len(mixture) ** 0.5
-    assert progress.loss == pytest.approx(float(pixels) + 1e-2 * (1 - cosine) + 1e-6 * norm, rel=1e-3)
+    assert loss == pytest.approx(float(pixels) + 1e-2 * (1 - cosine) + 1e-6 * norm, rel=1e-3)
 
 
 def test_the_loss_is_what_its_equation_says() -> None:
@@ -99,16 +100,16 @@ def test_the_loss_is_what_its_equation_says() -> None:
 
 
 def test_blocks_open_from_coarse_to_fine(subject: Subject) -> None:
-    run = start(subject, edit(subject, steps=30))
+    run = start(subject, edit(subject, steps=15))
     sizes = {layer.name: layer.resolution for layer in subject.generator.synthesis.layers()}
-    at_start = start(subject, edit(subject, learning_rate=0.0, steps=1)).step().subject
+    at_start = run._present()
     moved_by = []
-    for _ in range(30):
+    for _ in range(15):
         now = run.step().subject
         moved_by.append(
             max(sizes[name] for name in sizes if not torch.equal(now.offsets[name], at_start.offsets[name]))
         )
-    assert moved_by[0::5][:5] == [4, 8, 16, 32, 64]
+    assert moved_by[0::3] == [4, 8, 16, 32, 64]
 
 
 def test_a_sparse_one_moves_few_channels(subject: Subject) -> None:

@@ -15,7 +15,6 @@ from torch import Tensor
 from gansteer.checkpoints.directions import own_directions
 from gansteer.edits.attribute import Attribute, allowed_channels, moved, with_offsets
 from gansteer.edits.directions import Directions, Space, projected, style_code, style_layers, style_parts
-from gansteer.edits.latent import Adam
 from gansteer.edits.locality import channel_energy, local_channels
 from gansteer.edits.run import Progress
 from gansteer.errors import UserError
@@ -23,8 +22,10 @@ from gansteer.subject import Subject
 
 SPACES: tuple[Space, Space] = ("w", "s")
 """Where the attribute's directions are needed: for Ds_z and for Ds_n."""
-OPENING = 5
+OPENING = 3
 """Steps after which the next finer block begins to move."""
+SETTLED, LATELY = 5e-3, 8
+"""The optimisation ends when the last so many steps took less than this share off the loss."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +42,9 @@ class Intervention:
     """As in `Attribute`."""
     channels: int | None = None
     """Sparse form: only so many style channels move, those that act in the region most and elsewhere least."""
-    steps: int = 90
-    """Of the optimisation, at most."""
-    learning_rate: float = 0.2
-    """Of lambda, falling to 0 with a cosine once all blocks move."""
-    lambda_inside: float = 0.5
+    steps: int = 75
+    """Of the optimisation (L-BFGS), at most."""
+    lambda_inside: float = 0.3
     """Weight of looking, inside the region, as the edit in w does."""
     lambda_attr: float = 1e-2
     """Weight of `1 - cos(Ds_n, Ds)`."""
@@ -71,7 +70,7 @@ class Intervention:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} must be at least 1, not {value}")
-        for name in ("learning_rate", "lambda_inside", "lambda_attr", "lambda_norm"):
+        for name in ("lambda_inside", "lambda_attr", "lambda_norm"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise UserError(f"{name} must be a number from 0, not {value}")
@@ -135,10 +134,13 @@ class InterventionRun:
         self._whole = _levels(self._goal - self._before, 1 - self._inside)
         self._still = goal is subject
         self._mix = torch.full_like(self._realistic, 0.5).requires_grad_()  # lambda
-        self._adam = Adam(self._mix, edit.learning_rate)
-        self._resolutions = torch.cat(
-            [torch.full((layer.in_channels,), float(layer.resolution)) for layer in generator.synthesis.layers()]
-        ).to(like)
+        sizes = [(layer.in_channels, layer.resolution) for layer in generator.synthesis.layers()]
+        self._resolutions = torch.cat([torch.full((count,), float(size)) for count, size in sizes]).to(like)
+        self._opened = 0
+        """Resolution up to which the blocks move."""
+        self._looked: tuple[Tensor, Tensor, Tensor] | None = None
+        """Where the loss was computed last, the loss and its gradient there."""
+        self._losses: list[float] = []
         self.taken = 0
 
     def _normal(self, directions: Directions) -> tuple[Tensor, Tensor]:
@@ -174,20 +176,42 @@ class InterventionRun:
         if self._still:
             self.progress = Progress(0, 0.0, (), (), self.start, "nothing is to change")
             return self.progress
-        loss = self._loss(self._mix)
-        (gradient,) = torch.autograd.grad(loss, self._mix)
-        blocks = self.start.generator.config.block_resolutions
-        opened = min(self.taken // OPENING, len(blocks) - 1)
-        rest = self.edit.steps - OPENING * (len(blocks) - 1)
-        late = self.taken - OPENING * (len(blocks) - 1)
-        slower = 0.5 * (1 + math.cos(math.pi * late / rest)) if late > 0 and rest > 0 else 1.0
-        self._adam.learning_rate = self.edit.learning_rate * slower
-        self._adam.step(gradient * (self._resolutions <= blocks[opened]))
+        loss = self._advance()
         self.taken += 1
-        self.progress = Progress(self.taken, float(loss.detach()), (), (), self._present())
-        if self.taken >= self.edit.steps:
+        self._losses.append(loss)
+        self.progress = Progress(self.taken, loss, (), (), self._present())
+        if self.taken >= self.edit.steps or self._settled():
             self.progress = replace(self.progress, ended=self._told())
         return self.progress
+
+    def _advance(self) -> float:
+        """One step of L-BFGS (Liu and Nocedal 1989), begun anew whenever a finer block opens; returns the loss before."""
+        blocks = self.start.generator.config.block_resolutions
+        open_now = blocks[min(self.taken // OPENING, len(blocks) - 1)]
+        if open_now != self._opened:
+            self._opened = open_now
+            self._optimizer = torch.optim.LBFGS(
+                [self._mix], max_iter=1, max_eval=10, history_size=30, line_search_fn="strong_wolfe"
+            )
+
+        def closure() -> Tensor:
+            # Every step begins where the last one looked last.
+            if self._looked is None or not torch.equal(self._looked[0], self._mix.detach()):
+                loss = self._loss(self._mix)
+                (gradient,) = torch.autograd.grad(loss, self._mix)
+                self._looked = (self._mix.detach().clone(), loss.detach(), gradient)
+            _, loss, gradient = self._looked
+            self._mix.grad = gradient * (self._resolutions <= open_now)
+            return loss
+
+        return float(self._optimizer.step(closure))  # type: ignore[no-untyped-call]
+
+    def _settled(self) -> bool:
+        if self._opened < self.start.model.resolution or len(self._losses) <= LATELY + OPENING * len(
+            self.start.generator.config.block_resolutions
+        ):
+            return False
+        return self._losses[-1] > (1 - SETTLED) * self._losses[-1 - LATELY]
 
     def _told(self) -> str:
         leak = self.leak

@@ -1,0 +1,160 @@
+"""`gansteer evaluate attributes`."""
+
+import csv
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gansteer.commands.progress import bar
+from gansteer.errors import UserError
+from gansteer.output import check_writable, replacing
+
+if TYPE_CHECKING:
+    from gansteer.evaluation.attributes import AttributesReport, Matrix
+    from gansteer.evaluation.regions import RegionsReport
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """Whether a portrait model's directions do what their names say and only that, and edits in a region stay there."""
+
+    model: str
+    """Name of a model, a checkpoint's file, or a hub id."""
+    directions: Path | None = None
+    """A file of `gansteer directions fit`, besides the model's own."""
+    samples: int = 4000
+    """How many pictures to score, none of them used for fitting."""
+    pictures: int = 200
+    """How many of them to move along every direction."""
+    regions: int = 40
+    """How many pictures for each of the five comparisons of edits in a region; 0 leaves them out."""
+    step: float = 1.0
+    """How far to move, in deviations."""
+    labels: Path | None = None
+    """A CSV file of the training data's labels, a column for each attribute, titles in its first line."""
+    seed: int = 1000
+    json: Path | None = None
+    """Also write the report to this file."""
+    device: str = "auto"
+
+    def run(self) -> None:
+        if self.json is not None:
+            if self.json.suffix != ".json":
+                raise UserError(f"{self.json}: the report's file ends in .json")
+            check_writable(self.json)
+        if self.regions == 1 or self.regions < 0:
+            raise UserError("--regions is 0, or at least 2 pictures")
+        labels = None if self.labels is None else read_columns(self.labels)
+        from gansteer.checkpoints.directions import directions_for
+        from gansteer.checkpoints.face_reader import load_face_reader
+        from gansteer.checkpoints.registry import load
+        from gansteer.edits.fitting import sample
+        from gansteer.edits.portrait_scores import PortraitScorer
+        from gansteer.evaluation.attributes import attributes
+        from gansteer.evaluation.regions import regions
+        from gansteer.memory import keep_freed_memory
+
+        keep_freed_memory()
+        model = load(self.model, self.device)
+        directions = directions_for(model, self.directions)
+        scorer = PortraitScorer(load_face_reader(model.device))
+        inside = None
+        with bar("measuring") as report:
+            found = attributes(
+                model, directions, scorer, self.samples, self.pictures, step=self.step, seed=self.seed, labels=labels,
+                report=report.named,
+            )  # fmt: skip
+            if self.regions:
+                scores = sample(model, 400, scorer, seed=self.seed).scores
+                deviations = {name: float(values.std()) for name, values in scores.items()}
+                inside = regions(
+                    model, directions, scorer, deviations, self.regions, seed=self.seed + 1000, report=report.named
+                )
+        if self.json is not None:
+            whole = {"attributes": asdict(found), "regions": None if inside is None else asdict(inside)}
+            with replacing(self.json) as path:
+                path.write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n")
+        print_attributes(found)
+        if inside is not None:
+            print_regions(inside)
+
+
+def read_columns(path: Path) -> dict[str, list[float]]:
+    """The columns of a CSV file by their titles; an empty field is not a number. Raises UserError."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+        if not rows:
+            raise UserError(f"{path} holds no labels: write titles, then a line for each picture")
+        return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: every field is a number, or empty ({error})") from error
+
+
+def print_attributes(found: "AttributesReport") -> None:
+    """The tables, to the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, title="Right side of the boundary", title_justify="left")
+    spaces = list(found.cosine)
+    table.add_column("")
+    for space in spaces:
+        table.add_column(f"{space}: extremes", justify="right")
+        table.add_column("all", justify="right")
+    for name in found.names:
+        cells = []
+        for space in spaces:
+            (entry,) = (a for a in found.accuracy if (a.name, a.space) == (name, space))
+            cells += [f"{entry.extremes:.1%}", f"{entry.all:.1%}"]
+        table.add_row(name, *cells)
+    Console().print(table)
+    for title, matrix in (
+        ("Cosine of the normals in w", found.cosine["w"]),
+        ("Correlation of scores over samples", found.drawn),
+        ("Correlation of labels in the data", found.labelled),
+        (f"Change of scores by {found.step:g} deviations", found.rescoring.plain),
+        ("The same, all others held", found.rescoring.held),
+    ):
+        if matrix is not None:
+            _print_matrix(title, found.names, matrix)
+    r = found.rescoring
+    print(
+        f"{r.entangled} unwanted changes of {r.unwanted_plain:.0%} of the wanted one on average; holding leaves "
+        f"{r.unwanted_held:.0%} and cuts them by {r.cut:.0%} ({r.cut_at_equal_strength:.0%} at equal steps)"
+    )
+
+
+def _print_matrix(title: str, names: tuple[str, ...], matrix: "Matrix") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    for heading in ("", *(name[:8] for name in names)):
+        table.add_column(heading, justify="right")
+    for name, row in zip(names, matrix, strict=True):
+        table.add_row(name, *(f"{x:.2f}" for x in row))
+    Console().print(table)
+
+
+def print_regions(found: "RegionsReport") -> None:
+    """The table, to the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        box=None, pad_edge=False, title="Edits in a region, at equal change of the attribute", title_justify="left"
+    )
+    for heading in ("region", "attribute", "method", "gain", "outside", "times", "seam", "matched"):
+        table.add_column(heading)
+    for m in found.methods:
+        table.add_row(
+            m.region, m.attribute, m.method, f"{m.gain:.2f}",
+            f"{m.outside.value:.2f} ({m.outside.low:.2f}-{m.outside.high:.2f})",
+            f"{m.times.value:.1f} ({m.times.low:.1f}-{m.times.high:.1f})",
+            f"{m.seam.value:.2f} ({m.seam.low:.2f}-{m.seam.high:.2f})", f"{m.matched}/{m.pictures}",
+        )  # fmt: skip
+    Console().print(table)

@@ -1,0 +1,136 @@
+"""The attributes' tables against slow references; comparisons that are exact by construction."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import gansteer
+from gansteer.checkpoints.face_reader import load_face_reader
+from gansteer.cli import main
+from gansteer.commands.evaluate_attributes import read_columns
+from gansteer.edits.directions import Direction, Directions
+from gansteer.edits.fitting import Samples
+from gansteer.edits.portrait_scores import LIGHTNESS, PORTRAIT_SCORES, PortraitScorer
+from gansteer.errors import UserError
+from gansteer.evaluation.attributes import accuracy_of, correlations, cosines, summed_up
+from gansteer.evaluation.regions import interval, outside, reached, seam
+
+
+def test_accuracy_is_counted_as_the_paper_counts() -> None:
+    rng = np.random.default_rng(0)
+    w = torch.from_numpy(rng.normal(size=(1000, 4)))
+    scores = w[:, 0].numpy() + rng.normal(size=1000)
+    n = torch.tensor([1.0, 0, 0, 0])
+    directions = Directions("m", "d", (Direction("a", "w", n, 1.0),))
+    found = accuracy_of(directions, "a", "w", Samples(w, w, w, {"a": scores}))
+    ranked = sorted(range(1000), key=lambda i: scores[i])
+    low, high, rest = ranked[:50], ranked[-50:], ranked[50:-50]
+    right = sum(float(w[i, 0]) < 0 for i in low) + sum(float(w[i, 0]) > 0 for i in high)
+    assert found.extremes == right / 100
+    middle = (scores.min() + scores.max()) / 2
+    assert found.all == sum((float(w[i, 0]) > 0) == (scores[i] > middle) for i in rest) / 900
+    assert found.correlation == pytest.approx(np.corrcoef(w[:, 0], scores)[0, 1])
+
+
+def test_matrices_against_numpy() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 200))
+    x[1] += x[0]
+    assert np.allclose(correlations(list(x)), np.corrcoef(x))
+    holes = x.copy()
+    holes[2, ::3] = np.nan
+    kept = np.arange(200) % 3 != 0
+    assert correlations(list(holes))[0][2] == pytest.approx(np.corrcoef(x[0, kept], x[2, kept])[0, 1])
+    unit = torch.from_numpy(x / np.linalg.norm(x, axis=1, keepdims=True))
+    assert np.allclose(cosines(list(unit)), unit.numpy() @ unit.numpy().T)
+
+
+def test_the_cut_counts_unwanted_changes_only() -> None:
+    plain = np.array([[2.0, 1.0, 0.1], [0.4, -1.0, 0.0], [0.0, 0.0, 1.0]])
+    held = np.array([[1.0, 0.1, 0.9], [0.1, -0.5, 0.9], [0.9, 0.9, 1.0]])
+    found = summed_up(plain, held)
+    assert found.entangled == 2  # 1.0 of 2.0 and 0.4 of 1.0; 0.1 of 2.0 is little
+    assert found.unwanted_plain == pytest.approx((0.5 + 0.4) / 2)
+    assert found.unwanted_held == pytest.approx((0.1 + 0.2) / 2)
+    assert found.cut == pytest.approx(1 - 0.15 / 0.45)
+    assert found.cut_at_equal_strength == pytest.approx(1 - 0.1 / 0.7)
+
+
+def test_a_seam_is_the_jump_over_the_border() -> None:
+    rng = np.random.default_rng(0)
+    change, mask = torch.from_numpy(rng.normal(size=(3, 6, 7))), torch.from_numpy(rng.random((6, 7)) > 0.5)
+    jumps = [
+        float((change[:, y, x] - change[:, v, u]).abs().mean())
+        for y in range(6) for x in range(7) for v, u in ((y + 1, x), (y, x + 1))
+        if v < 6 and u < 7 and mask[y, x] != mask[v, u]
+    ]  # fmt: skip
+    assert seam(change, mask) == pytest.approx(float(np.mean(jumps)))
+    rest = [float(change[:, y, x].abs().mean()) for y in range(6) for x in range(7) if not mask[y, x]]
+    assert outside(change, mask) == pytest.approx(float(np.mean(rest)))
+    assert outside(change * mask, mask) == 0  # what pasting into the region does
+    assert seam(change * mask, mask) > 0
+
+
+def test_the_strength_that_reaches_a_change() -> None:
+    assert reached(lambda x: x**2, 2.0, 1.0) == pytest.approx(2**0.5, abs=0.02)
+    assert reached(lambda x: x / 10, 0.02, 2.0) == pytest.approx(0.2, abs=0.02)
+    assert reached(lambda x: min(x, 3.0), 9.0, 1.0) == 3.0  # out of reach: the nearest
+
+
+def test_intervals_hold_the_mean_of_most_resamplings() -> None:
+    values = np.random.default_rng(1).normal(5, 1, size=100)
+    found = interval(values)
+    assert found.value == pytest.approx(values.mean())
+    assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / 10, rel=0.15)
+    assert interval(values, values).low == pytest.approx(1.0)
+
+
+def test_scores_carry_what_the_reader_reads() -> None:
+    reader = load_face_reader()
+    picture = gansteer.load("portraits", "cpu").sample(3).render()[None]
+    faces, scores = reader.read(picture), PortraitScorer(reader)(picture)
+    assert tuple(scores) == PORTRAIT_SCORES
+    assert float(scores["smile"]) == float(faces.smile)
+    assert float(scores["hair_length"]) == float(faces.hair_length)
+    wanted = sum(p * light for p, light in zip(faces.hair_color[0].tolist(), LIGHTNESS, strict=True))
+    assert float(scores["hair_color"]) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_the_command_measures_the_shipped_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Small enough to be quick; the full table is in docs/attributes.md."""
+    labels, report = tmp_path / "labels.csv", tmp_path / "report.json"
+    rows = np.random.default_rng(0).normal(size=(30, len(PORTRAIT_SCORES))).round(3).astype(str).tolist()
+    rows[4][2] = ""
+    labels.write_text("\n".join([",".join(PORTRAIT_SCORES), *(",".join(row) for row in rows)]))
+    assert main(["evaluate", "attributes", "--model", "portraits", "--device", "cpu", "--samples", "300", "--pictures", "8",
+                 "--regions", "0", "--labels", str(labels), "--json", str(report)]) == 0  # fmt: skip
+    found = json.loads(report.read_text())["attributes"]
+    assert found["names"] == list(PORTRAIT_SCORES)
+    assert set(found["cosine"]) == {"z", "w", "s"}
+    accuracy = {(a["name"], a["space"]): a["extremes"] for a in found["accuracy"]}
+    assert accuracy["yaw", "w"] > 0.8
+    wanted = np.diag(found["rescoring"]["plain"])
+    assert (wanted > 0.1).sum() >= 8  # attributes rise when they are turned up
+    assert found["rescoring"]["unwanted_held"] < found["rescoring"]["unwanted_plain"]
+    assert "holding leaves" in capsys.readouterr().out
+
+
+def test_labels_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "labels.csv"
+    for text, complaint in (
+        ("", "holds no labels"),
+        ("a,b\n1,x\n", "every field is a number"),
+        ("a,b\n1\n", "every field"),
+    ):
+        path.write_text(text)
+        if text == "a,b\n1\n":
+            assert np.isnan(read_columns(path)["b"]).all()
+            continue
+        with pytest.raises(UserError, match=complaint):
+            read_columns(path)
+    for flags, complaint in ((["--regions", "1"], "at least 2"), (["--json", "x.txt"], "ends in .json")):
+        assert main(["evaluate", "attributes", "--model", "portraits", *flags]) == 2
+        assert complaint in capsys.readouterr().err
