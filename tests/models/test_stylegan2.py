@@ -377,3 +377,14 @@ def test_a_grown_generator_draws_the_upsampled_picture(classes):
     expected = np.stack([ref.upsample(p.detach().numpy()) for p in small(z, c, psi=0.8)])
     agree(big(z, c, psi=0.8), expected)
     assert all(p.requires_grad for p in big.parameters())
+
+
+def test_a_smaller_picture_is_what_the_layers_up_to_there_make():
+    """It is what a smaller model with the same weights draws."""
+    torch.manual_seed(0)
+    whole = Generator(GeneratorConfig(resolution=32, z_dim=8, w_dim=8, channel_base=128, channel_max=16))
+    part = Generator(GeneratorConfig(resolution=16, z_dim=8, w_dim=8, channel_base=128, channel_max=16))
+    part.load_state_dict(whole.state_dict(), strict=False)
+    ws = torch.randn(2, whole.config.num_ws, 8)
+    assert torch.equal(whole.synthesize(ws, resolution=16), part.synthesize(ws[:, : part.config.num_ws]))
+    assert torch.equal(whole.synthesize(ws, resolution=32), whole.synthesize(ws))

@@ -253,8 +253,12 @@ class Synthesis(nn.Module):
                 found[layer.name] = x
         return found
 
-    def forward(self, styles: Styles, *, noise: Noise = "fixed") -> Tensor:
-        """Styles to the picture `[B, img_channels, resolution, resolution]`, nominally in [-1, 1] (not clamped)."""
+    def forward(self, styles: Styles, *, noise: Noise = "fixed", resolution: int | None = None) -> Tensor:
+        """Styles to the picture `[B, img_channels, resolution, resolution]`, nominally in [-1, 1] (not clamped).
+
+        At a smaller `resolution` than the model's, a power of two, it is what the layers up to there make of it: about
+        the same picture, much sooner.
+        """
         x = self.constant.expand(len(next(iter(styles.values()))), -1, -1, -1)
         scale: Tensor | None = None
         image: Tensor | None = None
@@ -266,6 +270,8 @@ class Synthesis(nn.Module):
             assert scale is not None
             rgb = block.torgb(x, styles[block.torgb.name] * scale)
             image = rgb if image is None else upsample(image) + rgb
+            if block.resolution == resolution:
+                break
         assert image is not None
         return image
 
@@ -299,9 +305,14 @@ class Generator(nn.Module):
             styles[name] = styles[name] + offset
         return styles
 
-    def synthesize(self, ws: Tensor, *, offsets: Styles | None = None, noise: Noise = "fixed") -> Tensor:
-        """`ws [B, num_ws, w_dim]` to the picture `[B, img_channels, resolution, resolution]`, nominally in [-1, 1]."""
-        image: Tensor = self.synthesis(self.styles(ws, offsets), noise=noise)
+    def synthesize(
+        self, ws: Tensor, *, offsets: Styles | None = None, noise: Noise = "fixed", resolution: int | None = None
+    ) -> Tensor:
+        """`ws [B, num_ws, w_dim]` to the picture `[B, img_channels, resolution, resolution]`, nominally in [-1, 1].
+
+        `resolution` as in `Synthesis.forward`.
+        """
+        image: Tensor = self.synthesis(self.styles(ws, offsets), noise=noise, resolution=resolution)
         return image
 
     def features(

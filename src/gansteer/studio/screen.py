@@ -1,6 +1,7 @@
 """The picture that one page sees: the newest that there is, drawn as often as page and painter can do."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,7 +13,9 @@ from gansteer.studio.protocol import Frame
 from gansteer.studio.work import explained
 from gansteer.subject import Subject, to_image
 
-FRAMES_PER_SECOND = 15.0
+FRAMES_PER_SECOND = 12.0
+SLOW, QUICK, SMALLEST = 0.12, 0.02, 64
+"""Previews that take more seconds than SLOW become half as wide, down to SMALLEST; below QUICK, twice as wide again."""
 PAINTING = 0.6
 """The painter spends at most this part of its time on the previews of one edit."""
 
@@ -27,9 +30,9 @@ class Showing:
     final: bool
 
 
-def picture(what: Showing) -> tuple[Frame, bytes]:
-    """The frame of what is to be shown: JPEG in between, PNG at the end."""
-    image, data = to_image(what.subject.render()).convert("RGB"), BytesIO()
+def picture(what: Showing, resolution: int | None = None) -> tuple[Frame, bytes]:
+    """The frame of what is to be shown: JPEG in between, of that resolution; the whole as PNG at the end."""
+    image, data = to_image(what.subject.render(None if what.final else resolution)).convert("RGB"), BytesIO()
     lossless = what.final and image.width <= 512
     if lossless:
         image.save(data, "PNG", compress_level=1)
@@ -37,6 +40,13 @@ def picture(what: Showing) -> tuple[Frame, bytes]:
         image.save(data, "JPEG", quality=95 if what.final else 85)
     kind: Any = "image/png" if lossless else "image/jpeg"
     return Frame(0, what.node, what.final, image.width, image.height, kind, what.trace), data.getvalue()
+
+
+def timed(what: Showing, resolution: int | None) -> tuple[Frame, bytes, float]:
+    """The frame of what is to be shown, and the seconds that it took."""
+    begun = time.perf_counter()
+    head, data = picture(what, resolution)
+    return head, data, time.perf_counter() - begun
 
 
 class Screen:
@@ -54,6 +64,8 @@ class Screen:
         self._timer: asyncio.TimerHandle | None = None
         self._last = 0.0
         self._pause = 1 / FRAMES_PER_SECOND
+        self._resolution: int | None = None
+        """Of previews; None: the model's."""
 
     def show(self, what: Showing) -> None:
         """Show this next, instead of what has not been drawn yet."""
@@ -77,10 +89,21 @@ class Screen:
 
     async def _paint(self, what: Showing, line: Line) -> None:
         try:
-            head, data = await self._draw(lambda: picture(what), "frame")
+            head, data, took = await self._draw(lambda: timed(what, self._resolution), "frame")
             line.frame(head, data)
+            if not what.final:
+                self._adapt(took, head.width, what.subject.model.resolution)
         except Exception as error:
             self._fault(explained(error))
         self._pause = max(1 / FRAMES_PER_SECOND, (self._loop.time() - self._last) / PAINTING)
         self._painting = None
         self.paint()
+
+    def _adapt(self, took: float, width: int, whole: int) -> None:
+        """Draw smaller previews if the last, `width` wide, was slow; larger ones if it was quick."""
+        if took > SLOW and width > SMALLEST:
+            self._resolution = width // 2
+        elif took < QUICK and width < whole:
+            self._resolution = width * 2
+        else:
+            self._resolution = width
