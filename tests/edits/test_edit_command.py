@@ -102,6 +102,24 @@ def test_labels_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
+def test_quality_tells_what_is_like_the_real_pictures(tmp_path: Path) -> None:
+    """Where the real ones are the coldest of what the model draws, colder is better."""
+    from gansteer.evaluation.realism import realism
+
+    model = tiny_subject(16, seed=3, dtype=torch.float32).model
+    pictures = [model.sample(seed, 1.0).image for seed in range(200)]
+    levels = [np.asarray(picture, float) for picture in pictures]
+    coldness = [(x[:, :, 2] - x[:, :, 0]).mean() for x in levels]
+    for i in np.argsort(coldness)[-60:]:
+        pictures[i].save(tmp_path / f"{i}.png")
+    score = realism(model, tmp_path)
+    fresh = torch.stack([model.sample(seed, 1.0).render() for seed in range(1000, 1060)]).requires_grad_()
+    found = score(fresh)["quality"]
+    cold = (fresh[:, 2] - fresh[:, 0]).mean(dim=(1, 2)).detach()
+    assert np.corrcoef(found.detach().numpy(), cold.numpy())[0, 1] > 0.5
+    assert float(torch.autograd.grad(found.sum(), fresh)[0].abs().max()) > 0
+
+
 def test_an_onnx_file_scores_as_the_function_does(capsys: pytest.CaptureFixture[str]) -> None:
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
@@ -211,6 +229,7 @@ def test_directions_of_another_checkpoint_are_refused(capsys: pytest.CaptureFixt
         (["--attribute", "a", "--labels", "bad.csv"], "line 2"),
         (["--attribute", "a", "--labels", "ones.csv"], "all 1"),
         (["--attribute", "a", "--labels", "empty.csv"], "holds no labels"),
+        (["--attribute", "a", "--real", "real"], "at least 50"),
         (["--attribute", "smiles"], "no score 'smiles'"),
         (["--samples", "50"], "too few"),
     ],
@@ -219,6 +238,9 @@ def test_bad_sources_are_one_line(args: list[str], complaint: str, capsys: pytes
     Path("bad.csv").write_text("1,1\n2,yes\n")
     Path("ones.csv").write_text("".join(f"{seed},1\n" for seed in range(30)))
     Path("empty.csv").write_text("seed,label\n")
+    Path("real").mkdir(exist_ok=True)
+    for i in range(3):
+        Image.new("RGB", (16, 16), (9 * i, 0, 0)).save(f"real/{i}.png")
     assert fit(*args, out="never.safetensors") == 2
     said = capsys.readouterr().err.strip()
     assert complaint in said

@@ -1,6 +1,8 @@
 """`gansteer directions fit` and `gansteer directions list`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -40,8 +42,9 @@ class Fit:
     """Seeds of examples, such as 3,17,40-44; about 20."""
     disliked: str | None = None
     """Seeds of counterexamples."""
-    discriminator: Path | None = None
-    """Folder of the training run, whose discriminator's score makes the direction `quality`."""
+    real: Path | None = None
+    """Folder or zip of real pictures such as the model was trained on: what tells them from the model's own is the score
+    of the direction `quality`."""
     psi: float = 0.7
     """Truncation of the pictures of --labels, --liked and --disliked."""
     space: Annotated[tuple[Literal["w", "s", "z"], ...], tyro.conf.UseAppendAction] = ()
@@ -75,7 +78,7 @@ class Fit:
         check_writable(self.out)
         sources = {
             "--function": self.function, "--onnx": self.onnx, "--labels": self.labels,
-            "--liked": self.liked or self.disliked, "--discriminator": self.discriminator if self.attribute else None,
+            "--liked": self.liked or self.disliked, "--real": self.real if self.attribute else None,
         }  # fmt: skip
         given = [flag for flag, value in sources.items() if value]
         if len(given) > 1:
@@ -109,8 +112,8 @@ class Fit:
 
         with bar("scoring samples") as report:
             found = fit_model(
-                model, self._scorer(model), self.attribute or None, count=self.samples, seed=self.seed,
-                spaces=self.space or ("w", "s", "z"), report=report,
+                model, self._scorer(model, report.named), self.attribute or None, count=self.samples, seed=self.seed,
+                spaces=self.space or ("w", "s", "z"), report=partial(report.named, "scoring samples"),
             )  # fmt: skip
         if not self.attribute:
             w = sample(model, 10_000, seed=self.seed).w
@@ -118,17 +121,26 @@ class Fit:
             found += fit_closed_form(model, w, row_groups(model.generator.config.num_ws))
         return found
 
-    def _scorer(self, model: "Model") -> "Scorer":
+    def _scorer(self, model: "Model", report: Callable[[str, int, int], None]) -> "Scorer":
         from gansteer.checkpoints.scorers import function_scorer, onnx_scorer
 
         if self.function is not None:
             return function_scorer(self.attribute[0], self.function)
         if self.onnx is not None:
             return onnx_scorer(self.attribute[0], self.onnx)
+        real = None
+        if self.real is not None:
+            from gansteer.evaluation.realism import realism
+
+            name = self.attribute[0] if self.attribute else "quality"
+            real = realism(model, self.real, name, report=partial(report, "looking at real pictures"))
+            if self.attribute:
+                return real
         from gansteer.checkpoints.face_reader import load_face_reader
         from gansteer.edits.portrait_scores import PortraitScorer
 
-        return PortraitScorer(load_face_reader(model.device))
+        read = PortraitScorer(load_face_reader(model.device))
+        return read if real is None else lambda pictures: {**read(pictures), **real(pictures)}
 
 
 @dataclass(frozen=True)
