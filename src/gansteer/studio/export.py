@@ -4,8 +4,8 @@ import json
 import struct
 import tempfile
 import zlib
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from gansteer.edits import kind_of
 from gansteer.edits.drag import Drag
-from gansteer.edits.record import tensor_to_json
 from gansteer.edits.run import Progress
 from gansteer.errors import UserError
 from gansteer.film import frames, save_film
 from gansteer.session import Node, Session, replay
 from gansteer.steerfile import to_bytes
+from gansteer.studio.script import python, shell
 from gansteer.subject import Subject
 
 CHUNK = b"stEr"
@@ -59,6 +60,8 @@ def export(session: Session, id: int, what: str) -> Export:
     if what == "points":
         return Export(json.dumps(points(node), indent=1).encode(), "application/json", f"{stem}-points.json")
     if what == "steer":
+        session = session.copy()
+        session.go(id)
         return Export(to_bytes(session), "application/zip", f"{stem}.steer")
     if what == "python":
         return Export("\n".join(python(session, id)).encode(), "text/x-python", f"{stem}.py")
@@ -101,11 +104,12 @@ def latent(subject: Subject) -> bytes:
 
 def mask(node: Node) -> bytes:
     """The mask of the node's edit as PNG, white = may move. Raises UserError if there is none."""
-    found = getattr(node.edit, "mask", None)
-    if not isinstance(found, Tensor):
+    found = {"drag": "mask", "intervention": "region"}.get(kind_of(node.edit), "") if node.edit else ""
+    area: Tensor | None = vars(node.edit).get(found) if found else None
+    if area is None:
         raise UserError("this edit has no mask: paint one first")
     data = BytesIO()
-    Image.fromarray((found.numpy() > 0.5).astype(np.uint8) * 255).save(data, "PNG")
+    Image.fromarray((area.numpy() > 0.5).astype(np.uint8) * 255).save(data, "PNG")
     return data.getvalue()
 
 
@@ -153,82 +157,3 @@ def _again(node: Node, parent: Subject) -> Generator[None, None, list[Progress]]
         progresses.append(progress)
         yield
     return progresses
-
-
-# --- As text ----------------------------------------------------------------------------------------------------------
-
-
-def python(session: Session, id: int) -> Iterator[str]:
-    """A script that makes the picture again, line by line."""
-    path = session.path(id)
-    root = path[0]
-    modules = {type(node.edit).__module__: type(node.edit).__name__ for node in path[1:]}
-    yield "import gansteer"
-    yield from (f"from {module} import {name}" for module, name in sorted(modules.items()))
-    packed = any(isinstance(value, Tensor) for node in path[1:] for value in vars(node.edit).values())
-    if packed:
-        yield "from gansteer.edits.record import tensor_from_json"
-    yield ""
-    if "seed" in root.source:
-        yield f"model = gansteer.load({root.subject.model.card.name!r})"
-        yield f"subject = model.sample({_given(root.source)})"
-    else:
-        yield "from pathlib import Path"
-        yield "from gansteer.steerfile import open_subject"
-        yield f'subject = open_subject(Path("gansteer-{root.id}.steer"))  # export entry {root.id} as a session for this'
-    for node in path[1:]:
-        yield f"edit = {_call(node.edit)}"
-        yield "run = gansteer.start(subject, edit)"
-        yield "for progress in run:"
-        yield f"    if progress.step == {node.steps}:"
-        yield "        break"
-        yield "subject = run.subject"
-    yield f'subject.image.save("gansteer-{id}.png")'
-    yield ""
-
-
-def _given(source: Any) -> str:
-    return ", ".join(f"{name}={source[name]!r}" for name in ("seed", "psi", "label") if source.get(name) is not None)
-
-
-def _call(edit: Any) -> str:
-    """The edit as the call that makes it, with what differs from the defaults."""
-    words = []
-    for field in fields(edit):
-        value = getattr(edit, field.name)
-        if isinstance(value, Tensor):
-            words.append(f"{field.name}=tensor_from_json({tensor_to_json(value)!r})")
-        elif value != field.default:
-            words.append(f"{field.name}={value!r}")
-    return f"{type(edit).__name__}({', '.join(words)})"
-
-
-def shell(session: Session, id: int) -> Iterator[str]:
-    """Command lines that make the picture again. Raises UserError where the shell has none."""
-    path = session.path(id)
-    root = path[0]
-    model = root.subject.model.card.name
-    if "seed" not in root.source:
-        raise UserError("the shell can only begin with a seed: take the Python script")
-    begin = " ".join(
-        f"--{name} {root.source[name]}" for name in ("seed", "psi", "label") if root.source.get(name) is not None
-    )
-    if len(path) == 1:
-        yield f"gansteer sample --model {model} {begin.replace('--seed', '--seeds')} --out gansteer-{id}.png"
-        return
-    if len(path) > 2 or not isinstance(path[1].edit, Drag):
-        raise UserError("the shell has this for one drag of a seed: take the Python script")
-    edit = path[1].edit
-    words = [f"gansteer drag --model {model} {begin}"]
-    for (hx, hy), (tx, ty) in zip(edit.handles, edit.targets, strict=True):
-        words.append(f"--point={hx:g},{hy:g}:{tx:g},{ty:g}")
-    for field in fields(edit):
-        value = getattr(edit, field.name)
-        flag = field.name.replace("_", "-")
-        if field.name in ("handles", "targets", "engine") or isinstance(value, Tensor) or value == field.default:
-            continue
-        words.append(f"--{flag}" if value is True else f"--{flag} {value}")
-    if edit.mask is not None:
-        yield f"# save the mask of entry {id} as gansteer-{id}-mask.png"
-        words.append(f"--mask gansteer-{id}-mask.png")
-    yield " ".join([*words, f"--out gansteer-{id}.png"])
