@@ -116,7 +116,7 @@ export function ViewControls({ studio }) {
   };
   return html`
     <div class="looking before-after" role="group" aria-label="Before and after">
-      <button class="small" disabled=${alone} aria-pressed=${state.peeking} title=${tip("Hold to see the picture before", "peek")}
+      <button class="small" disabled=${alone} aria-pressed=${state.peeking} aria-label="Hold to see the picture before" title=${tip("Hold to see the picture before", "peek")}
         onPointerDown=${hold(true)} onPointerUp=${hold(false)} onPointerLeave=${hold(false)} onKeyDown=${peekKey} onKeyUp=${peekKey}>${icon("eye")}<span>Before</span></button>
       <button class="icon small" disabled=${alone} aria-pressed=${comparing === "slider"} aria-label="Before and after with a border to move" title="Before and after with a border to move" onClick=${() => compare("slider")}>${icon("slider")}</button>
       <button class="icon small" disabled=${alone} aria-pressed=${comparing === "side"} aria-label="Before and after side by side" title="Before and after side by side" onClick=${() => compare("side")}>${icon("side")}</button>
@@ -182,6 +182,7 @@ function Readout({ studio }) {
 
 /** @type {(trace: import("./protocol").Trace) => string} */
 function numbers({ step, distances, seconds, loss }) {
+  if (!distances.length && step <= 1) return "";
   const parts = [step === 1 ? "1 step" : `${step} steps`];
   if (distances.length) parts.push(`${Math.max(...distances).toFixed(1)} px to go`);
   parts.push(`${seconds.toFixed(1)} s`);

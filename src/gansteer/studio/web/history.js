@@ -1,7 +1,7 @@
 // The history: every picture of the session, newest branches below, to go back to, to branch from and to compare with.
 
 import { beforeOf, present } from "./state.js";
-import { html, useEffect, useRef } from "./vendor/preact.js";
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
 /** @typedef {import("./protocol").NodeInfo} NodeInfo */
 /** @typedef {{node: NodeInfo, column: number, row: number}} Placed */
@@ -42,16 +42,17 @@ export function History({ studio }) {
   const nodes = state.session?.nodes ?? [];
   /** @type {import("./vendor/preact.js").Ref<HTMLElement>} */
   const box = useRef(null);
+  const [tall, setTall] = useState(false);
   const current = state.session?.current;
   useEffect(() => {
     box.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
-  }, [current, nodes.length]);
+  }, [current, nodes.length, tall]);
   const placed = arranged(nodes);
   const at = new Map(placed.map((one) => [one.node.id, one]));
   const columns = Math.max(1, ...placed.map((one) => one.column + 1));
   const rows = Math.max(1, ...placed.map((one) => one.row + 1));
   const before = beforeOf(state);
-  return html`<section class="history" aria-label="History">
+  return html`<section class=${`history${tall ? " tall" : ""}`} aria-label="History">
     <div class="scroll" ref=${box}>
       <div class="tree" style=${{ width: `${columns * WIDE + 8}px`, height: `${rows * HIGH}px` }}>
         <svg class="branches" aria-hidden="true" width=${columns * WIDE} height=${rows * HIGH}>
@@ -60,6 +61,7 @@ export function History({ studio }) {
         ${placed.map((one) => html`<${Entry} key=${one.node.id} studio=${studio} placed=${one} before=${one.node.id === before && state.comparing !== "off"} />`)}
       </div>
     </div>
+    ${rows > 1 && html`<button class="small more" aria-expanded=${tall} onClick=${() => setTall(!tall)}>${tall ? "Less" : "All branches"}</button>`}
     <${Between} studio=${studio} />
   </section>`;
 }
@@ -77,7 +79,7 @@ function Entry({ studio, placed, before }) {
   const { session } = studio.state;
   const now = session?.current === node.id;
   const runs = session?.run?.node === node.id;
-  const words = `${node.title}${runs ? ", running" : node.done ? "" : ", stopped"}${before ? ", compared with" : ""}`;
+  const words = `${capital(node.title)}${runs ? ", running" : node.done ? "" : ", stopped"}${before ? ", compared with" : ""}`;
   return html`<button class=${`entry${before ? " before" : ""}`} title=${words} aria-label=${words} aria-current=${now ? "step" : undefined}
     style=${{ left: `${column * WIDE + 4}px`, top: `${row * HIGH + 4}px` }} onClick=${() => studio.go(node.id)}>
     ${runs ? html`<span class="thumb busy"></span>` : html`<img class="thumb" alt="" loading="lazy" draggable=${false} width=${THUMB} height=${THUMB} src=${studio.wire.file(`node/${node.id}`, { size: 96, at: node.steps })} />`}
@@ -101,7 +103,7 @@ function Between({ studio }) {
   return html`<div class="between stack">
     <label class="field">Compare with
       <select value=${String(before)} onChange=${(/** @type {Event} */ event) => studio.store.set({ before: Number(/** @type {HTMLSelectElement} */ (event.target).value), blend: 1 })}>
-        ${others.map((one) => html`<option key=${one.id} value=${String(one.id)} selected=${one.id === before}>${one.title}${nth(one, others)}</option>`)}
+        ${others.map((one) => html`<option key=${one.id} value=${String(one.id)} selected=${one.id === before}>${capital(one.title)}${nth(one, others)}</option>`)}
       </select></label>
     <div class="row">
       <label class="grow field">Mix of both
@@ -111,6 +113,9 @@ function Between({ studio }) {
     </div>
   </div>`;
 }
+
+/** @type {(text: string) => string} */
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** Tells entries of the same title apart.
  * @type {(node: NodeInfo, all: NodeInfo[]) => string} */

@@ -20,7 +20,7 @@ export function Marks({ studio, look, hover, corner }) {
   const tip = cross ?? hover;
   const painting = state.tool !== "points" && !running(state);
   return html`
-    <${Paint} look=${look} paint=${draft.paint} area=${draft.area} opacity=${state.opacity} />
+    <${Paint} look=${look} paint=${draft.paint} area=${draft.area} opacity=${state.opacity * (running(state) ? 0.4 : 1)} />
     <svg class="marks" style=${{ left: `${look.left}px` }} width=${look.pane.width} height=${look.pane.height}
       role="group" aria-label="Points">
       ${trails(state).map((points) => html`<polyline class="trail" points=${points.map((p) => toStage(look.view, p).map(round).join(",")).join(" ")} />`)}
@@ -147,7 +147,7 @@ function lay(context, layer, place, how) {
 /** @type {(context: OffscreenCanvasRenderingContext2D, place: Place) => void} */
 function hatched(context, { dense, width, height }) {
   context.scale(dense, dense);
-  context.fillStyle = "rgb(18 20 28 / 62%)";
+  context.fillStyle = "rgb(18 20 28 / 52%)";
   context.fillRect(0, 0, width, height);
   context.strokeStyle = "rgb(255 255 255 / 55%)";
   context.lineWidth = 1.2;
