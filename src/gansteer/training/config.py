@@ -42,6 +42,13 @@ class TrainConfig:
     """Weight of path length regularisation; 2 in StyleGAN2."""
     style_mixing: float = 0.5
     """Share of steps in which two w are mixed."""
+    anchor: float = 0.0
+    """Share of each batch that draws known pictures again from latents of their own, next to the discriminator's lesson
+    (projected loss only). It keeps few pictures and short training from collapsing to one face; 0 is the published way."""
+    anchor_images: int = 0
+    """With --anchor: so many pictures are only drawn again at first; over half as many more the discriminator comes in."""
+    anchor_weight: float = 20.0
+    """With --anchor: weight of the difference in features; that of the pixels has 12 times as much."""
     ada_target: float = 0.6
     ema_images: float | None = None
     """Half-life of the averaged generator in pictures; by default batch * 10,000 / 32."""
@@ -67,11 +74,15 @@ class TrainConfig:
             raise UserError("--g-lr and --d-lr must be above 0")
         if self.ema_images is not None and self.ema_images <= 0:
             raise UserError("--ema-images must be above 0")
-        for name in ("r1_gamma", "path_length", "augment_colour", "workers"):
+        for name in ("r1_gamma", "path_length", "augment_colour", "workers", "anchor_images", "anchor_weight"):
             if (getattr(self, name) or 0) < 0:
                 raise UserError(f"--{name.replace('_', '-')} must not be negative")
         if not 0 <= self.style_mixing <= 1:
             raise UserError(f"--style-mixing is a share from 0 to 1, not {self.style_mixing}")
+        if not 0 <= self.anchor < 1:
+            raise UserError(f"--anchor is a share of the batch from 0 to below 1, not {self.anchor}")
+        if self.anchor and self.loss != "projected":
+            raise UserError("--anchor compares features: use it with --loss projected")
         if self.conditional and self.loss == "projected":
             raise UserError("the projected discriminator ignores labels: use --loss stylegan2 with --conditional")
         self.generator_config()  # says what is wrong with the shape

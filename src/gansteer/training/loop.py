@@ -1,5 +1,6 @@
 """The training step and its state. Nothing here prints or writes; `training.run` does."""
 
+import math
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ EMA_RAMP = 0.05
 ADA_INTERVAL = 4
 ADA_IMAGES = 500_000
 """Pictures in which the augmentation strength can go from 0 to 1."""
+CODE_NOISE = 0.2
+"""Standard deviation of what is added to a known picture's latent, so that its neighbourhood draws it too."""
+ANCHOR_PIXELS = 12.0
+"""Weight of the pixels' difference beside that of the features, of which one is worth more."""
 
 
 @dataclass
@@ -63,26 +68,70 @@ class Trainer:
         """Real pictures shown so far."""
         return self.steps * self.config.batch
 
-    def step(self, reals: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Show one batch, this process's share: `reals uint8 [b, 3, r, r]`, `labels [b]`.
+    def step(self, reals: Tensor, labels: Tensor, codes: Tensor | None = None) -> dict[str, Tensor]:
+        """Show one batch, this process's share: `reals uint8 [b, 3, r, r]`, `labels [b]`, their latents `[b, z_dim]`.
 
         Returns losses of this share, still on the device.
 
         The same drawn pictures serve the discriminator's step and then the generator's, so each step draws only once.
+        With `codes`, the first of them draw the first real pictures again, the rest new ones.
         """
         config, nets = self.config, self.nets
+        part = self._adversarial_part
+        known = 0 if codes is None else len(reals) if part == 0 else round(len(reals) * config.anchor)
         draws = Draws(config.seed, self.steps, 0, config.batch, self.world, self.device)
         x = reals.to(self.device, torch.float32) / 127.5 - 1
         c_dim = nets.g.config.c_dim
         c = torch.eye(c_dim, device=self.device)[labels.to(self.device)] if c_dim else None
 
-        ws = self._map(nets.g, draws, c)
+        ws = self._map(nets.g, draws, c, None if codes is None else codes[:known].to(self.device))
         fakes = nets.g.synthesize(ws, noise=draws.noise)
-        fake_features = nets.d.features(self._augment(fakes, draws))
+        for_fakes, for_reals = self._augmenting(draws, known)
+        fake_features = nets.d.features(self._augment(fakes, for_fakes))
         with torch.no_grad():
-            real_augmented = self._augment(x, draws)
+            real_augmented = self._augment(x, for_reals)
             real_features = nets.d.features(real_augmented)
 
+        report: dict[str, Tensor] = {}
+        g_loss = fakes.new_zeros([])
+        if known:
+            report["anchor/pixels"] = losses.pixel_distance(fakes[:known], x[:known])
+            report["anchor/features"] = losses.feature_distance(
+                [f[:known] for f in fake_features], [f[:known] for f in real_features]
+            )
+            g_loss = config.anchor_weight * (report["anchor/features"] + ANCHOR_PIXELS * report["anchor/pixels"])
+        if part > 0:
+            g_loss = g_loss + part * self._contest(report, real_features, fake_features, real_augmented, c)
+        self._update(self.g_opt, g_loss)
+        if config.path_length and self.steps % G_REG_INTERVAL == 0:
+            report["loss/path_length"] = self._path_length(c)
+        self.steps += 1
+        self._average()
+        report["augment/p"] = self.p
+        return {name: value.detach().clone() for name, value in report.items()}
+
+    @property
+    def _adversarial_part(self) -> float:
+        """How much of the discriminator's lesson the generator takes: 0 while it only draws known pictures again."""
+        config = self.config
+        if not config.anchor:
+            return 1.0
+        return min(1.0, max(0.0, (self.images - config.anchor_images) / max(config.anchor_images / 2, 1)))
+
+    def _augmenting(self, draws: Draws, known: int) -> tuple[Draws, Draws]:
+        """The random numbers that change drawn and real pictures: the same for both where one draws the other again."""
+        if not known:
+            return draws, draws
+        config = self.config
+        first, second = (Draws(config.seed, self.steps, 2, config.batch, self.world, self.device) for _ in range(2))
+        return first, second
+
+    def _contest(
+        self, report: dict[str, Tensor], real_features: list[Tensor], fake_features: list[Tensor],
+        real_augmented: Tensor, c: Tensor | None,
+    ) -> Tensor:  # fmt: skip
+        """Train the discriminator for a step and return what it then tells the generator."""
+        config, nets = self.config, self.nets
         nets.d.requires_grad_(True)
         self._freeze_projection()
         real_logits = nets.d.judge(real_features, c)
@@ -91,7 +140,7 @@ class Trainer:
             real_logits, fake_logits
         )
         self._update(self.d_opt, d_loss)
-        report = {"loss/d": d_loss, "logits/real": real_logits.mean(), "logits/fake": fake_logits.mean()}
+        report |= {"loss/d": d_loss, "logits/real": real_logits.mean(), "logits/fake": fake_logits.mean()}
 
         if self.logistic and self.steps % D_REG_INTERVAL == 0:
             # With respect to the augmented pictures, which are what the discriminator sees.
@@ -104,27 +153,30 @@ class Trainer:
         g_loss = (losses.generator_logistic if self.logistic else losses.generator_hinge)(
             nets.d.judge(fake_features, c)
         )
-        self._update(self.g_opt, g_loss)
         report["loss/g"] = g_loss
-        if config.path_length and self.steps % G_REG_INTERVAL == 0:
-            report["loss/path_length"] = self._path_length(c)
-
         self._adapt(real_logits.detach())
-        self.steps += 1
-        self._average()
-        report["augment/p"] = self.p
-        return {name: value.detach().clone() for name, value in report.items()}
+        return g_loss
 
-    def _map(self, g: Generator, draws: Draws, c: Tensor | None) -> Tensor:
-        """New w+ `[b, num_ws, w_dim]`, mixed at a random row in a share of the steps; follows the mean of w."""
-        ws = g.map(draws.normal(g.config.z_dim), c)
+    def _map(self, g: Generator, draws: Draws, c: Tensor | None, codes: Tensor | None = None) -> Tensor:
+        """New w+ `[b, num_ws, w_dim]`, mixed at a random row in a share of the steps; follows the mean of w.
+
+        The first rows come from `codes [k, z_dim]`, which have the distribution that the others are drawn from, and
+        are not mixed.
+        """
+        z = draws.normal(g.config.z_dim)
+        if codes is not None:
+            k = len(codes)
+            near = (codes + CODE_NOISE * z[:k]) / math.sqrt(1 + CODE_NOISE**2)
+            z = torch.cat([near, z[k:]])
+        ws = g.map(z, c)
         batch_mean = self.world.mean(ws[:, 0].detach().mean(dim=0))
         g.mapping.w_mean.copy_(batch_mean.lerp(g.mapping.w_mean, W_MEAN_DECAY))
         other = draws.normal(g.config.z_dim)
         chance, place = draws.coin()
         if chance < self.config.style_mixing:
             row = 1 + int(place * (g.config.num_ws - 1))
-            ws = torch.cat([ws[:, :row], g.map(other, c)[:, row:]], dim=1)
+            mixed = torch.cat([ws[:, :row], g.map(other, c)[:, row:]], dim=1)
+            ws = mixed if codes is None else torch.cat([ws[: len(codes)], mixed[len(codes) :]])
         return ws
 
     def _augment(self, x: Tensor, draws: Draws) -> Tensor:

@@ -38,3 +38,16 @@ def path_lengths(pictures: Tensor, ws: Tensor, y: Tensor) -> Tensor:
     scaled = y / math.sqrt(pictures.shape[2] * pictures.shape[3])
     (grad,) = torch.autograd.grad((pictures * scaled).sum(), ws, create_graph=True)  # [B, num_ws, w_dim]
     return grad.square().sum(dim=2).mean(dim=1).sqrt()
+
+
+def pixel_distance(pictures: Tensor, x: Tensor) -> Tensor:
+    """Mean absolute difference of `[B, 3, H, W]`."""
+    return (pictures - x).abs().mean()
+
+
+def feature_distance(levels: list[Tensor], others: list[Tensor]) -> Tensor:
+    """`mean |f - f'| / mean |f'|` of each picture and level `[B, C, s, s]`, averaged over both."""
+    ratios = [
+        (f - o).abs().mean(dim=(1, 2, 3)) / o.abs().mean(dim=(1, 2, 3)) for f, o in zip(levels, others, strict=True)
+    ]
+    return torch.stack(ratios).mean()

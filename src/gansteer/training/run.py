@@ -1,7 +1,8 @@
 """A training run in its folder: opened or continued, stepped, logged, saved. Yields progress; draws no bars.
 
 The folder holds `config.json`, `log.jsonl`, TensorBoard events, `checkpoint.pt` (all that continuing needs),
-`snapshot-NNNNNNNNN.safetensors` (the averaged generator, a model like any other) and `samples-NNNNNNNNN.png`.
+`snapshot-NNNNNNNNN.safetensors` (the averaged generator, a model like any other) and `samples-NNNNNNNNN.png`;
+with `--anchor` also `codes.safetensors`, from which every known picture's latent follows.
 """
 
 import json
@@ -14,23 +15,28 @@ from collections.abc import Callable, Iterator
 from collections.abc import Generator as Steps
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from gansteer.checkpoints.efficientnet import load_efficientnet
-from gansteer.checkpoints.native import save_model
+from gansteer.checkpoints.native import save_model, write_tensors
 from gansteer.checkpoints.registry import load
 from gansteer.device import pick_device
 from gansteer.errors import UserError
 from gansteer.memory import keep_freed_memory
+from gansteer.models.projected import ProjectedDiscriminator
 from gansteer.models.stylegan2 import Generator
 from gansteer.output import replacing, save_picture
 from gansteer.sheet import sheet
 from gansteer.subject import Card, Model
+from gansteer.training.codes import Coder, encode, fit_coder
 from gansteer.training.config import TrainConfig
 from gansteer.training.data import Pictures, batches
 from gansteer.training.distributed import World, join_world, leave_world
@@ -79,7 +85,8 @@ def train(
         if world.rank == 0:
             config.out.mkdir(exist_ok=True)
             _write_config(config)
-        yield from _loop(config, trainer, data)
+        codes = _codes(config, trainer, data, world, checking) if config.anchor else None
+        yield from _loop(config, trainer, data, codes)
     finally:
         leave_world()
 
@@ -98,9 +105,43 @@ def _trainer(
     return trainer
 
 
-def _loop(config: TrainConfig, trainer: Trainer, data: Pictures) -> Steps[TrainProgress, None, None]:
+def _codes(
+    config: TrainConfig, trainer: Trainer, data: Pictures, world: World, progress: Callable[[int, int], None]
+) -> Tensor:
+    """The latent of every known picture `[N, z_dim]`: as this run, or the one it grew from, found them, or new ones."""
+    assert isinstance(trainer.nets.d, ProjectedDiscriminator)
+    backbone = trainer.nets.d.backbone
+    own = config.out / "codes.safetensors"
+    before = own if own.exists() or config.grow is None else config.grow / "codes.safetensors"
+    if before.exists():
+        coder, codes = _read_codes(before, config.z_dim)
+    else:
+        coder, codes = fit_coder(data, backbone, config.z_dim, config.seed, progress), None
+    if codes is None or len(codes) != len(data):
+        codes = encode(data, backbone, coder, progress)
+    if world.rank == 0 and (before != own or not own.exists()):
+        tensors = {"mean": coder.mean, "basis": coder.basis.contiguous(), "codes": codes}
+        write_tensors({name: x.cpu() for name, x in tensors.items()}, "latents of the training pictures", own)
+    return codes.cpu()
+
+
+def _read_codes(path: Path, z_dim: int) -> tuple[Coder, Tensor]:
+    try:
+        found = load_file(path)
+        coder, codes = Coder(found["mean"], found["basis"]), found["codes"]
+    except (SafetensorError, KeyError, OSError) as error:
+        raise UserError(f"{path} is damaged: remove it, and the latents are found anew") from error
+    if codes.shape[1] != z_dim:
+        raise UserError(f"{path} holds latents of {codes.shape[1]} dimensions, not --z-dim {z_dim}")
+    return coder, codes
+
+
+def _loop(
+    config: TrainConfig, trainer: Trainer, data: Pictures, codes: Tensor | None
+) -> Steps[TrainProgress, None, None]:
     world, chief = trainer.world, trainer.world.rank == 0
-    order = batches(len(data), config.batch, config.seed, trainer.steps, world.rank, world.size)
+    # One copy goes to the loader, which may read ahead; the other says which pictures a batch holds.
+    order, items = tee(batches(len(data), config.batch, config.seed, trainer.steps, world.rank, world.size))
     loader = DataLoader(data, batch_sampler=order, num_workers=0 if data.in_memory else config.workers)
     log = _Log(config.out) if chief else None
     saved_at = time.monotonic()
@@ -108,12 +149,12 @@ def _loop(config: TrainConfig, trainer: Trainer, data: Pictures) -> Steps[TrainP
     latest: dict[str, Tensor] = {}
     """The newest value of everything since the last report: regularisers run in other steps than those reported."""
     try:
-        for reals, labels in loader:
+        for (reals, labels), shown_items in zip(loader, items, strict=False):
             if trainer.images >= config.images:
                 break
             before = trainer.images
             with _uninterrupted():
-                latest |= trainer.step(reals, labels)
+                latest |= trainer.step(reals, labels, None if codes is None else codes[shown_items])
             if trainer.images // config.snapshot_images > before // config.snapshot_images and chief:
                 save_snapshot(config, trainer)
             if trainer.steps % LOG_STEPS and trainer.images < config.images:
