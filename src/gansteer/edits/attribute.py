@@ -149,17 +149,17 @@ def _code(subject: Subject, edit: Attribute, rows: tuple[int, int]) -> Tensor:
         config = subject.model.generator.config
         if tuple(edit.z.shape) != (config.z_dim,) or config.c_dim:
             raise UserError(f"the z of a picture of this model is [{config.z_dim}], without a class")
-        return edit.z.detach().double().cpu()
+        return edit.z.detach().cpu().double()
     if edit.space == "s":
         return styles_of(subject)
-    return subject.w[rows[0] : rows[1] + 1].detach().double().cpu().mean(dim=0)
+    return subject.w[rows[0] : rows[1] + 1].detach().cpu().double().mean(dim=0)
 
 
 def styles_of(subject: Subject) -> Tensor:
     """The subject's style code `[S]` with its offsets, in float64 on the CPU."""
     with torch.no_grad():
         styles = subject.generator.styles(subject.w[None], {name: x[None] for name, x in subject.offsets.items()})
-        return style_code(subject.generator, styles)[0].double().cpu()
+        return style_code(subject.generator, styles)[0].cpu().double()
 
 
 def allowed_channels(subject: Subject, rows: tuple[int, int]) -> Tensor:
@@ -177,11 +177,11 @@ def _shifted(subject: Subject, edit: Attribute, code: Tensor, change: Tensor, ro
     if edit.space == "z":
         mapping = subject.model.generator.mapping
         with torch.no_grad():
-            before, after = mapping(torch.stack([code, code + change]).to(mapping.w_mean)).double().cpu()
+            before, after = mapping(torch.stack([code, code + change]).to(mapping.w_mean)).cpu().double()
         change = edit.psi * (after - before)
     w = subject.w.clone()
     part = slice(rows[0], rows[1] + 1)
-    w[part] = (w[part].double().cpu() + change).to(w)
+    w[part] = (w[part].cpu().double() + change).to(w)
     return replace(subject, w=w)
 
 
@@ -190,8 +190,8 @@ def with_offsets(subject: Subject, change: Tensor) -> Subject:
     offsets = dict(subject.offsets)
     for name, part in style_parts(subject.generator, change).items():
         if bool(part.any()):
-            before = offsets[name].double().cpu() if name in offsets else 0.0
-            offsets[name] = (part.double().cpu() + before).to(subject.w)
+            before = offsets[name].cpu().double() if name in offsets else 0.0
+            offsets[name] = (part.cpu().double() + before).to(subject.w)
     return replace(subject, offsets=offsets)
 
 
@@ -221,7 +221,7 @@ def sliders(subject: Subject, directions: Directions | None = None) -> list[Slid
     for direction in (directions or own_directions(subject.model)).entries:
         if direction.space == "w":
             first, last = direction.rows or (0, len(subject.w) - 1)
-            value = float(direction.values(subject.w[first : last + 1].double().cpu().mean(dim=0)))
+            value = float(direction.values(subject.w[first : last + 1].cpu().double().mean(dim=0)))
             low, high = min(-REACH, math.floor(value)), max(REACH, math.ceil(value))
             found.append(Slider(direction.name, value, low, high, str(direction.about.get("method", "svm"))))
     return found

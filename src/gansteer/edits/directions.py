@@ -60,7 +60,7 @@ class Direction:
 
     def values(self, x: Tensor) -> Tensor:
         """Codes `[..., D]` to how many deviations each lies on the positive side, `[...]` in float64 on the CPU."""
-        x = x.detach().double().cpu()
+        x = x.detach().cpu().double()
         return ((x if self.scale is None else x / self.scale) @ self.vector + self.intercept) / self.std
 
     def displacement(self, steps: float, held: Sequence["Direction"] = ()) -> Tensor:

@@ -93,7 +93,7 @@ def of_codes(
             styles.append(style_code(generator, layers))
             if scorer is not None:
                 for name, score in scorer(generator.synthesis(layers).clamp(-1, 1)).items():
-                    found.setdefault(name, []).append(score.detach().double().cpu())
+                    found.setdefault(name, []).append(score.detach().cpu().double())
             report(min(start + 16, len(z)), len(z))
     scores = {name: np.asarray(torch.cat(parts).numpy()) for name, parts in found.items()}
     for name, values in scores.items():
@@ -114,7 +114,7 @@ def fit_scores(
     `about` tells the accuracy on a held-out part of the extremes and on all other samples, labelled by the middle
     between the least and the greatest score, as the paper does. Raises UserError if there are too few samples.
     """
-    x = codes.detach().double().cpu().numpy()
+    x = codes.detach().cpu().double().numpy()
     k = round(EXTREME * len(scores))
     if k < FEWEST:
         raise UserError(f"{len(scores)} scored pictures are too few: give at least {round(FEWEST / EXTREME)}")
@@ -140,7 +140,7 @@ def fit_scores(
     if gradient is None:
         level = least_squares(x if scale is None else x / scale, scores)
     else:
-        level = gradient.double().cpu().numpy() * (1.0 if scale is None else scale)
+        level = gradient.cpu().double().numpy() * (1.0 if scale is None else scale)
     return Direction(
         name, space, torch.from_numpy(normal), float(decision.std()), intercept,
         scale=_tensor(scale), level=torch.from_numpy(level / np.linalg.norm(level)), about=about,
@@ -183,7 +183,7 @@ def mean_gradients(model: Model, z: Tensor, scorer: Scorer) -> dict[str, dict[Sp
             }
             total = sums.setdefault(name, {})
             for space, gradient in by_space.items():
-                total[space] = total.get(space, 0.0) + gradient.double().cpu().sum(dim=0) / len(z)
+                total[space] = total.get(space, 0.0) + gradient.cpu().double().sum(dim=0) / len(z)
     return sums
 
 
@@ -199,7 +199,7 @@ def fit_labels(name: str, space: Space, codes: Tensor, labels: Sequence[bool], p
             raise UserError(f"the labels of {name} are all alike: mark {kind} examples too")
         if count < FEWEST:
             raise UserError(f"only {count} {kind} examples of {name}: mark at least {FEWEST}, better 20")
-    x = np.concatenate([codes.detach().double().cpu().numpy(), population.detach().double().cpu().numpy()])
+    x = np.concatenate([codes.detach().cpu().double().numpy(), population.detach().cpu().double().numpy()])
     index = np.arange(len(marked))
     right = []
     for fold in range(10):

@@ -128,7 +128,7 @@ class InterventionRun:
         self._scale = scale.to(like)
         self._towards = normal.to(like)  # unit, in deviations of each channel
         # As far along the boundary's normal as the edit in w goes, so that lambda chooses the way and not the length.
-        gain = float(normal @ (self._realistic.double().cpu() / scale))
+        gain = float(normal @ (self._realistic.cpu().double() / scale))
         self._precise = (normal * scale * gain).to(like)  # Ds_n
         self._inside = edit.region.to(like)
         self._whole = _levels(self._goal - self._before, 1 - self._inside)

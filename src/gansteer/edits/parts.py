@@ -47,7 +47,7 @@ def part_mask(landmarks: Tensor, part: str, size: int) -> Tensor:
 
     For hair see `hair_mask`. Raises UserError if the part lies outside the picture.
     """
-    points = landmarks.detach().double().cpu().numpy()
+    points = landmarks.detach().cpu().double().numpy()
     eyes = float(np.linalg.norm(points[RIGHT_EYE].mean(axis=0) - points[LEFT_EYE].mean(axis=0)))
     lines = {
         "mouth": [points[MOUTH]],
@@ -125,7 +125,7 @@ def cluster_mask(subject: Subject, point: tuple[float, float], count: int = 8) -
 def hair_mask(subject: Subject, landmarks: Tensor) -> Tensor:
     """The hair `[H, W]`: the clusters of features that lie around the face's upper half more than anywhere else."""
     size = subject.model.resolution
-    points = landmarks.detach().double().cpu().numpy()
+    points = landmarks.detach().cpu().double().numpy()
     face = part_mask(landmarks, "face", size)
     chin, brows, width = points[8], points[17:27].mean(axis=0), float(np.linalg.norm(points[16] - points[0]))
     y = torch.arange(size)[:, None]

@@ -31,4 +31,4 @@ class PortraitScorer:
 
     def __call__(self, pictures: Tensor) -> Mapping[str, Tensor]:
         """Pictures `[B, 3, H, H]` in [-1, 1] to scores `[B]` by name."""
-        return scores_of(self.reader.read(pictures))
+        return scores_of(self.reader.read(pictures.float()))

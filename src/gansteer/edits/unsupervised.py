@@ -14,7 +14,7 @@ def principal_components(w: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]
 
     The sign is arbitrary; the largest coordinate of every axis is made positive, so that it is always the same.
     """
-    x = w.detach().double().cpu()
+    x = w.detach().cpu().double()
     mean = x.mean(dim=0)
     _, size, axes = torch.linalg.svd(x - mean, full_matrices=False)
     return mean, _signed(axes[:count]), size[:count] / (len(x) - 1) ** 0.5
@@ -23,7 +23,8 @@ def principal_components(w: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]
 def fit_components(w: Tensor, count: int = 10) -> list[Direction]:
     """The first principal components `pc:1`, `pc:2` ... of `w [N, w_dim]`, untruncated."""
     mean, axes, deviations = principal_components(w, count)
-    total = float((w.double() - w.double().mean(dim=0)).square().sum(dim=1).mean())
+    centred = w.cpu().double()
+    total = float((centred - centred.mean(dim=0)).square().sum(dim=1).mean())
     return [
         Direction(
             f"pc:{i}", "w", axis, float(deviation), -float(axis @ mean),
@@ -38,7 +39,7 @@ def closed_form(weights: Sequence[Tensor], count: int) -> tuple[Tensor, Tensor]:
 
     `weights` are those of the affine maps, `[C, D]` each; every row of all of them is normalised, as the authors do.
     """
-    a = torch.cat([weight.detach().double().cpu() for weight in weights])  # [sum C, D]
+    a = torch.cat([weight.detach().cpu().double() for weight in weights])  # [sum C, D]
     a = a / a.norm(dim=1, keepdim=True).clamp_min(1e-12)
     values, vectors = torch.linalg.eigh(a.t() @ a)
     return _signed(vectors.flip(1).t()[:count]), values.flip(0)[:count]
@@ -47,12 +48,12 @@ def closed_form(weights: Sequence[Tensor], count: int) -> tuple[Tensor, Tensor]:
 def fit_closed_form(model: Model, w: Tensor, groups: Mapping[str, tuple[int, int]], count: int = 5) -> list[Direction]:
     """SeFa directions `sefa:GROUP:1` ... for groups of rows of w+; steps are deviations over `w [N, w_dim]`."""
     found = []
-    mean = w.double().mean(dim=0)
+    mean = w.cpu().double().mean(dim=0)
     for group, (first, last) in groups.items():
         layers = [layer for layer in model.generator.synthesis.layers() if first <= layer.row <= last]
         vectors, values = closed_form([layer.affine.weight for layer in layers], count)
         for i, (vector, value) in enumerate(zip(vectors, values, strict=True), 1):
-            std = float((w.double().cpu() @ vector).std())
+            std = float((w.cpu().double() @ vector).std())
             about = {"method": "sefa", "eigenvalue": float(value)}
             name = f"sefa:{group}:{i}"
             found.append(
