@@ -7,6 +7,7 @@ import random
 import resource
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from gansteer.checkpoints.registry import load
 from gansteer.steerfile import open_session
 from gansteer.studio.protocol import decode
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the system is asked for limits and memory as on Linux")
 KILLS = 50
 MESSAGES = 10_000
 ABANDONED = 200
@@ -232,7 +234,11 @@ def message(rng: random.Random) -> str:
         "start": {"edit": edit(rng), **({"node": node} if rng.random() < 0.5 else {})},
         "go": {"node": node},
         "interpolate": {"a": node, "b": 1, "t": rng.choice([0.5, 0, 1, 2]), "keep": rng.random() < 0.1},
-        "ask": {"id": rng.randrange(9), "about": rng.choice(["directions", "x"]), "arguments": {"a": odd(rng)}},
+        "ask": {
+            "id": rng.randrange(9),
+            "about": rng.choice(["directions", "region", "x"]),
+            "arguments": {"a": odd(rng)},
+        },
         "shown": {"frame": rng.randrange(100)},
     }.get(kind, {})
     if rng.random() < 0.015 and fields:

@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -222,6 +223,8 @@ def test_sessions_outlive_the_server(nursery: Nursery, models: Path, tmp_path: P
         page = Page(server, page.key)
         assert page.welcome["restored"]
         assert page.file(f"node/{node}")[2] == before
+        film = Image.open(io.BytesIO(page.file(f"export/{node}/webp")[2]))  # the edit is carried out again for it
+        assert getattr(film, "n_frames", 1) > 1
         assert [n for n in page.state["nodes"] if n["id"] == node] == [n for n in state["nodes"] if n["id"] == node]
         assert page.state["current"] == running
         assert page.state["can_resume"]
@@ -233,6 +236,59 @@ def test_sessions_outlive_the_server(nursery: Nursery, models: Path, tmp_path: P
         page.send("stop")
         page.settled()
     assert list(open_session(tmp_path / f"{page.key}.steer", lambda name: load(models / "a.safetensors", "cpu")).nodes)
+
+
+def test_an_edit_that_nobody_watches_is_stopped_and_kept(nursery: Nursery, models: Path, tmp_path: Path) -> None:
+    with studio(nursery, tmp_path, models, "--idle-minutes", "0.02") as server:
+        page = Page(server)
+        node = page.start()
+        page.until(lambda: page.progress)
+        page.close()
+        end = time.monotonic() + 20
+        while server.get(f"/session/{page.key}/node/1")[0] != 404:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        again = Page(server, page.key)
+        assert again.state["run"] is None
+        assert again.state["current"] == node
+        assert again.state["nodes"][-1]["steps"] >= page.progress[-1]["trace"]["step"]
+        assert again.state["can_resume"]
+
+
+@pytest.mark.parametrize("odd", [{"r2": 5000.0}, {"r1": 5000.0}, {"r2": 1e300}, {"handles": [[3, 3]] * 2000}])
+def test_edits_that_would_take_all_the_memory_are_refused(page: Page, odd: dict[str, Any]) -> None:
+    points = [[x % 60, x // 60] for x in range(len(odd["handles"]))] if "handles" in odd else [[30, 30]]
+    edit = {"kind": "drag", "targets": [[40, 30]] * len(points), **odd, "handles": points}
+    page.send("start", edit=edit)
+    page.until(lambda: page.faults)
+    assert "too large" in page.faults[0]
+
+
+def test_nothing_begins_without_memory(nursery: Nursery, models: Path, tmp_path: Path) -> None:
+    with studio(nursery, tmp_path, models, "--most-memory", "1") as server:
+        with pytest.raises(ConnectionClosed) as closed:
+            Page(server)
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, "no memory left" in closed.value.rcvd.reason) == (1013, True)
+
+
+def test_a_photo_is_rebuilt_while_one_looks_on(nursery: Nursery, models: Path, tmp_path: Path) -> None:
+    with studio(nursery, tmp_path, models) as server:
+        page = Page(server)
+        photo = page.file("seed/7")[2]
+        status, _, answer = page.file("file?whole=1", data=photo)
+        assert (status, json.loads(answer)["what"]) == (200, "photo"), answer
+        assert "takes" in json.loads(answer)["note"]
+        page.until(lambda: len(page.frames) > 3 and page.frames[-1].trace)
+        page.send("stop")
+        page.settled()
+        node = page.state["nodes"][-1]
+        assert (node["kind"], node["parent"], node["done"]) == ("inversion", None, False)
+        before = page.file(f"node/{node['id']}")[2]
+        server.kill()
+    with studio(nursery, tmp_path, models) as server:
+        page = Page(server, page.key)
+        assert page.file(f"node/{node['id']}")[2] == before
 
 
 # --- Files ------------------------------------------------------------------------------------------------------------

@@ -31,6 +31,8 @@ from gansteer.subject import Subject
 FIRST_SEED = 3
 MAX_NODES = 1000
 PROGRESS_PER_SECOND = 25.0
+MOST_POSITIONS = 250_000
+"""Pixels that the windows around all handles of a drag may have together."""
 FILMS = 4
 """Edits whose steps are kept for a film."""
 
@@ -51,6 +53,16 @@ class Tools:
         """Raise UserError if too much memory is in use."""
         if self.most_memory is not None and used_memory() > self.most_memory:
             raise UserError("the studio has no memory left for this: try again when fewer people are here")
+
+
+def check_cost(edit: Any, subject: Subject) -> None:
+    """Raise UserError if a step of the edit would take a memory or a time that nobody can mean."""
+    if not isinstance(edit, Drag):
+        return
+    fitted = edit.fitted(subject)
+    for name, reach in (("r1", fitted.r1), ("r2", fitted.r2)):
+        if reach is not None and len(edit.handles) * (2 * min(reach, 1e6) + 1) ** 2 > MOST_POSITIONS:
+            raise UserError(f"{name} is too large for {len(edit.handles)} points: take less of either")
 
 
 class Desk:
@@ -223,6 +235,7 @@ class Desk:
         parent, replaced = self.session.find(message.node), message.replacing
         if replaced is not None and self.session.find(replaced) is parent:
             raise UserError("an edit cannot replace the picture that it begins with")
+        check_cost(edit, parent.subject)
         await self.stop()
         parent = self.session.find(parent.id)  # as the stopped edit left it
         if replaced in self.session.nodes:  # and did not go when it was stopped before its first step

@@ -119,18 +119,25 @@ class Studio:
             raise Full(str(error)) from error
 
     async def sweep(self, idle: float, keep: int = 0) -> None:
-        """Let the longest unused desks go that have been without a page for `idle` seconds, down to `keep` desks."""
+        """Let the longest unused desks go that have been without a page for `idle` seconds, down to `keep` desks.
+
+        An edit that nobody has watched for as long is stopped first; it can be resumed.
+        """
         now = self.tools.loop.time()
         for desk in sorted(self.desks.values(), key=lambda desk: desk.left_at):
             if len(self.desks) <= keep:
                 return
-            if desk.free and now - desk.left_at >= idle:
-                del self.desks[desk.key]
+            if desk.line is not None or now - desk.left_at < idle:
+                continue
+            if idle:
+                await desk.stop()
+            if desk.free:
+                self.desks.pop(desk.key, None)
 
     async def sweeping(self) -> None:
         """Sweep for ever, and try again to write what could not be written."""
         while True:
-            await asyncio.sleep(SWEEP)
+            await asyncio.sleep(min(SWEEP, self.limits.idle))
             await self.sweep(self.limits.idle)
             for desk in self.desks.values():
                 if desk.touched and not desk.saved:
