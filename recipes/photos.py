@@ -1,9 +1,9 @@
 """Measures how photos come in, draws the pictures, and puts the tables into docs/photos.md: all that a new model changes.
 
-    python recipes/photos.py portraits HELDOUT PHOTOGRAPHS runs/reports
+    python recipes/photos.py portraits HELDOUT PHOTOGRAPHS runs/reports [COUNT]
 
 HELDOUT is a folder of pictures cut like the model's that it was never trained on; PHOTOGRAPHS one of photographs with
-faces. About three minutes a picture on one core.
+faces. COUNT of the former are taken, 10 unless told; about three minutes each on one core. The model needs an encoder.
 """
 
 import json
@@ -25,38 +25,38 @@ from gansteer.inversion.align import Aligner
 from gansteer.inversion.crop import Crop, cut
 from gansteer.inversion.edit import Inversion
 from gansteer.inversion.photo import read_photo
-from gansteer.inversion.projection import mean_subject
 from gansteer.memory import keep_freed_memory
+from gansteer.models.face_reader import FaceReader
 from gansteer.output import replacing, save_picture
-from gansteer.subject import Model
+from gansteer.subject import Subject
 
 DOCS = Path(__file__).parent.parent / "docs"
-HELDOUT_COUNT, SHOWN = 10, 4
+SHOWN = 4
+STAGES = ("encoder", "w+", "tuned")
 NAMES = {
     "encoder": "encoder alone",
     "w": "w, 400 steps from the mean",
-    "w+": "w+, 200 steps",
-    "w+ with prior": "w+ with prior",
-    "tuned": "w+, then light tuning (the default)",
+    "w+ without prior": "encoder, then w+ without prior",
+    "w+": "encoder, then w+",
+    "tuned": "encoder, w+, light tuning (the default)",
     "tuned without locality": "the same without locality",
     "the model's own": "the model's own pictures",
 }
 
 
-def main(name: str, heldout: str, photographs: str, reports: str) -> None:
-    """Everything."""
+def main(name: str, heldout: str, photographs: str, reports: str, count: str = "10") -> None:
+    """Everything, with `count` pictures of `heldout`."""
     keep_freed_memory()
     model = gansteer.load(name, "cpu")
     aligner = Aligner.of(model)
-    ours = [read_photo(path) for path in pictures_in(Path(heldout))[:HELDOUT_COUNT]]
+    ours = [read_photo(path) for path in pictures_in(Path(heldout))[: int(count)]]
     theirs = [read_photo(path) for path in pictures_in(Path(photographs))]
     crops = [cut(photo, Crop.centred(photo), model.resolution) for photo in ours]
     real = [cut(photo, aligner.align(photo).crop, model.resolution) for photo in theirs]
-    sheet(model, [*crops[:SHOWN], *real], DOCS / "images" / "photos.jpg")
-    reader, directions = load_face_reader("cpu"), own_directions(model)
-    edit = Inversion(crops[0])
-    one = inversion(model, crops, edit, reader=reader, directions=directions)
-    other = inversion(model, real, edit, reader=reader, edits=False)
+    reader, edit = load_face_reader("cpu"), Inversion(crops[0])
+    one, found = inversion(model, crops, edit, reader=reader, directions=own_directions(model), report=say)
+    other, more = inversion(model, real, edit, reader=reader, edits=False, report=say)
+    sheet([*crops[:SHOWN], *real], {n: [s for s, _ in [*found[n][:SHOWN], *more[n]]] for n in STAGES}, reader)
     for what, report in (("heldout", one), ("photographs", other)):
         with replacing(Path(reports) / f"inversion-{what}.json") as path:
             path.write_text(json.dumps(asdict(report), indent=1) + "\n")
@@ -67,6 +67,11 @@ def main(name: str, heldout: str, photographs: str, reports: str) -> None:
         text = re.sub(rf"<!-- {mark} -->.*?<!-- end of {mark} -->", lambda _, block=block: block, text, flags=re.DOTALL)
     with replacing(page) as path:
         path.write_text(text)
+
+
+def say(done: int, total: int) -> None:
+    """It takes long."""
+    print(f"{done} of {total}", flush=True)
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -106,28 +111,25 @@ def edits(report: InversionReport) -> list[str]:
     return lines
 
 
-def sheet(model: Model, crops: list[torch.Tensor], target: Path) -> None:
+def sheet(crops: list[torch.Tensor], stages: dict[str, list[Subject]], reader: FaceReader) -> None:
     """Each picture with its stages and two edits beside it."""
-    columns = ("photo", "first guess", "projection", "tuning", "dragged", "smile +2")
+    columns = ("photo", "encoder", "projection in w+", "tuned", "dragged", "smile +2")
     side, head = 2 * 128, 24
     page = Image.new("RGB", (side * len(columns), head + side * len(crops)), "white")
     for x, text in enumerate(columns):
         ImageDraw.Draw(page).text((x * side + 6, 6), text, fill="black")
-    reader = load_face_reader("cpu")
     for y, crop in enumerate(crops):
-        run = start(mean_subject(model), Inversion(crop))
-        stages = {now.stage: now.subject for now in run}
-        subject = run.subject
+        subject = stages["tuned"][y]
         with torch.no_grad():
             nose = reader.read(subject.render()[None].clamp(-1, 1)).landmarks[0, 30].tolist()
         *_, dragged = start(subject, Drag([(nose[0], nose[1])], [(nose[0] + 10, nose[1])]))
         smiling = start(subject, Attribute({"smile": 2.0})).step()
-        shots = [Image.fromarray(crop.numpy()), *(s.image for s in stages.values())]
+        shots = [Image.fromarray(crop.numpy()), *(stages[name][y].image for name in STAGES)]
         shots += [dragged.subject.image, smiling.subject.image]
         for x, shot in enumerate(shots):
             page.paste(shot.resize((side, side), Image.Resampling.BICUBIC), (x * side, head + y * side))
-    save_picture(page, target)
+    save_picture(page, DOCS / "images" / "photos.jpg")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5])
+    main(*sys.argv[1:])

@@ -34,8 +34,8 @@ class InversionQuality:
     """The model draws faces: drags go by their landmarks, and attributes are turned."""
     edits: bool = True
     """Also measure editability and locality; otherwise reconstruction only."""
-    projection: int = 200
-    """Steps in w+; in w, from the mean, twice as many are taken."""
+    projection: int = 150
+    """Steps in w+."""
     tuning_steps: int = 250
     json: Path | None = None
     """Also write the report to this file."""
@@ -65,7 +65,7 @@ class InversionQuality:
             except UserError as error:
                 print(f"attributes are left out: {error}")
         with bar("bringing in") as report:
-            found = inversion(
+            found, _ = inversion(
                 model, pictures, edit, reader=reader, directions=directions, edits=self.edits, report=report
             )
         if self.json is not None:
@@ -97,7 +97,7 @@ def _print(found: "InversionReport") -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for heading in ("PSNR, dB", "MSE", "SSIM", "perceptual", "landmarks, %", "seconds", "MB"):
         table.add_column(heading, justify="right")
     for f in found.faithful:

@@ -49,11 +49,11 @@ class Invert:
     """The first guess: the model's encoder if it has one, or the mean picture."""
     space: Literal["w", "w+"] = "w+"
     """w+ comes nearer to the photo, w stays nearer to what the model knows."""
-    projection: int = 200
+    projection: int = 150
     """Steps in the latent space."""
     learning_rate: float = 0.1
     """Of these steps, in deviations of the model's w."""
-    prior: float = 0.0
+    prior: float = 0.1
     """Pull towards what the model knows."""
     noise: float | None = None
     """Optimise the noise maps too, with this weight of their regulariser (1e5)."""

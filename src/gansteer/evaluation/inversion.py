@@ -27,6 +27,9 @@ DRAG_STEPS = 40
 TURNED = 1.5
 """Deviations by which each attribute is turned."""
 ATTRIBUTES = ("smile", "age", "gender", "yaw", "mouth_open")
+BASELINE = 400
+"""Steps in w from the mean, the usual way, that everything is compared with."""
+ORDER = ("encoder", "w", "w+ without prior", "w+", "tuned", "tuned without locality")
 SEEDS = 100
 """Pictures on which locality is measured."""
 
@@ -113,8 +116,8 @@ def bring_in(model: Model, picture: Tensor, edit: Inversion) -> dict[str, tuple[
     guess = replace(edit, projection=0, tuning="none")
     if find_inverter(model) is not None:
         run("encoder", replace(guess, start="encoder"))
-    run("w", replace(edit, start="mean", space="w", projection=2 * edit.projection, tuning="none"))
-    run("w+ with prior", replace(edit, prior=0.1, tuning="none"))
+    run("w", replace(edit, start="mean", space="w", projection=BASELINE, prior=0, tuning="none"))
+    run("w+ without prior", replace(edit, prior=0, tuning="none"))
     run("tuned", edit)
     pivot, seconds = found["w+"]
     run("tuned without locality", replace(edit, start="present", projection=0, locality=0), pivot, seconds)
@@ -200,8 +203,10 @@ def editable(
 
 
 def _score(subject: Subject, reader: FaceReader, attribute: str) -> float:
+    """What the reader reads; gender in log-odds, as its probability saturates on clear cases."""
     with torch.no_grad():
-        return float(scores_of(reader.read(subject.render()[None].clamp(-1, 1)))[attribute][0])
+        score = scores_of(reader.read(subject.render()[None].clamp(-1, 1)))[attribute][0]
+    return float(score.logit(1e-6) if attribute == "gender" else score)
 
 
 def local(name: str, subjects: Sequence[Subject]) -> Local:
@@ -225,7 +230,7 @@ def local(name: str, subjects: Sequence[Subject]) -> Local:
 def inversion(
     model: Model, pictures: Sequence[Tensor], edit: Inversion, *, reader: FaceReader | None = None,
     directions: Directions | None = None, edits: bool = True, report: Report = lambda done, total: None,
-) -> InversionReport:  # fmt: skip
+) -> tuple[InversionReport, Found]:  # fmt: skip
     """Bring in all `pictures` (`uint8 [R, R, 3]` each) with every option, and measure. Raises UserError.
 
     `edit` holds what the options have in common. With a `reader` they are taken for faces; `edits` also measures
@@ -233,7 +238,7 @@ def inversion(
     """
     if not pictures:
         raise UserError("there are no pictures to bring in: give a folder that has some")
-    total = len(pictures) + (7 if edits else 0)
+    total = len(pictures) + (len(ORDER) + 1 if edits else 0)
     found: Found = {}
     for done, picture in enumerate(pictures):
         report(done, total)
@@ -241,9 +246,7 @@ def inversion(
             found.setdefault(name, []).append(result)
     like = model.generator.synthesis.constant
     targets = torch.stack(list(pictures)).to(like).permute(0, 3, 1, 2) / 127.5 - 1
-    order = [
-        name for name in ("encoder", "w", "w+", "w+ with prior", "tuned", "tuned without locality") if name in found
-    ]
+    order = [name for name in ORDER if name in found]
     measured = tuple(faithful(name, found[name], targets, reader) for name in order)
     able: list[Editable] = []
     held: list[Local] = []
@@ -257,4 +260,4 @@ def inversion(
         held = [local(n, [subject for subject, _ in found[n]][:3]) for n in order if n.startswith("tuned")]
     report(total, total)
     threads = torch.get_num_threads()
-    return InversionReport(model.card.name, len(pictures), threads, measured, tuple(able), tuple(held))
+    return InversionReport(model.card.name, len(pictures), threads, measured, tuple(able), tuple(held)), found

@@ -30,11 +30,11 @@ class Inversion:
     auto: the encoder if the model has one, else the mean."""
     space: Literal["w", "w+"] = "w+"
     """w+: every row of w+ is free, nearer to the photo; w: all rows alike, nearer to what the model knows."""
-    projection: int = 200
+    projection: int = 150
     """Steps of the projection; 0 leaves it out."""
     learning_rate: float = 0.1
     """Of the projection, in deviations of the model's own w."""
-    prior: float = 0.0
+    prior: float = 0.1
     """Weight of the pull towards the model's own w: the mean square of w, whitened."""
     noise: float | None = None
     """None leaves the noise maps as they are; a number optimises them too, with this weight of their regulariser (1e5)."""
