@@ -115,6 +115,7 @@ def bomb(width, height):
     [
         (b"", "not a picture"),
         (b"hello", "not a picture"),
+        (file_of(quarters(), "EPS"), "not a picture"),  # a program for Ghostscript
         (file_of(quarters(), "JPEG")[:400], "damaged"),
         (file_of(quarters(), "PNG")[:80], "damaged"),
         (file_of(quarters(8, 8), "PNG"), "only 8x8"),

@@ -32,7 +32,7 @@ def estimate(model: Model, edit: Inversion) -> Estimate:
     subject = model.sample(0, label=0 if model.generator.config.c_dim else None)
     subject.render()
     begin = time.perf_counter()
-    subject.render()
+    subject.render().cpu()  # a GPU answers before it is done
     once = time.perf_counter() - begin
     state = model.generator.synthesis.state_dict()
     large, small = tunable(state)

@@ -12,6 +12,8 @@ from gansteer.errors import UserError
 SMALLEST, LARGEST = 32, 100_000_000
 """Pixels: of the shorter side, and of the whole picture."""
 
+PROGRAMS = {"EPS", "WMF"}
+"""Formats that are drawn by running what is in them; they are refused."""
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -55,8 +57,9 @@ def _opened(data: bytes, name: str) -> Image.Image:
         except ImportError as error:
             raise UserError(f"{name} is HEIC, which needs an extra: pip install 'gansteer[photos]'") from error
         pi_heif.register_heif_opener()
+    Image.init()
     try:
-        return Image.open(io.BytesIO(data))
+        return Image.open(io.BytesIO(data), formats=sorted(set(Image.OPEN) - PROGRAMS))
     except UnidentifiedImageError as error:
         raise UserError(f"{name} is not a picture: give a JPEG, PNG, WebP, TIFF or the like") from error
 
