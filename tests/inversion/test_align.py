@@ -9,6 +9,7 @@ from PIL import Image
 from skimage import data
 
 from gansteer.checkpoints.mtcnn import load_face_detector
+from gansteer.checkpoints.registry import load
 from gansteer.errors import UserError
 from gansteer.inversion.align import Aligner, model_template
 from gansteer.inversion.crop import Crop, cut, paste
@@ -81,3 +82,14 @@ def test_a_model_that_draws_no_faces():
     model = Model(Card("noise"), Generator(config).eval().requires_grad_(False))
     with pytest.raises(UserError, match="noise draws no faces that could be aligned to: give --crop"):
         model_template(model, load_face_detector())
+
+
+def test_the_shipped_models_own_framing():
+    """Whatever its weights are: eyes side by side, the nose between them and the mouth, about the middle."""
+    left, right, nose, mouth_left, mouth_right = Aligner.of(load("portraits", "cpu")).template.tolist()
+    assert 0.15 < right[0] - left[0] < 0.35
+    assert abs(right[1] - left[1]) < 0.06
+    assert left[0] < nose[0] < right[0]
+    assert mouth_left[0] < nose[0] < mouth_right[0]
+    assert max(left[1], right[1]) < nose[1] < min(mouth_left[1], mouth_right[1])
+    assert abs((left[0] + right[0]) / 2 - 0.5) < 0.08
