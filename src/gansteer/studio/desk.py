@@ -30,7 +30,7 @@ from gansteer.subject import Subject
 
 FIRST_SEED = 3
 MAX_NODES = 1000
-PROGRESS_PER_SECOND = 25.0
+PROGRESS_PER_SECOND = 20.0
 MOST_POSITIONS = 250_000
 """Pixels that the windows around all handles of a drag may have together."""
 FILMS = 4
