@@ -13,6 +13,7 @@ test: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/studio/browser.py
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
 
 # PyTorch comes first and alone, so that pip takes the build that this machine has at hand. facenet-pytorch carries the

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from client import Nursery, make_models
+from browser import HOW, chromium, find
+from client import Nursery, Server, make_models, studio
+
+WEIGHTS = Path(__file__).parents[2] / "src" / "gansteer" / "weights" / "portraits.safetensors"
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +21,22 @@ def nursery() -> Iterator[Nursery]:
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")  # no longer: other tests run event loops of their own
+def browser() -> Iterator[Any]:
+    """Chromium."""
+    path = find()
+    if path is None:
+        pytest.skip(HOW)
+    with chromium(path) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def portraits(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A studio with the shipped model."""
+    folder = tmp_path_factory.mktemp("portraits")
+    (folder / "portraits.safetensors").symlink_to(WEIGHTS)
+    with studio(nursery, tmp_path_factory.mktemp("sessions"), folder) as server:
+        yield server

@@ -14,7 +14,7 @@ from gansteer.studio.work import explained
 from gansteer.subject import Subject, to_image
 
 FRAMES_PER_SECOND = 12.0
-SLOW, QUICK, SMALLEST = 0.12, 0.02, 64
+SLOW, QUICK, SMALLEST = 0.12, 0.02, 128  # below, colours go astray: the last layers bring them
 """Previews that take more seconds than SLOW become half as wide, down to SMALLEST; below QUICK, twice as wide again."""
 PAINTING = 0.6
 """The painter spends at most this part of its time on the previews of one edit."""
@@ -37,7 +37,7 @@ def picture(what: Showing, resolution: int | None = None) -> tuple[Frame, bytes]
     if lossless:
         image.save(data, "PNG", compress_level=1)
     else:
-        image.save(data, "JPEG", quality=95 if what.final else 85)
+        image.save(data, "JPEG", quality=95 if what.final else 88, subsampling=0)  # small pictures are shown large
     kind: Any = "image/png" if lossless else "image/jpeg"
     return Frame(0, what.node, what.final, image.width, image.height, kind, what.trace), data.getvalue()
 

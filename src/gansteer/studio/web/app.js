@@ -1,6 +1,6 @@
 // The page: puts the parts together and draws them anew when the state changes.
 
-import { ACTIONS, pressed, released } from "./actions.js";
+import { pressed, released } from "./actions.js";
 import { Dialogs } from "./dialogs.js";
 import { Bar, Header, Rail, ToolOptions, ViewControls } from "./frame.js";
 import { History } from "./history.js";
@@ -115,4 +115,4 @@ const root = /** @type {HTMLElement} */ (document.getElementById("app"));
 const studio = new Studio();
 render(html`<${App} studio=${studio} />`, root);
 studio.wire.open();
-Object.assign(globalThis, { studio, ACTIONS }); // for the console
+Object.assign(globalThis, { studio }); // for the console, and the tests

@@ -37,7 +37,7 @@ export const shapeOf = (state, a, b) => (state.shape === "ellipse" ? ellipse(a, 
 
 export class Gestures {
   /** @param {import("./studio.js").Studio} studio
-   *  @param {() => {view: import("./geometry.js").View, stage: import("./geometry.js").Size}} look */
+   *  @param {() => import("./look.js").Look} look */
   constructor(studio, look) {
     this.studio = studio;
     this.look = look;
@@ -78,18 +78,18 @@ export class Gestures {
       const was = /** @type {[Point, Point]} */ ([...this.pointers.values()]);
       this.pointers.set(pointer, at);
       const now = /** @type {[Point, Point]} */ ([...this.pointers.values()]);
-      const { view, stage } = this.look();
-      this.studio.store.set({ view: pinch(view, was, now, sideOf(this.studio.state), stage) });
+      const { view, pane } = this.look();
+      this.studio.store.set({ view: pinch(view, was, now, sideOf(this.studio.state), pane) });
       return;
     }
     this.pointers.set(pointer, at);
     const { gesture } = this;
     if (!gesture) return;
-    const { view, stage } = this.look();
+    const { view, pane } = this.look();
     const { state, store } = this.studio;
     const side = sideOf(state);
     if (gesture.kind === "pan") {
-      store.set({ view: pan(view, at[0] - gesture.last[0], at[1] - gesture.last[1], side, stage) });
+      store.set({ view: pan(view, at[0] - gesture.last[0], at[1] - gesture.last[1], side, pane) });
       gesture.last = at;
       return;
     }
@@ -172,8 +172,8 @@ export class Gestures {
 
   /** @param {Point} at @param {number} factor */
   zoom(at, factor) {
-    const { view, stage } = this.look();
-    this.studio.store.set({ view: zoom(view, factor, at, sideOf(this.studio.state), stage) });
+    const { view, pane } = this.look();
+    this.studio.store.set({ view: zoom(view, factor, at, sideOf(this.studio.state), pane) });
   }
 
   /** The end of a pair that is nearest to `at`, within `reach` CSS pixels; targets lie above handles.

@@ -100,7 +100,6 @@ function addPoint(studio) {
 
 /** @param {Props & {pair: points.Pair, number: number}} props */
 function Row({ studio, pair, number }) {
-  const draft = draftOf(studio.state);
   const side = sideOf(studio.state);
   const fixed = running(studio.state);
   /** @param {points.End} end @param {0 | 1} axis */
@@ -109,6 +108,7 @@ function Row({ studio, pair, number }) {
     const set = (/** @type {number} */ value) => {
       const point = /** @type {points.Point} */ ([...(at ?? pair.from)]);
       point[axis] = value;
+      const draft = draftOf(studio.state);
       if (!Number.isNaN(value)) studio.change({ ...draft, pairs: points.place(draft.pairs, pair.id, end, point, side) });
     };
     const words = `${end === "from" ? "Point" : "Target of point"} ${number}, ${axis ? "down" : "across"}`;
@@ -119,7 +119,7 @@ function Row({ studio, pair, number }) {
     <span class="pair">${field("from", 0)}${field("from", 1)}</span><span class="muted" aria-hidden="true">→</span>
     <span class="pair">${field("to", 0)}${field("to", 1)}</span>
     <button class="icon small" disabled=${fixed} aria-label=${`Remove point ${number}`} title="Remove"
-      onClick=${() => studio.change({ ...draft, pairs: points.remove(draft.pairs, pair.id) }, "", "Point removed.")}>${icon("close")}</button></li>`;
+      onClick=${() => studio.removePoint(pair.id)}>${icon("close")}</button></li>`;
 }
 
 /** Paint without a pointer: a rectangle or an ellipse by its corners.

@@ -26,11 +26,9 @@ export function Stage({ studio }) {
   const [hover, setHover] = useState(/** @type {Point | null} */ (null));
   const side = sideOf(state);
   const look = new Look(state, size);
-  const latest = useRef(look);
-  latest.current = look;
   /** @type {import("./vendor/preact.js").Ref<Gestures>} */
   const gestures = useRef(null);
-  gestures.current ??= new Gestures(studio, () => ({ view: latest.current.view, stage: latest.current.pane }));
+  gestures.current ??= new Gestures(studio, () => looks(studio));
   studio.gestures = gestures.current;
 
   useEffect(() => {
@@ -54,7 +52,7 @@ export function Stage({ studio }) {
       event.preventDefault();
       const lines = event.deltaMode === 1 ? 16 : 1;
       const speed = event.ctrlKey ? 0.01 : 0.0018;
-      gestures.current.zoom(at(event, latest.current, box.current), Math.exp(-event.deltaY * lines * speed));
+      gestures.current.zoom(at(event, looks(studio), box.current), Math.exp(-event.deltaY * lines * speed));
     };
     box.current.addEventListener("wheel", wheel, { passive: false });
     return () => box.current.removeEventListener("wheel", wheel);
@@ -63,7 +61,8 @@ export function Stage({ studio }) {
   /** @param {PointerEvent} event */
   const down = (event) => {
     if (event.target instanceof Element && event.target.closest("[data-own]")) return;
-    const point = at(event, look, box.current);
+    const { state } = studio; // now, which may be newer than what is drawn
+    const point = at(event, looks(studio), box.current);
     const reach = event.pointerType === "touch" ? 26 : 15;
     const target = state.tool === "points" ? gestures.current.near(point, reach) : null;
     box.current.setPointerCapture(event.pointerId);
@@ -75,12 +74,12 @@ export function Stage({ studio }) {
   };
   /** @param {PointerEvent} event */
   const move = (event) => {
-    const point = at(event, look, box.current);
+    const point = at(event, looks(studio), box.current);
     setHover(event.pointerType === "touch" ? null : point);
     gestures.current.move(point, event.pointerId);
   };
   /** @param {PointerEvent} event */
-  const up = (event) => gestures.current.up(at(event, look, box.current), event.pointerId);
+  const up = (event) => gestures.current.up(at(event, looks(studio), box.current), event.pointerId);
   /** @param {PointerEvent} event */
   const cancel = (event) => {
     gestures.current.pointers.delete(event.pointerId);
@@ -93,6 +92,7 @@ export function Stage({ studio }) {
     const mark = event.target instanceof Element ? event.target.closest("[data-end]") : null;
     if (event.target !== box.current && !mark) return;
     const [id, end] = (mark?.getAttribute("data-end") ?? "").split("-");
+    const { state } = studio;
     const arrow = ARROWS[/** @type {keyof typeof ARROWS} */ (event.key)];
     const draft = draftOf(state);
     if (arrow) {
@@ -103,7 +103,7 @@ export function Stage({ studio }) {
         studio.change({ ...draft, pairs }, `nudge ${id} ${end}`);
       }
     } else if ((event.key === "Delete" || event.key === "Backspace") && mark && !running(state)) {
-      studio.change({ ...draft, pairs: points.remove(draft.pairs, Number(id)) }, "", "Point removed.");
+      studio.removePoint(Number(id));
       box.current.focus();
     } else if (event.key === "Enter" && !event.shiftKey && !mark) {
       gestures.current.click(state.cross ?? crossed(state, 0, 0));
@@ -134,6 +134,10 @@ export function Stage({ studio }) {
 
 /** @param {Event} event */
 const quiet = (event) => event.preventDefault();
+
+/** How the picture lies now, which may be newer than what is drawn.
+ * @type {(studio: Studio) => Look} */
+const looks = (studio) => new Look(studio.state, studio.pane);
 
 /** Where an event is on the pane that is edited.
  * @type {(event: MouseEvent, look: Look, box: HTMLElement) => Point} */
@@ -179,14 +183,14 @@ function Divider({ studio, look }) {
   const move = (event) => {
     const bar = /** @type {HTMLElement} */ (event.currentTarget);
     if (!bar.hasPointerCapture(event.pointerId)) return;
-    const [x] = toPicture(look.view, at(event, look, /** @type {HTMLElement} */ (bar.parentElement)));
+    const [x] = toPicture(look.view, at(event, looks(studio), /** @type {HTMLElement} */ (bar.parentElement)));
     studio.store.set({ split: Math.min(1, Math.max(0, (x + 0.5) / side)) });
   };
   /** @param {KeyboardEvent} event */
   const key = (event) => {
     const step = { ArrowLeft: -0.02, ArrowRight: 0.02, Home: -1, End: 1 }[event.key];
     if (!step) return;
-    studio.store.set({ split: Math.min(1, Math.max(0, state.split + step)) });
+    studio.store.set({ split: Math.min(1, Math.max(0, studio.state.split + step)) });
     event.preventDefault();
     event.stopPropagation();
   };

@@ -275,6 +275,12 @@ export class Studio {
     if (draft) keep(this.wire.session, node, draft);
   }
 
+  /** @param {number} id */
+  removePoint(id) {
+    const draft = draftOf(this.state);
+    this.change({ ...draft, pairs: points.remove(draft.pairs, id) }, "", "Point removed.");
+  }
+
   clearPoints() {
     this.change({ ...draftOf(this.state), pairs: [] }, "", "All points removed.");
   }

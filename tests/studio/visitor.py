@@ -1,0 +1,123 @@
+"""A person at the studio's page, in a real browser."""
+
+import time
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from client import Server
+from PIL import Image
+
+ARRIVED = "!window.studio.state.session.run && window.studio.state.session.saved && window.studio.state.whole"
+
+
+class Visitor:
+    """One tab."""
+
+    def __init__(self, browser: Any, server: Server, width: int = 1280, height: int = 800, **options: Any) -> None:
+        self.server = server
+        self.context = browser.new_context(
+            viewport={"width": width, "height": height}, accept_downloads=True, **options
+        )
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.problems: list[str] = []
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("console", lambda message: message.type == "error" and self.problems.append(message.text))
+        self.page.goto(server.address)
+        self.settled()
+
+    def __enter__(self) -> "Visitor":
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.context.close()
+
+    def js(self, expression: str, *arguments: Any) -> Any:
+        """The value of an expression in the page."""
+        return self.page.evaluate(expression, *arguments)
+
+    def until(self, expression: str, argument: Any = None) -> None:
+        """Wait until it is so in the page. (Playwright's own way needs eval, which the page's policy forbids.)"""
+        end = time.monotonic() + 30
+        while not self.js(expression, argument):
+            assert time.monotonic() < end, f"it never came to {expression}"
+            time.sleep(0.02)
+
+    def settled(self) -> None:
+        """Wait until nothing runs, all is on the disk, and the picture is the final one."""
+        self.page.wait_for_selector(".entry[aria-current]")
+        self.until(f"{ARRIVED} && window.studio.state.shown === window.studio.state.session.current")
+
+    @property
+    def session(self) -> dict[str, Any]:
+        """The newest state."""
+        return dict(self.js("window.studio.state.session"))
+
+    @property
+    def current(self) -> int:
+        return int(self.session["current"])
+
+    @property
+    def pairs(self) -> list[dict[str, Any]]:
+        """The points as they are on the page."""
+        return list(
+            self.js("(() => { const s = window.studio.state; return s.trails[s.session.current].present.pairs; })()")
+        )
+
+    def spot(self, x: float, y: float) -> tuple[float, float]:
+        """Where a pixel of the picture is on the screen."""
+        box = self.page.locator("canvas.picture").bounding_box()
+        scale = box["width"] / self.session["resolution"]
+        return box["x"] + (x + 0.5) * scale, box["y"] + (y + 0.5) * scale
+
+    def drag(self, a: tuple[float, float], b: tuple[float, float]) -> None:
+        """With the mouse, from a pixel to another."""
+        self.page.mouse.move(*self.spot(*a))
+        self.page.mouse.down()
+        self.page.mouse.move(*self.spot(*b), steps=4)
+        self.page.mouse.up()
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def start(self) -> None:
+        """Start, and wait until it runs."""
+        self.page.click("button.primary")
+        self.until("window.studio.state.session.run && window.studio.state.traces.length > 1")
+
+    def stop(self) -> None:
+        self.page.click("button.primary:has-text('Stop')")
+        self.settled()
+
+    def node(self, id: int) -> np.ndarray:
+        """The picture of a node, as the server has it."""
+        key = self.js("window.studio.wire.session")
+        status, _, data = self.server.get(f"/session/{key}/node/{id}")
+        assert status == 200
+        return np.asarray(Image.open(BytesIO(data)).convert("RGB"), dtype=float)
+
+    def canvas(self) -> np.ndarray:
+        """The picture that the person sees, without what lies over it."""
+        width, data = self.js(
+            "(() => { const c = document.querySelector('canvas.picture'); return [c.width,"
+            " Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)]; })()"
+        )
+        return np.array(data, dtype=float).reshape(width, width, 4)[:, :, :3]
+
+    def download(self, click: str) -> bytes:
+        """The file that a click brings."""
+        with self.page.expect_download() as found:
+            self.page.click(click)
+        with open(found.value.path(), "rb") as file:
+            return file.read()
+
+    def drop(self, data: bytes, name: str, kind: str) -> None:
+        """Drop a file on the page."""
+        self.js(
+            "([bytes, name, type]) => { const d = new DataTransfer();"
+            " d.items.add(new File([new Uint8Array(bytes)], name, { type }));"
+            " document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: d, bubbles: true, cancelable: true })); }",
+            [list(data), name, kind],
+        )
