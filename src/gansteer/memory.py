@@ -38,3 +38,12 @@ def used_memory() -> int:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, AttributeError):
         return 0
+
+
+def give_back_memory() -> None:
+    """Return what was kept to the system, where that can be asked for."""
+    if sys.platform == "linux":
+        try:
+            ctypes.CDLL(None).malloc_trim(0)
+        except (OSError, AttributeError):  # another C library
+            return

@@ -15,7 +15,7 @@ from gansteer.edits.record import edit_from_json
 from gansteer.edits.run import Progress as Found
 from gansteer.edits.run import Run
 from gansteer.errors import UserError
-from gansteer.memory import used_memory
+from gansteer.memory import give_back_memory, used_memory
 from gansteer.session import Node, Session, between
 from gansteer.studio import protocol
 from gansteer.studio.answers import ANSWERS
@@ -51,7 +51,10 @@ class Tools:
 
     def check_memory(self) -> None:
         """Raise UserError if too much memory is in use."""
-        if self.most_memory is not None and used_memory() > self.most_memory:
+        if self.most_memory is None or used_memory() <= self.most_memory:
+            return
+        give_back_memory()  # what was freed is kept for the next step, and counts as used
+        if used_memory() > self.most_memory:
             raise UserError("the studio has no memory left for this: try again when fewer people are here")
 
 

@@ -22,6 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gansteer.edits import KINDS
 from gansteer.errors import UserError
+from gansteer.memory import give_back_memory
 from gansteer.studio import protocol
 from gansteer.studio.answers import ANSWERS
 from gansteer.studio.catalogue import Catalogue
@@ -123,16 +124,18 @@ class Studio:
 
         An edit that nobody has watched for as long is stopped first; it can be resumed.
         """
-        now = self.tools.loop.time()
+        now, before = self.tools.loop.time(), len(self.desks)
         for desk in sorted(self.desks.values(), key=lambda desk: desk.left_at):
             if len(self.desks) <= keep:
-                return
+                break
             if desk.line is not None or now - desk.left_at < idle:
                 continue
             if idle:
                 await desk.stop()
             if desk.free:
                 self.desks.pop(desk.key, None)
+        if len(self.desks) < before:
+            await asyncio.to_thread(give_back_memory)
 
     async def sweeping(self) -> None:
         """Sweep for ever, and try again to write what could not be written."""
