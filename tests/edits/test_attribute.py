@@ -34,7 +34,9 @@ def directions_of(model: Model) -> Directions:
             n = unit(x.shape[1], seed=i)
             level = unit(x.shape[1], seed=i + 10)
             intercept = -float((y @ n).mean())
-            entries.append(Direction(name, space, n, float((y @ n).std()), intercept, scale, level))  # type: ignore[arg-type]
+            entries.append(
+                Direction(name, space, n, float((y @ n).std()), intercept, scale, level, about={"samples": 300})
+            )  # type: ignore[arg-type]
     entries.append(Direction("late", "w", unit(8, seed=20), 0.5, rows=(4, 5)))
     return Directions("tiny", model.digest, tuple(entries))
 

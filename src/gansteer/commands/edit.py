@@ -96,11 +96,12 @@ class Edit:
         if self.subject is not None and self.space == "z":
             raise UserError("--space z needs the picture of a seed: leave out --subject, or take --space w")
 
-    def _save(self, subject: "Subject") -> None:
+    def _save(self, subject: "Subject", edit: "Attribute | Intervention") -> None:
         if self.out.suffix == ".steer":
             from gansteer.steerfile import save_subject
 
-            save_subject(subject, self.out)
+            source = {} if self.subject else {"seed": self.seed, "psi": self.psi, "label": None}
+            save_subject(subject, self.out, source, edit)
         else:
             save_picture(subject.image, self.out)
 
@@ -118,7 +119,7 @@ class Edit:
                     said = progress.ended or said
             except KeyboardInterrupt:
                 said = "stopped"
-        self._save(run.subject)
+        self._save(run.subject, edit)
         if isinstance(edit, Attribute) and edit.space == "w":
             said = "now " + ", ".join(f"{s.name} {s.value:+.2f}" for s in sliders(run.subject, edit.directions))
         line = f"wrote {self.out}: {edit.title}; {said}"

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -43,7 +43,7 @@ class Direction:
     them (same coordinates). The SVM looks at the extremes only; who holds an attribute holds this too."""
     rows: tuple[int, int] | None = None
     """First and last row of w+ that the direction is meant for; None for all."""
-    about: Mapping[str, object] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
     """How it was made, and what was measured."""
 
     def __post_init__(self) -> None:

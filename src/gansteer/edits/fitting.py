@@ -18,6 +18,8 @@ FEWEST = 8
 """Examples of each kind, below which no boundary is fitted."""
 EXTREME = 0.05
 """Share of the samples at either end of the scores between which the boundary is fitted; the paper's is 0.02 of 500k."""
+GRADIENTS = 128
+"""Pictures over which the gradient of a score is averaged."""
 VALIDATION = 0.3
 """Share of the extremes that is kept for measuring, as in the paper."""
 
@@ -291,7 +293,7 @@ def fit_model(
         if name not in known:
             raise UserError(f"there is no score {name!r}; there are {', '.join(known)}")
     samples = sample(model, count, scorer, seed=seed, report=report)
-    gradients = mean_gradients(model, samples.z[: min(count, 192)], scorer)
+    gradients = mean_gradients(model, samples.z[:GRADIENTS], scorer)
     found = []
     for name in names or known:
         for space in spaces:
