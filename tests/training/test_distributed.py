@@ -35,8 +35,8 @@ def under_torchrun(data, out, **flags):
 
 @pytest.mark.parametrize(
     "flags",
-    [{"augment": "ada", "path_length": 2.0}, {"loss": "projected"}],
-    ids=["stylegan2", "projected"],
+    [{"augment": "ada", "path_length": 2.0}, {"loss": "projected", "anchor": 0.5}],
+    ids=["stylegan2", "anchored"],
 )
 def test_two_processes_are_one(pictures, tmp_path, flags):
     under_torchrun(pictures, tmp_path / "two", **{**FLAGS, **flags})

@@ -59,8 +59,9 @@ def lines(config):
         {"augment": "ada", "path_length": 2.0, "mirror": True},
         {"augment": "diffaugment", "conditional": True},
         {"loss": "projected"},
+        {"loss": "projected", "anchor": 0.5, "anchor_images": 8},
     ],
-    ids=["ada", "diffaugment", "projected"],
+    ids=["ada", "diffaugment", "projected", "anchored"],
 )
 def test_a_continued_run_is_as_if_never_stopped(tiny, flags):
     whole = tiny("whole", images=24, **flags)

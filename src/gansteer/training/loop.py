@@ -114,9 +114,9 @@ class Trainer:
     def _adversarial_part(self) -> float:
         """How much of the discriminator's lesson the generator takes: 0 while it only draws known pictures again."""
         config = self.config
-        if not config.anchor:
+        if not config.anchor or not config.anchor_images:
             return 1.0
-        return min(1.0, max(0.0, (self.images - config.anchor_images) / max(config.anchor_images / 2, 1)))
+        return min(1.0, max(0.0, (self.images - config.anchor_images) / (config.anchor_images / 2)))
 
     def _augmenting(self, draws: Draws, known: int) -> tuple[Draws, Draws]:
         """The random numbers that change drawn and real pictures: the same for both where one draws the other again."""
