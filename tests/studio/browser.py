@@ -40,7 +40,7 @@ def chromium(path: str) -> Iterator[Any]:
 
 
 def node() -> str:
-    """The node that comes with Playwright."""
+    """Node: the one that comes with Playwright."""
     from playwright._impl._driver import compute_driver_executable
 
     return str(compute_driver_executable()[0])

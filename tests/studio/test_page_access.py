@@ -34,7 +34,9 @@ def test_everything_by_keyboard_alone(visitor):
     visitor.until("window.studio.state.session.source.seed === 7")
     visitor.settled()
     focus(visitor, ".stage")
-    visitor.press(*["ArrowRight"] * 4, "Shift+ArrowDown", "Enter", *["ArrowUp"] * 5, "Enter")  # the first shows the cross
+    visitor.press(
+        *["ArrowRight"] * 4, "Shift+ArrowDown", "Enter", *["ArrowUp"] * 5, "Enter"
+    )  # the first shows the cross
     assert [(pair["from"], pair["to"]) for pair in visitor.pairs] == [([67, 72], [67, 67])]
     focus(visitor, "[data-end$=from]")
     visitor.press("ArrowLeft", "ArrowLeft")
@@ -54,11 +56,11 @@ def test_everything_by_keyboard_alone(visitor):
     assert visitor.js(painted) == 0
     root = visitor.current
     visitor.press("Shift+Enter")
-    visitor.until("window.studio.state.session.current !== %d" % root)
+    visitor.until("window.studio.state.session.run && window.studio.state.traces.length > 0")
     visitor.press("Escape")
     visitor.settled()
     visitor.press("Control+z")
-    visitor.until("window.studio.state.session.current === %d" % root)
+    visitor.until("(id) => window.studio.state.session.current === id", root)
     with page.expect_download() as found:
         visitor.press("Control+s")
     assert found.value.suggested_filename.endswith(".steer")
