@@ -210,7 +210,7 @@ def test_a_page_can_begin_a_new_session(server: Server, page: Page) -> None:
 def test_sessions_outlive_the_server(nursery: Nursery, models: Path, tmp_path: Path) -> None:
     with studio(nursery, tmp_path, models) as server:
         page = Page(server)
-        node = page.start()
+        node = page.start(learning_rate=0.02)
         page.until(lambda: len(page.progress) > 3)
         page.send("stop")
         page.settled()

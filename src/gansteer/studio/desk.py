@@ -80,6 +80,8 @@ class Desk:
         self.work: Work | None = None
         self.left_at = tools.loop.time()
         """When the page went away; only of interest while there is no line."""
+        self.lock = asyncio.Lock()
+        """Held by whoever changes the session: the page's messages and its files come on different ways."""
         self.saved = True
         self.touched = self.restored
         """Whether there is anything that anybody would miss."""
@@ -126,7 +128,8 @@ class Desk:
     async def carefully(self, message: protocol.FromPage) -> None:
         """Do what the page asks; what goes wrong is told to it in one line."""
         try:
-            await self._do(message)
+            async with self.lock:
+                await self._do(message)
         except Exception as error:
             self.fault(explained(error), message.id if isinstance(message, protocol.Ask) else None)
 

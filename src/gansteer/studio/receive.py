@@ -40,12 +40,14 @@ class Receiver:
         inside = None if data.startswith(b"PK") else settings(data)
         if inside is not None or data.startswith(b"PK"):
             session = await desk.draw(lambda: from_bytes(inside or data, desk.tools.catalogue.load))
-            node = await desk.adopt(session)
+            async with desk.lock:
+                node = await desk.adopt(session)
             return Received(node.id, "session" if inside is None else "settings")
         model = desk.session.node.subject.model
         edit, note = await desk.draw(lambda: self._photo(data, model, wishes))
-        await desk.stop()
-        node = await desk.begin(edit, None, mean_subject(model), {"photo": True})
+        async with desk.lock:
+            await desk.stop()
+            node = await desk.begin(edit, None, mean_subject(model), {"photo": True})
         return Received(node.id, "photo", note)
 
     def _photo(self, data: bytes, model: Model, wishes: Mapping[str, str]) -> tuple[Inversion, str]:
