@@ -64,7 +64,8 @@ def test_drags_are_counted(model):
 def test_all_of_it_and_the_command(model, tmp_path, monkeypatch, capsys):
     from gansteer.checkpoints.native import save_model
 
-    monkeypatch.setattr(evaluation, "BASELINE", 4)
+    for name, few in (("BASELINE", 4), ("DRAG_STEPS", 1), ("SEEDS", 3)):
+        monkeypatch.setattr(evaluation, name, few)
 
     with pytest.raises(UserError, match="no pictures"):
         inversion(model, [], Inversion(picture_of(model.sample(0))))
@@ -80,6 +81,13 @@ def test_all_of_it_and_the_command(model, tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     report = json.loads((tmp_path / "report.json").read_text())
     names = [f["name"] for f in report["faithful"]]
-    assert names == ["w", "w+ without prior", "w+", "tuned", "tuned without locality"]
+    assert names == ["w", "w+", "tuned"]
     assert report["editable"] == []
-    assert all(name in said for name in ("PSNR", "w+ without prior"))
+    whole, _ = inversion(
+        model, [picture_of(model.sample(5))], Inversion(picture_of(model.sample(5)), projection=2, tuning_steps=2)
+    )
+    every = ["w", "w+ without prior", "w+", "tuned", "tuned without locality"]
+    assert [f.name for f in whole.faithful] == every
+    assert [e.name for e in whole.editable] == ["the model's own", *every]
+    assert [x.name for x in whole.local] == every[3:]
+    assert all(name in said for name in ("PSNR", "w+", "tuned"))

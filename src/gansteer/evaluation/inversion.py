@@ -95,8 +95,8 @@ Found = dict[str, list[tuple[Subject, float]]]
 """Option to a subject for each picture, and the seconds it took."""
 
 
-def bring_in(model: Model, picture: Tensor, edit: Inversion) -> dict[str, tuple[Subject, float]]:
-    """One picture `uint8 [R, R, 3]` through every stage and option: name to subject and seconds.
+def bring_in(model: Model, picture: Tensor, edit: Inversion, options: bool) -> dict[str, tuple[Subject, float]]:
+    """One picture `uint8 [R, R, 3]` through every stage and, with `options`, option: name to subject and seconds.
 
     `edit` holds what the options have in common; its picture is replaced.
     """
@@ -117,8 +117,10 @@ def bring_in(model: Model, picture: Tensor, edit: Inversion) -> dict[str, tuple[
     if find_inverter(model) is not None:
         run("encoder", replace(guess, start="encoder"))
     run("w", replace(edit, start="mean", space="w", projection=BASELINE, prior=0, tuning="none"))
-    run("w+ without prior", replace(edit, prior=0, tuning="none"))
     run("tuned", edit)
+    if not options:
+        return found
+    run("w+ without prior", replace(edit, prior=0, tuning="none"))
     pivot, seconds = found["w+"]
     run("tuned without locality", replace(edit, start="present", projection=0, locality=0), pivot, seconds)
     return found
@@ -234,7 +236,7 @@ def inversion(
     """Bring in all `pictures` (`uint8 [R, R, 3]` each) with every option, and measure. Raises UserError.
 
     `edit` holds what the options have in common. With a `reader` they are taken for faces; `edits` also measures
-    editability, on as many of the model's own pictures too, and locality.
+    editability, on as many of the model's own pictures too, and locality, for more options.
     """
     if not pictures:
         raise UserError("there are no pictures to bring in: give a folder that has some")
@@ -242,7 +244,7 @@ def inversion(
     found: Found = {}
     for done, picture in enumerate(pictures):
         report(done, total)
-        for name, result in bring_in(model, picture, edit).items():
+        for name, result in bring_in(model, picture, edit, edits).items():
             found.setdefault(name, []).append(result)
     like = model.generator.synthesis.constant
     targets = torch.stack(list(pictures)).to(like).permute(0, 3, 1, 2) / 127.5 - 1
