@@ -488,6 +488,9 @@ def test_other_sites_are_refused(server: Server, headers: dict[str, str]) -> Non
             Page(server, additional_headers=headers)
         assert refused.value.response.status_code == 403
     assert server.get("/", headers={"Origin": server.base})[0] == 200
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert server.get("/", headers=link)[0] == 200, "a link to the page can be followed"
+    assert server.get("/app.js", headers=link)[0] == 403
 
 
 def test_elsewhere_only_with_the_token(nursery: Nursery, models: Path, tmp_path: Path) -> None:

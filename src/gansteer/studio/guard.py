@@ -69,7 +69,8 @@ class Guard:
             return "this studio does not go by that name: open it by the address that it printed"
         if origin is not None and (urlsplit(origin).netloc != host or urlsplit(origin).scheme not in ("http", "https")):
             return "another site's page may not talk to this studio"
-        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        followed = scope["path"] == "/" and headers.get("sec-fetch-mode") == "navigate"  # a link to the page itself
+        if not followed and headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return "another site's page may not talk to this studio"
         if self._token and not any(
             hmac.compare_digest(known, self._token.encode()) for known in _tokens(scope, headers)
