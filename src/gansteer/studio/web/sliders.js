@@ -29,9 +29,13 @@ export function useSliders(studio) {
   return known;
 }
 
+/** @type {Record<string, string>} */
+const WORDS = { yaw: "Turn", pitch: "Nod", roll: "Tilt" };
+
 /** A word of the library's as a label.
  * @type {(name: string) => string} */
-export const label = (name) => (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ").replaceAll("-", " ");
+export const label = (name) =>
+  WORDS[name] ?? (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ").replaceAll("-", " ");
 
 /** One slider being moved: what is sent, newest only, and where it goes in the history. */
 class Moving {

@@ -67,10 +67,7 @@ export function Stage({ studio }) {
     const target = state.tool === "points" ? gestures.current.near(point, reach) : null;
     box.current.setPointerCapture(event.pointerId);
     gestures.current.down(point, event.pointerId, { button: event.button, target });
-    const mark = target && box.current.querySelector(`[data-end="${target.id}-${target.end}"]`);
-    /** @type {SVGElement | HTMLElement} */ (mark ?? box.current).focus({ preventScroll: true });
     if (state.cross) studio.store.set({ cross: null });
-    if (event.pointerType === "mouse") event.preventDefault();
   };
   /** @param {PointerEvent} event */
   const move = (event) => {
