@@ -1,15 +1,12 @@
 """The web server: the page's files, one socket for each page, and what is fetched or dropped as a file."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib import resources
 from importlib.metadata import version
-from importlib.resources.abc import Traversable
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import msgspec
 from PIL import Image, ImageChops
@@ -30,20 +27,12 @@ from gansteer.studio.desk import Desk, Tools
 from gansteer.studio.export import FILMS, export, film_file, movie
 from gansteer.studio.guard import Guard
 from gansteer.studio.line import Line
+from gansteer.studio.pages import Pages
 from gansteer.studio.receive import Receiver
 from gansteer.studio.store import Store
 from gansteer.studio.work import Painter, Stepper, explained
 from gansteer.subject import Subject
 
-KINDS_OF_FILES = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".json": "application/json",
-    ".woff2": "font/woff2",
-    ".png": "image/png",
-}
 SWEEP = 5.0
 """Seconds between looks for sessions that nobody needs in memory."""
 
@@ -338,23 +327,6 @@ def _careful(endpoint: Endpoint) -> Endpoint:
     return answer
 
 
-def _page() -> dict[str, tuple[bytes, str, str]]:
-    """The page's files by their address: content, media type and tag. Read once; addresses never become paths."""
-    files = {}
-
-    def walk(folder: Traversable, address: str) -> None:
-        for each in folder.iterdir():
-            if each.is_dir():
-                walk(each, f"{address}{each.name}/")
-            elif (kind := KINDS_OF_FILES.get(PurePosixPath(each.name).suffix)) is not None:
-                data = each.read_bytes()
-                files[f"{address}{each.name}"] = (data, kind, f'"{hashlib.sha256(data).hexdigest()[:32]}"')
-
-    walk(resources.files("gansteer") / "studio" / "web", "/")
-    files["/"] = files["/index.html"]
-    return files
-
-
 def application(
     catalogue: Catalogue,
     folder: Path,
@@ -369,7 +341,6 @@ def application(
     `ready` is called when the first model is open and its first picture drawn.
     """
     studio: Studio | None = None
-    files = _page()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -390,16 +361,6 @@ def application(
 
         return _careful(endpoint)
 
-    async def page(request: Request) -> Response:
-        found = files.get(request.url.path)
-        if found is None:
-            return Response("there is no such page", 404, media_type="text/plain")
-        data, kind, tag = found
-        headers = {"etag": tag, "cache-control": "no-cache"}
-        if request.headers.get("if-none-match") == tag:
-            return Response(status_code=304, headers=headers)
-        return Response(data, media_type=kind, headers=headers)
-
     async def socket(websocket: WebSocket) -> None:
         assert studio is not None
         await studio.socket(websocket)
@@ -411,6 +372,6 @@ def application(
         Route("/session/{key}/change/{a:int}/{b:int}", the(Studio.change)),
         Route("/session/{key}/export/{id:int}/{what}", the(Studio.export)),
         Route("/session/{key}/file", the(Studio.file), methods=["POST"]),
-        Route("/{path:path}", page),
+        Route("/{path:path}", Pages().get),
     ]
     return Guard(Starlette(routes=routes, lifespan=lifespan), names, token)
