@@ -41,7 +41,8 @@ class Visitor:
         """Wait until it is so in the page. (Playwright's own way needs eval, which the page's policy forbids.)"""
         end = time.monotonic() + 30
         while not self.js(expression, argument):
-            assert time.monotonic() < end, f"it never came to {expression}"
+            told = "JSON.stringify([window.studio?.state.notice, window.studio?.state.link, window.studio?.state.said])"
+            assert time.monotonic() < end, f"it never came to {expression}: {self.js(told)}, {self.problems}"
             time.sleep(0.02)
 
     def settled(self) -> None:
