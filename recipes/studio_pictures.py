@@ -58,9 +58,10 @@ def opened(browser: Browser, address: str, seed: int, width: int, height: int, *
     page = browser.new_context(viewport={"width": width, "height": height}, **options).new_page()
     page.goto(address)
     settled(page)
-    page.evaluate(f"window.studio.sample({seed})")
-    until(page, f"s.session.source.seed === {seed}")
-    settled(page)
+    if evaluate(page, "s.session.source.seed") != seed:
+        page.evaluate(f"window.studio.sample({seed})")
+        until(page, f"s.session.source.seed === {seed}")
+        settled(page)
     return page
 
 

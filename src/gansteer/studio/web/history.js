@@ -94,23 +94,24 @@ function Between({ studio }) {
   const node = present(state);
   const others = (state.session?.nodes ?? []).filter((one) => one.id !== node?.id && one.model === node?.model);
   const before = beforeOf(state);
-  if (!node || before == null || state.session?.run) return null;
+  if (!node || !others.length || state.session?.run) return null;
   /** @param {number} blend @param {boolean} keep */
   const mix = (blend, keep) => {
     studio.store.set({ blend: keep ? 1 : blend });
-    studio.send({ type: "interpolate", a: before, b: node.id, t: blend, keep });
+    if (before != null) studio.send({ type: "interpolate", a: before, b: node.id, t: blend, keep });
   };
   return html`<div class="between stack">
     <label class="field">Compare with
-      <select value=${String(before)} onChange=${(/** @type {Event} */ event) => studio.store.set({ before: Number(/** @type {HTMLSelectElement} */ (event.target).value), blend: 1 })}>
+      <select value=${String(before ?? "")} onChange=${(/** @type {Event} */ event) => studio.store.set({ before: Number(/** @type {HTMLSelectElement} */ (event.target).value), blend: 1 })}>
+        ${before == null && html`<option value="" selected disabled>Choose</option>`}
         ${others.map((one) => html`<option key=${one.id} value=${String(one.id)} selected=${one.id === before}>${capital(one.title)}${nth(one, others)}</option>`)}
       </select></label>
-    <div class="row">
+    ${before != null && html`<div class="row">
       <label class="grow field">Mix of both
         <input type="range" min="0" max="1" step="0.02" value=${state.blend} aria-valuetext=${`${Math.round(state.blend * 100)} % of the present picture`}
           onInput=${(/** @type {Event} */ event) => mix(/** @type {HTMLInputElement} */ (event.target).valueAsNumber, false)} /></label>
       <button class="plain small" disabled=${state.blend === 1} onClick=${() => mix(state.blend, true)}>Keep</button>
-    </div>
+    </div>`}
   </div>`;
 }
 

@@ -40,6 +40,8 @@ import { empty } from "./draft.js";
  * @property {{kind: "bad" | "plain", text: string} | null} notice
  * @property {string} said  for the live region
  * @property {boolean} uploading
+ * @property {Record<string, string>} face  which face of a photo is wanted, in the words of the protocol
+ * @property {string} photo  what the studio said of the photo
  * @property {string[]} locks  attributes that are held while others move
  * @property {{name: string, amount: number}} local  the attribute of a local change, and how much
  * @property {boolean} changes  whether it is shown where the picture changed
@@ -97,6 +99,8 @@ export const initial = () => ({
   notice: null,
   said: "",
   uploading: false,
+  face: {},
+  photo: "",
   locks: [],
   local: { name: "", amount: 2 },
   changes: false,

@@ -332,9 +332,10 @@ export class Studio {
     }
     this.store.set({ uploading: true, said: `Opening ${file.name}.` });
     try {
-      const { what, note } = await this.wire.upload(file);
+      const { what, note } = await this.wire.upload(file, this.state.face);
       const words = { session: "The session is open.", settings: "The picture and all that made it are back." };
-      this.tell(what === "photo" ? sentence(note || "the photo is being rebuilt") : words[what]);
+      if (what === "photo") this.store.set({ tab: "photo", photo: sentence(note || "the photo is being rebuilt") });
+      else this.tell(words[what]);
     } catch (error) {
       this.complain(/** @type {Error} */ (error).message);
     }

@@ -120,10 +120,10 @@ export class Wire {
   }
 
   /** Give the server a file. Raises an Error with a line for the person.
-   * @param {Blob} file
+   * @param {Blob} file @param {Record<string, string>} [wishes]
    * @returns {Promise<import("./protocol").Received>} */
-  async upload(file) {
-    const answer = await fetch(this.file("file"), { method: "POST", body: file }).catch(() => {
+  async upload(file, wishes) {
+    const answer = await fetch(this.file("file", wishes), { method: "POST", body: file }).catch(() => {
       throw new Error("The studio could not be reached. Is it still running?");
     });
     const told = await answer.json().catch(() => ({ error: `The studio answered ${answer.status}.` }));
