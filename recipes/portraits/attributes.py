@@ -193,7 +193,7 @@ def in_regions(model: gansteer.Model, seeds: dict[tuple[str, str], int]) -> Imag
         shaded = np.asarray(subject.image).copy()
         shaded[~mask.numpy()] //= 4
         cells += [captioned(subject.image, f"seed {seed}"), captioned(Image.fromarray(shaded), region)]
-        for name, result in (("in w", whole), ("in the region", last.subject)):
+        for name, result in (("in w", whole), ("inside", last.subject)):
             change = (result.render() - subject.render()).abs().mean(dim=0, keepdim=True)
             cells.append(captioned(result.image, f"{attribute} +3 {name}"))
             cells.append(captioned(to_image((4 * change - 1).expand(3, -1, -1)), "change x 4"))
