@@ -33,6 +33,11 @@ from gansteer.subject import Subject
 DOCS = Path(__file__).parent.parent / "docs"
 SHOWN = 4
 STAGES = ("encoder", "w+", "tuned")
+CAPTION = [
+    "![The photo, the three stages, the nose dragged by 10 px, smile +2](images/photos.jpg)",
+    "",
+    "Held-out portraits and photographs: the crop, the three stages, the nose dragged to the right by 10 px, smile +2.",
+]
 NAMES = {
     "encoder": "encoder alone",
     "w": "w, 400 steps from the mean",
@@ -62,7 +67,8 @@ def main(name: str, heldout: str, photographs: str, reports: str, count: str = "
             path.write_text(json.dumps(asdict(report), indent=1) + "\n")
     page = DOCS / "photos.md"
     text = page.read_text()
-    for mark, lines in (("heldout", table(one)), ("photographs", table(other)), ("edits", edits(one))):
+    parts = {"heldout": table(one), "photographs": table(other), "edits": edits(one), "pictures": CAPTION}
+    for mark, lines in parts.items():
         block = f"<!-- {mark} -->\n" + "\n".join(lines) + f"\n<!-- end of {mark} -->"
         text = re.sub(rf"<!-- {mark} -->.*?<!-- end of {mark} -->", lambda _, block=block: block, text, flags=re.DOTALL)
     with replacing(page) as path:
