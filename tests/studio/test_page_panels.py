@@ -1,0 +1,88 @@
+"""Sliders, local changes and the gallery, in a real browser."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from client import Server
+from visitor import Visitor
+
+
+@pytest.fixture
+def visitor(browser: Any, portraits: Server) -> Any:
+    with Visitor(browser, portraits) as visitor:
+        yield visitor
+
+
+def test_a_slider_turns_an_attribute_and_a_lock_holds_one(visitor):
+    page, root = visitor.page, visitor.current
+    page.click("#tab-sliders")
+    first, second = (page.locator(".slider .value").nth(i) for i in (0, 1))
+    first.fill("2")
+    visitor.press("Enter")
+    visitor.until("window.studio.state.session.edit?.kind === 'attribute'")
+    visitor.settled()
+    name = next(iter(visitor.session["edit"]["change"]))
+    assert visitor.session["edit"]["change"][name] == 2
+    assert not np.array_equal(visitor.canvas(), visitor.node(root))
+    page.locator(".slider [aria-pressed]").first.click()
+    assert first.is_disabled()
+    made = visitor.current
+    second.fill("-1.5")
+    visitor.press("Enter")
+    visitor.until("(id) => window.studio.state.session.current !== id", made)
+    visitor.settled()
+    assert visitor.session["edit"]["hold"] == [name]
+    page.wait_for_timeout(500)
+    assert float(first.input_value()) == pytest.approx(2, abs=0.11)
+    assert float(second.input_value()) == pytest.approx(-1.5, abs=0.11)
+    for expected in (made, root):
+        visitor.press("Control+z")
+        visitor.until("(id) => window.studio.state.session.current === id", expected)
+
+
+def test_a_slider_being_moved_is_one_entry_of_the_history(visitor):
+    visitor.page.click("#tab-sliders")
+    slider = visitor.page.locator(".slider input[type=range]").first
+    slider.focus()
+    visitor.press(*["ArrowRight"] * 6)
+    visitor.until("window.studio.state.session.edit?.kind === 'attribute'")
+    visitor.page.wait_for_timeout(700)
+    visitor.settled()
+    assert len(visitor.session["nodes"]) == 2
+    (value,) = visitor.session["edit"]["change"].values()
+    assert value == pytest.approx(float(slider.input_value()))
+
+
+def test_a_local_change_has_its_area(visitor):
+    page = visitor.page
+    page.click("#tab-area")
+    visitor.until("window.studio.state.local.name !== ''")
+    visitor.drag((50, 90), (78, 90))
+    page.wait_for_selector("text=The rest stays as it is")
+    visitor.start()
+    visitor.stop()
+    edit = visitor.session["edit"]
+    assert edit["kind"] == "intervention"
+    mask = visitor.js("(p) => import('/draft.js').then(({ unpack }) => Array.from(unpack(p)))", edit["region"])
+    region = np.reshape(mask, (128, 128))
+    assert region[90, 64]
+    assert not region[:70].any()
+    page.click(".before-after [aria-label='Show where the picture changed']")
+    page.wait_for_selector(".changes")
+
+
+def test_the_gallery_shuffles_all_but_the_locked(visitor):
+    page = visitor.page
+    page.click("#tab-gallery")
+    page.click("[aria-label='Keep picture 4 when shuffling']")
+    page.click("[aria-label='Star picture 5']")
+    before = page.locator(".tile .show").evaluate_all("(all) => all.map((one) => one.ariaLabel)")
+    page.click("text=Shuffle")
+    page.wait_for_timeout(300)
+    after = page.locator(".tile .show").evaluate_all("(all) => all.map((one) => one.ariaLabel)")
+    assert after[4] == before[4] == "Picture 4"
+    assert after[-1] == "Picture 5"
+    assert sum(a == b for a, b in zip(before, after, strict=True)) == 2
+    page.click("[aria-label='Picture 4']")
+    visitor.until("window.studio.state.session.source.seed === 4")
