@@ -14,6 +14,13 @@ def visitor(browser: Any, portraits: Server) -> Any:
         yield visitor
 
 
+@pytest.fixture
+def attributes(visitor: Visitor) -> None:
+    if not visitor.js("window.studio.ask('directions').catch(() => [])"):
+        pytest.skip("the attributes that are shipped are another model's: fit them again (docs/attributes.md)")
+
+
+@pytest.mark.usefixtures("attributes")
 def test_a_slider_turns_an_attribute_and_a_lock_holds_one(visitor):
     page, root = visitor.page, visitor.current
     page.click("#tab-sliders")
@@ -41,6 +48,7 @@ def test_a_slider_turns_an_attribute_and_a_lock_holds_one(visitor):
         visitor.until("(id) => window.studio.state.session.current === id", expected)
 
 
+@pytest.mark.usefixtures("attributes")
 def test_a_slider_being_moved_is_one_entry_of_the_history(visitor):
     visitor.page.click("#tab-sliders")
     slider = visitor.page.locator(".slider input[type=range]").first
@@ -54,6 +62,7 @@ def test_a_slider_being_moved_is_one_entry_of_the_history(visitor):
     assert value == pytest.approx(float(slider.input_value()))
 
 
+@pytest.mark.usefixtures("attributes")
 def test_a_local_change_has_its_area(visitor):
     page = visitor.page
     page.click("#tab-area")
