@@ -20,7 +20,7 @@ from gansteer.subject import Card, Model
 LIMITS = (
     "rendered heads of synthetic people: it does not draw, and cannot represent, photographs of real people",
     "no beards, no glasses, few hair styles, plain backgrounds: its training pictures have none",
-    "an early snapshot, still training: faces are recognisable but often distorted, eyes and mouths above all",
+    "an early snapshot, still training: soft and often distorted, eyes and mouths above all",
 )
 
 
@@ -39,11 +39,11 @@ def main(snapshot: Path, reports: Path, before: int, out: Path) -> None:
         name="portraits",
         domain="rendered human heads, 128 px",
         licence="MIT (weights); CC0 (training pictures)",
-        description="StyleGAN2 trained on rendered portraits of synthetic people, with a projected discriminator; grown from 64 px.",
+        description="StyleGAN2 trained on rendered portraits of synthetic people, with a projected discriminator and known pictures drawn again (--anchor); grown from 64 px.",
         training={
             "data": "portraits rendered from public-domain parts by recipes/portraits/render, with mirrored copies",
             "images": images,
-            **{key: config[key] for key in ("loss", "batch", "g_lr", "d_lr", "style_mixing", "augment_colour")},
+            **{key: config[key] for key in ("loss", "batch", "g_lr", "d_lr", "anchor", "anchor_weight", "augment_colour")},
         },
         metrics=metrics,
         limits=LIMITS,
