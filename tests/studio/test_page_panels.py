@@ -33,7 +33,7 @@ def test_a_slider_turns_an_attribute_and_a_lock_holds_one(visitor):
     assert visitor.session["edit"]["change"][name] == 2
     assert not np.array_equal(visitor.canvas(), visitor.node(root))
     page.locator(".slider [aria-pressed]").first.click()
-    assert first.is_disabled()
+    visitor.until("document.querySelector('.slider .value').disabled")
     made = visitor.current
     second.fill("-1.5")
     visitor.press("Enter")

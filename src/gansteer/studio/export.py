@@ -6,6 +6,7 @@ import tempfile
 import zlib
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from gansteer.errors import UserError
 from gansteer.film import frames, save_film
 from gansteer.session import Node, Session, replay
 from gansteer.steerfile import to_bytes
+from gansteer.studio.protocol import EXPORTS
 from gansteer.studio.script import python, shell
 from gansteer.subject import Subject
 
@@ -31,6 +33,11 @@ CHUNK = b"stEr"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 FILMS = {"webp": "image/webp", "gif": "image/gif", "mp4": "video/mp4"}
 Progresses = Sequence[Progress]
+
+
+def exports() -> dict[str, str]:
+    """Those of `protocol.EXPORTS` that can be made here: MP4 needs the extra `video`."""
+    return {what: about for what, about in EXPORTS.items() if what != "mp4" or find_spec("av")}
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from gansteer.studio import protocol
 from gansteer.studio.answers import ANSWERS
 from gansteer.studio.catalogue import Catalogue
 from gansteer.studio.desk import Desk, Tools
-from gansteer.studio.export import FILMS, export, film_file, movie
+from gansteer.studio.export import FILMS, export, exports, film_file, movie
 from gansteer.studio.guard import Guard
 from gansteer.studio.line import Line
 from gansteer.studio.pages import Pages
@@ -149,7 +149,7 @@ class Studio:
         """What a page is told first."""
         return protocol.Welcome(
             protocol.VERSION, version("gansteer"), desk.key, desk.restored, self.tools.catalogue.infos, tuple(KINDS),
-            tuple(ANSWERS), protocol.EXPORTS, self.limits.upload_bytes, self.limits.upload_pixels,
+            tuple(ANSWERS), exports(), self.limits.upload_bytes, self.limits.upload_pixels,
         )  # fmt: skip
 
     async def seat(self, line: Line, key: str | None) -> Desk:
