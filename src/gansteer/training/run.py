@@ -114,21 +114,22 @@ def _codes(
     own = config.out / "codes.safetensors"
     before = own if own.exists() or config.grow is None else config.grow / "codes.safetensors"
     if before.exists():
-        coder, codes = _read_codes(before, config.z_dim)
+        coder, codes = _read_codes(before, config.z_dim, trainer.device)
     else:
         coder, codes = fit_coder(data, backbone, config.z_dim, config.seed, progress), None
+    new = before != own
     if codes is None or len(codes) != len(data):
-        codes = encode(data, backbone, coder, progress)
-    if world.rank == 0 and (before != own or not own.exists()):
+        codes, new = encode(data, backbone, coder, progress), True
+    if world.rank == 0 and new:
         tensors = {"mean": coder.mean, "basis": coder.basis.contiguous(), "codes": codes}
         write_tensors({name: x.cpu() for name, x in tensors.items()}, "latents of the training pictures", own)
     return codes.cpu()
 
 
-def _read_codes(path: Path, z_dim: int) -> tuple[Coder, Tensor]:
+def _read_codes(path: Path, z_dim: int, device: torch.device) -> tuple[Coder, Tensor]:
     try:
         found = load_file(path)
-        coder, codes = Coder(found["mean"], found["basis"]), found["codes"]
+        coder, codes = Coder(found["mean"].to(device), found["basis"].to(device)), found["codes"]
     except (SafetensorError, KeyError, OSError) as error:
         raise UserError(f"{path} is damaged: remove it, and the latents are found anew") from error
     if codes.shape[1] != z_dim:
