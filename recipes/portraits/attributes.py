@@ -19,25 +19,13 @@ from PIL import Image, ImageDraw
 import gansteer
 from gansteer.checkpoints.directions import own_directions
 from gansteer.edits.parts import part_of
-from gansteer.edits.portrait_scores import LIGHTNESS
+from gansteer.edits.portrait_scores import LIGHTNESS, PORTRAIT_SCORES
 from gansteer.models.face_reader import HAIR_COLORS, HAIR_LENGTHS, HAIR_STYLES, SCALARS
 from gansteer.sheet import sheet
 from gansteer.subject import to_image
 
 BEGIN, END = "<!-- measured: made by recipes/portraits/attributes.py -->", "<!-- end of what was measured -->"
-SLIDERS = (
-    "age",
-    "gender",
-    "smile",
-    "mouth_open",
-    "eyes_closed",
-    "yaw",
-    "pitch",
-    "hair_color",
-    "hair_length",
-    "skin_tone",
-    "quality",
-)
+SLIDERS = (*PORTRAIT_SCORES, "quality")
 STEPS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 CELL = 34
 

@@ -1,15 +1,16 @@
 """`gansteer train-encoder`."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from gansteer.commands.progress import bar
 from gansteer.errors import UserError
 from gansteer.output import check_writable
+from gansteer.training.config import InverterTraining
 
 
-@dataclass(frozen=True)
-class TrainEncoder:
+@dataclass(frozen=True, kw_only=True)
+class TrainEncoder(InverterTraining):
     """Train a model's encoder, which makes the first guess when a photo is brought in."""
 
     model: str
@@ -18,26 +19,15 @@ class TrainEncoder:
     """Folder or zip of real pictures cut like the model's; without, only its own pictures are learnt from."""
     out: Path | None = None
     """The file to write (.safetensors); by default where it is found for this model from now on."""
-    steps: int = 2000
-    batch: int = 8
-    learning_rate: float = 1e-3
-    pixels: float = 10.0
-    """Weight of the pixels' difference beside the perceptual one."""
-    latent: float = 0.3
-    """Weight of the error in w, for the model's own pictures."""
-    flat: float = 0.01
-    """Weight of the pull of all rows of w+ towards each other."""
-    seed: int = 0
     device: str = "auto"
 
     def run(self) -> None:
         from gansteer.checkpoints.inverter import own_folder, save_inverter
         from gansteer.checkpoints.registry import load
         from gansteer.memory import keep_freed_memory
-        from gansteer.training.inverter import InverterTrainer, InverterTraining
+        from gansteer.training.inverter import InverterTrainer
 
         keep_freed_memory()
-        training = InverterTraining(**{f.name: getattr(self, f.name) for f in fields(InverterTraining)})
         model = load(self.model, self.device)
         out = self.out
         if out is None:
@@ -46,7 +36,7 @@ class TrainEncoder:
         if out.suffix != ".safetensors":
             raise UserError(f"{out}: the file to write ends in .safetensors")
         check_writable(out)
-        trainer = InverterTrainer(model, training, self.data)
+        trainer = InverterTrainer(model, self, self.data)
         psnr, step, stopped = 0.0, 0, False
         with bar("training") as report:
             try:

@@ -4,8 +4,8 @@ The methods are in files of their own: `draggan.py` and `freedrag.py`.
 """
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from gansteer.edits.features import Engine, Extractor, Features, View, default_layer
 from gansteer.edits.latent import Adam, Latent, Whitening, spread
 from gansteer.edits.mask import MaskTerm
-from gansteer.edits.run import Point, Progress
+from gansteer.edits.run import Point, Progress, SteppedRun
 from gansteer.edits.tracking import TrackerName
 from gansteer.errors import UserError
 from gansteer.subject import Subject
@@ -144,11 +144,9 @@ class Drag:
         return fitted
 
 
-class PointRun(ABC):
+class PointRun(SteppedRun[Progress]):
     """A drag being carried out: `step()` until it ends, or iterate; `revise()` in between."""
 
-    progress: Progress | None = None
-    """What the last step found."""
     taken = 0
     """Latent steps taken since the start, over all revisions."""
 
@@ -159,16 +157,6 @@ class PointRun(ABC):
         """Every edit of this run and how many pictures were looked at under it: enough to run it again."""
         self._spread = spread(subject.model)
         self._set_up(edit.fitted(subject), None)
-
-    @property
-    def subject(self) -> Subject:
-        """The picture of the last step or, once the run has ended, the best one."""
-        return self.start if self.progress is None else self.progress.subject
-
-    @property
-    def ended(self) -> str | None:
-        """Why the run has ended, or None."""
-        return None if self.progress is None else self.progress.ended
 
     def revise(self, edit: Drag) -> None:
         """Go on from the present picture with other points or another mask.
@@ -287,11 +275,3 @@ class PointRun(ABC):
     def _end(self, why: str, now: Progress) -> Progress:
         best = self._best or replace(now, subject=self.start)
         return replace(best, ended=why)
-
-    def __iter__(self) -> Iterator[Progress]:
-        """Step until the run ends; can be left and entered again."""
-        while True:
-            progress = self.step()
-            yield progress
-            if progress.ended:
-                return

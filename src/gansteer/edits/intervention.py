@@ -6,7 +6,7 @@ space. Only lambda is optimised, for this picture, from the coarse blocks to the
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,7 +16,7 @@ from gansteer.checkpoints.directions import own_directions
 from gansteer.edits.attribute import Attribute, allowed_channels, moved, with_offsets
 from gansteer.edits.directions import Directions, Space, projected, style_code, style_layers, style_parts
 from gansteer.edits.locality import channel_energy, local_channels
-from gansteer.edits.run import Progress
+from gansteer.edits.run import Progress, SteppedRun
 from gansteer.errors import UserError
 from gansteer.subject import Subject
 
@@ -97,11 +97,8 @@ class Leak:
     """The same of the edit in w that has no region."""
 
 
-class InterventionRun:
+class InterventionRun(SteppedRun[Progress]):
     """An intervention being carried out: `step()` until it ends, or iterate."""
-
-    progress: Progress | None = None
-    """What the last step found."""
 
     def __init__(self, subject: Subject, edit: Intervention) -> None:
         """Raises UserError if the edit does not fit the subject."""
@@ -158,11 +155,6 @@ class InterventionRun:
         assert total is not None
         assert scale is not None
         return total / total.norm().clamp_min(1e-12), scale
-
-    @property
-    def subject(self) -> Subject:
-        """The result so far."""
-        return self.start if self.progress is None else self.progress.subject
 
     @property
     def leak(self) -> Leak:
@@ -239,14 +231,6 @@ class InterventionRun:
 
     def _present(self) -> Subject:
         return with_offsets(self.start, self._change(self._mix.detach()))
-
-    def __iter__(self) -> Iterator[Progress]:
-        """Step until the run ends; can be left and entered again."""
-        while True:
-            progress = self.step()
-            yield progress
-            if progress.ended:
-                return
 
 
 def intervention_loss(picture: Tensor, before: Tensor, goal: Tensor, inside: Tensor, weight: float) -> Tensor:

@@ -78,8 +78,12 @@ class Whitening:
 
     @classmethod
     def of(cls, model: Model) -> "Whitening":
-        """By principal component analysis of w sampled from the model's mapping."""
-        w = sample_w(model, 4096)
+        """Of 4,096 w sampled from the model's mapping."""
+        return cls.fit(sample_w(model, 4096))
+
+    @classmethod
+    def fit(cls, w: Tensor) -> "Whitening":
+        """By principal component analysis of samples `w [n, w_dim]`."""
         values, axes = torch.linalg.eigh((w - w.mean(dim=0)).double().cpu().t().cov())
         deviation = values.clamp_min(0).sqrt()
         return cls(axes.to(w), deviation.clamp_min(float(deviation.max()) * 1e-3).to(w))

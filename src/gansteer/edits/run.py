@@ -1,8 +1,9 @@
 """What every edit in progress has in common."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from gansteer.subject import Subject
 
@@ -42,6 +43,39 @@ class Run(Protocol):
     def __iter__(self) -> Iterator[Progress]:
         """Step until the end."""
         ...
+
+
+P = TypeVar("P", bound=Progress)
+
+
+class SteppedRun(ABC, Generic[P]):
+    """What runs of many steps share: the last progress says where they are."""
+
+    start: Subject
+    progress: P | None = None
+    """What the last step found."""
+
+    @property
+    def subject(self) -> Subject:
+        """The picture of the last step, before the first the one that the edit begins with; at the end the result."""
+        return self.start if self.progress is None else self.progress.subject
+
+    @property
+    def ended(self) -> str | None:
+        """Why the run has ended, or None."""
+        return None if self.progress is None else self.progress.ended
+
+    @abstractmethod
+    def step(self) -> P:
+        """One step; once the run has ended, the last progress again."""
+
+    def __iter__(self) -> Iterator[P]:
+        """Step until the run ends; can be left and entered again."""
+        while True:
+            progress = self.step()
+            yield progress
+            if progress.ended:
+                return
 
 
 R_co = TypeVar("R_co", bound=Run, covariant=True)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gansteer.inversion.edit import Inversion
 from gansteer.inversion.perceptual import Comparison
+from gansteer.inversion.projection import falling
 from gansteer.models.tuning import LEFT, RIGHT, Tuning, changed
 from gansteer.subject import Subject
 
@@ -130,8 +131,3 @@ class PivotalTuning:
         changes = {f"synthesis.{name}": x.detach().half() for name, x in self._changes.items()}
         model = self.pivot.model
         return Subject(model, self.pivot.w, self.pivot.offsets, Tuning(model.generator, {**self._kept, **changes}))
-
-
-def falling(t: float) -> float:
-    """1, with a cosine fall to 0 over the last quarter of `t` in [0, 1]."""
-    return 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - t) / 0.25))

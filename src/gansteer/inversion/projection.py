@@ -18,10 +18,14 @@ RAMP_UP, RAMP_DOWN = 0.05, 0.25
 """Shares of the steps in which the learning rate rises from 0 and falls back to it."""
 
 
+def falling(t: float) -> float:
+    """1, with a cosine fall to 0 over the last quarter of `t` in [0, 1]."""
+    return 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - t) / RAMP_DOWN))
+
+
 def rate(t: float) -> float:
     """What the learning rate is multiplied with at `t` in [0, 1): linear rise over the first 5 %, cosine fall over the last 25 %."""
-    down = min(1.0, (1 - t) / RAMP_DOWN)
-    return (0.5 - 0.5 * math.cos(math.pi * down)) * min(1.0, t / RAMP_UP)
+    return falling(t) * min(1.0, t / RAMP_UP)
 
 
 def noise_regulariser(maps: Sequence[Tensor]) -> Tensor:
@@ -55,7 +59,7 @@ class Projection:
         )  # of the whole vector, as in the paper
         spread = self._deviation / math.sqrt(config.w_dim)
         self._explore = EXPLORE * self._deviation if explore else 0.0
-        self._whitening = Whitening.of(model) if edit.prior else None
+        self._whitening = Whitening.fit(w) if edit.prior else None
         first = start.w if edit.space == "w+" else start.w.mean(dim=0, keepdim=True)
         self._w = first.detach().clone().requires_grad_()
         self._names, self._noise = [], []

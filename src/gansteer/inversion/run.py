@@ -1,7 +1,6 @@
 """An inversion being carried out, stage by stage; it can be left after any step."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gansteer.checkpoints.inverter import find_inverter
-from gansteer.edits.run import Progress
+from gansteer.edits.run import Progress, SteppedRun
 from gansteer.errors import UserError
 from gansteer.inversion.edit import Inversion
 from gansteer.inversion.perceptual import comparison
@@ -42,11 +41,8 @@ class Stage(Protocol):
     def subject(self) -> Subject: ...
 
 
-class InversionRun:
+class InversionRun(SteppedRun[InversionProgress]):
     """Iterate, or call `step()` until it ends."""
-
-    progress: InversionProgress | None = None
-    """What the last step found."""
 
     def __init__(self, subject: Subject, edit: Inversion) -> None:
         """Raises UserError if the picture does not fit the subject's model."""
@@ -80,16 +76,6 @@ class InversionRun:
             if start == "encoder":
                 raise UserError(f"{model.card.name} has no encoder: run gansteer train-encoder, or start from the mean")
         return mean_subject(model), False
-
-    @property
-    def subject(self) -> Subject:
-        """The result so far."""
-        return self.start if self.progress is None else self.progress.subject
-
-    @property
-    def ended(self) -> str | None:
-        """Why the run has ended, or None."""
-        return None if self.progress is None else self.progress.ended
 
     def step(self) -> InversionProgress:
         """Look at the present picture and, unless that ends the run, take one step. Once ended, the last progress again."""
@@ -133,14 +119,6 @@ class InversionRun:
         )
         psnr = float(peak_signal(picture, self._target))
         return InversionProgress(self._before + stage.taken, loss, (), (), stage.subject(), None, name, psnr)
-
-    def __iter__(self) -> Iterator[InversionProgress]:
-        """Step until the run ends; can be left and entered again."""
-        while True:
-            progress = self.step()
-            yield progress
-            if progress.ended:
-                return
 
 
 def peak_signal(pictures: Tensor, target: Tensor) -> Tensor:

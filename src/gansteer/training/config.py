@@ -1,5 +1,6 @@
-"""What a training run is told: one frozen dataclass, which is also the command line's flags and the run's record."""
+"""What a training run is told: a frozen dataclass each, which is also the command line's flags and the run's record."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -109,3 +110,28 @@ class TrainConfig:
     @property
     def ema_half_life(self) -> float:
         return self.batch * 10_000 / 32 if self.ema_images is None else self.ema_images
+
+
+@dataclass(frozen=True)
+class InverterTraining:
+    """How an encoder is trained."""
+
+    steps: int = 2000
+    batch: int = 8
+    """Pictures of a step; half of them real ones if there are some."""
+    learning_rate: float = 1e-3
+    pixels: float = 10.0
+    """Weight of the pixels' difference beside the perceptual one."""
+    latent: float = 0.3
+    """Weight of the error in w, for the model's own pictures."""
+    flat: float = 0.01
+    """Weight of the pull of all rows of w+ towards each other, which keeps the result editable."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("learning_rate", "pixels", "latent", "flat"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise UserError(f"{name} must be a number from 0, not {getattr(self, name)}")

@@ -19,33 +19,11 @@ from gansteer.errors import UserError
 from gansteer.inversion.perceptual import comparison
 from gansteer.models.inverter import Inverter, InverterConfig, InverterHead
 from gansteer.subject import Model
+from gansteer.training.config import InverterTraining
 from gansteer.training.data import Pictures
 
 EMA = 0.99
 """How much of the averaged weights stays at every step."""
-
-
-@dataclass(frozen=True)
-class InverterTraining:
-    """How an encoder is trained."""
-
-    steps: int = 2000
-    batch: int = 8
-    """Pictures of a step; half of them real ones if there are some."""
-    learning_rate: float = 1e-3
-    pixels: float = 10.0
-    latent: float = 0.3
-    flat: float = 0.01
-    """Holds the rows of w+ together, which keeps the result editable."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "pixels", "latent", "flat"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise UserError(f"{name} must be a number from 0, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True, eq=False)
