@@ -86,9 +86,10 @@ def test_the_gallery_shuffles_all_but_the_locked(visitor):
     page.click("#tab-gallery")
     page.click("[aria-label='Keep picture 4 when shuffling']")
     page.click("[aria-label='Star picture 5']")
+    visitor.until("document.querySelectorAll('.tile .show').length === 13")  # the starred one stands below once more
     before = page.locator(".tile .show").evaluate_all("(all) => all.map((one) => one.ariaLabel)")
     page.click("text=Shuffle")
-    page.wait_for_timeout(300)
+    visitor.until("(first) => document.querySelector('.tile .show').ariaLabel !== first", before[0])
     after = page.locator(".tile .show").evaluate_all("(all) => all.map((one) => one.ariaLabel)")
     assert after[4] == before[4] == "Picture 4"
     assert after[-1] == "Picture 5"
