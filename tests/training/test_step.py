@@ -146,11 +146,11 @@ def test_only_what_should_train_does(tiny):
 
 def test_lazy_adam():
     p = torch.nn.Parameter(torch.zeros(1))
-    (group,) = adam([p, torch.nn.Parameter(torch.zeros(1), requires_grad=False)], 0.002, 16).param_groups
+    (group,) = adam([[p, torch.nn.Parameter(torch.zeros(1), requires_grad=False)]], 0.002, 16).param_groups
     assert group["lr"] == pytest.approx(0.002 * 16 / 17)
     assert group["betas"] == (0.0, pytest.approx(0.99 ** (16 / 17)))
     assert group["params"] == [p]
-    assert adam([p], 0.002, None).param_groups[0]["lr"] == 0.002
+    assert adam([[p]], 0.002, None).param_groups[0]["lr"] == 0.002
 
 
 def test_the_average_follows_with_a_ramp(tiny):

@@ -1,7 +1,8 @@
-"""A latent for every training picture: the whitened principal components of what a frozen network sees in it.
+"""A latent for every training picture: the principal components of what can be said of it, made normal.
 
-They have mean 0 and covariance 1 over the data, as the latents that are drawn have, and need no encoder that learns.
-Generative latent optimisation (Bojanowski et al. 2018) starts from principal components too; here they stay.
+Over the data each component is normally distributed, with mean 0 and variance 1 and hardly correlated with any other,
+as the latents are that new pictures are drawn from; and no encoder has to learn anything. Generative latent
+optimisation (Bojanowski et al. 2018) starts from principal components too; here they stay.
 """
 
 from collections.abc import Callable
@@ -13,43 +14,84 @@ from torch import Tensor
 
 from gansteer.errors import UserError
 from gansteer.models.efficientnet import EfficientNetLite0
+from gansteer.models.face_reader import FaceReader, resize
 from gansteer.training.data import Pictures
 
-FITTED = 8192
-"""Pictures that the components are fitted to, at most."""
+Describe = Callable[[Tensor], list[Tensor]]
+"""Pictures `[B, 3, r, r]` in [-1, 1] to descriptions `[B, n_i]`, each of which counts as much as the others."""
+
+FITTED = 16384
+"""Items that the components are fitted to, at most."""
+ROUNDS = 4
+"""How often components are made normal and then uncorrelated again, which each undoes a little of the other."""
+QUANTILES = 1024
+"""Places of each component's distribution that are kept, at most."""
 THUMBNAIL = 16
 SEEN = 128
 """Size at which the frozen network sees a picture."""
 CHUNK = 64
 
 
-def describe(x: Tensor, backbone: EfficientNetLite0) -> list[Tensor]:
-    """Pictures `[B, 3, r, r]` in [-1, 1] to three descriptions `[B, n]`.
+def thumbnail(x: Tensor) -> Tensor:
+    """`[B, 3 * 16 * 16]`, which knows the colours and where the light comes from."""
+    return F.interpolate(x, size=(THUMBNAIL, THUMBNAIL), mode="area").flatten(1)
 
-    They are a thumbnail of 16 px, which knows the colours, and the frozen features at strides 16 and 32 of the picture
-    at 128 px, which know pose, shape and parts.
-    """
-    thumbnail = F.interpolate(x, size=(THUMBNAIL, THUMBNAIL), mode="area")
+
+def describe_features(x: Tensor, backbone: EfficientNetLite0) -> list[Tensor]:
+    """Any pictures: a thumbnail and the frozen features at strides 16 and 32, which know pose, shape and parts."""
     taps = backbone.taps(F.interpolate(x, size=(SEEN, SEEN), mode="bilinear", align_corners=False))
-    return [thumbnail.flatten(1), taps[2].flatten(1), taps[3].flatten(1)]
+    return [thumbnail(x), taps[2].flatten(1), taps[3].flatten(1)]
+
+
+def describe_faces(x: Tensor, reader: FaceReader) -> list[Tensor]:
+    """Portraits: a thumbnail, the landmarks, and the attributes. A generator learns to draw from these sooner.
+
+    Places are what a picture moves with; in features a turned head shows only as other features.
+    """
+    raw = reader(resize(x))
+    chances = [raw.gender.sigmoid()[:, None], raw.hair_color.softmax(dim=1), raw.hair_style.softmax(dim=1)]
+    attributes = torch.cat([raw.scalars, *(2 * chance for chance in chances)], dim=1)  # [B, 22], spread about alike
+    return [thumbnail(x), raw.points.flatten(1), attributes]
 
 
 @dataclass(frozen=True)
 class Coder:
-    """A picture's description to its latent: `(description - mean) @ basis`."""
+    """A picture's description to its latent: `(description - mean) @ basis`, then made normal in a few rounds.
+
+    Each round takes every component to its normal scores after a symmetric whitening, which turns them as little as it
+    can (iterative Gaussianisation, Laparra et al. 2011, without its rotations).
+    """
 
     mean: Tensor
     """`[n]`."""
     basis: Tensor
     """`[n, z_dim]`: each description scaled to the same total variance, projected, whitened."""
+    turns: Tensor
+    """`[rounds, z_dim, z_dim]`: each round's whitening; the first is the identity."""
+    quantiles: Tensor
+    """`[rounds, z_dim, Q]`: the values that each whitened component has at the probabilities `(i + 1/2) / Q`."""
 
-    def __call__(self, x: Tensor, backbone: EfficientNetLite0) -> Tensor:
-        """Pictures `[B, 3, r, r]` in [-1, 1] to latents `[B, z_dim]`."""
-        return (torch.cat(describe(x, backbone), dim=1) - self.mean) @ self.basis
+    def __call__(self, descriptions: list[Tensor]) -> Tensor:
+        """Descriptions `[B, n_i]` to latents `[B, z_dim]`."""
+        z = (torch.cat(descriptions, dim=1) - self.mean) @ self.basis
+        for turn, quantiles in zip(self.turns, self.quantiles, strict=True):
+            z = normal_scores(z @ turn, quantiles)
+        return z
+
+
+def normal_scores(y: Tensor, quantiles: Tensor) -> Tensor:
+    """Each column of `y [N, k]` to the normal deviate of the same rank; linear between `quantiles [k, Q]`."""
+    count = quantiles.shape[1]
+    columns = y.t().contiguous()
+    above = torch.searchsorted(quantiles, columns).clamp(1, count - 1)  # [k, N]
+    low, high = quantiles.gather(1, above - 1), quantiles.gather(1, above)
+    share = ((columns - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
+    scores: Tensor = torch.special.ndtri((above - 1 + share + 0.5) / count)  # [k, N]
+    return scores.t().contiguous()
 
 
 def principal_components(descriptions: list[Tensor], z_dim: int, seed: int = 0) -> Coder:
-    """The coder under which `descriptions`, each `[N, n_i]`, have mean 0 and covariance 1 in `z_dim` components."""
+    """The coder under which `descriptions`, each `[N, n_i]`, have `z_dim` normal, uncorrelated components."""
     centred = [d - d.mean(dim=0) for d in descriptions]
     scales = [d.square().sum(dim=1).mean().rsqrt() for d in centred]
     scaled = torch.cat([d * s for d, s in zip(centred, scales, strict=True)], dim=1)
@@ -63,42 +105,44 @@ def principal_components(descriptions: list[Tensor], z_dim: int, seed: int = 0) 
         raise UserError(f"the pictures do not differ in {z_dim} ways: use a smaller --z-dim with --anchor")
     whitened = v[:, :z_dim] * (count**0.5 / sigma[:z_dim])
     scale = torch.cat([s.expand(d.shape[1]) for d, s in zip(centred, scales, strict=True)])
-    return Coder(torch.cat([d.mean(dim=0) for d in descriptions]), whitened * scale[:, None])
+    mean = torch.cat([d.mean(dim=0) for d in descriptions])
+    return Coder(mean, whitened * scale[:, None], *gaussianise(scaled @ whitened))
+
+
+def gaussianise(z: Tensor) -> tuple[Tensor, Tensor]:
+    """The `turns` and `quantiles` of a `Coder` for whitened components `z [N, k]`."""
+    count = len(z)
+    kept = min(count, QUANTILES)
+    places = ((torch.arange(kept, device=z.device) + 0.5) * (count / kept)).long()
+    turns, quantiles = [], []
+    for _ in range(ROUNDS):
+        variance, axes = torch.linalg.eigh(z.t() @ z / count)
+        turns.append(axes * variance.clamp(min=1e-6).rsqrt() @ axes.t())
+        z = z @ turns[-1]
+        quantiles.append(z.sort(dim=0).values[places].t().contiguous())
+        z = normal_scores(z, quantiles[-1])
+    return torch.stack(turns), torch.stack(quantiles)
 
 
 @torch.no_grad()
-def fit_coder(
+def described(
     data: Pictures,
-    backbone: EfficientNetLite0,
-    z_dim: int,
-    seed: int = 0,
+    describe: Describe,
+    device: torch.device,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Coder:
-    """The coder of a data set, fitted to at most 8,192 of its pictures."""
-    chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:FITTED].tolist()
-    found = []
-    for start in range(0, len(chosen), CHUNK):
-        found.append(describe(_pictures(data, chosen[start : start + CHUNK], backbone), backbone))
-        progress(min(start + CHUNK, len(chosen)), len(chosen))
-    return principal_components([torch.cat(parts) for parts in zip(*found, strict=True)], z_dim, seed)
-
-
-@torch.no_grad()
-def encode(
-    data: Pictures,
-    backbone: EfficientNetLite0,
-    coder: Coder,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Tensor:
-    """The latents of all items of a data set `[N, z_dim]`."""
+) -> list[Tensor]:
+    """Descriptions `[N, n_i]` of all items of a data set."""
     found = []
     for start in range(0, len(data), CHUNK):
-        items = list(range(start, min(start + CHUNK, len(data))))
-        found.append(coder(_pictures(data, items, backbone), backbone))
+        items = range(start, min(start + CHUNK, len(data)))
+        pictures = torch.stack([data[i][0] for i in items]).to(device, torch.float32) / 127.5 - 1
+        found.append(describe(pictures))
         progress(items[-1] + 1, len(data))
-    return torch.cat(found)
+    return [torch.cat(parts) for parts in zip(*found, strict=True)]
 
 
-def _pictures(data: Pictures, items: list[int], backbone: EfficientNetLite0) -> Tensor:
-    weight = next(backbone.buffers())
-    return torch.stack([data[i][0] for i in items]).to(weight) / 127.5 - 1
+def fit_coder(descriptions: list[Tensor], z_dim: int, seed: int = 0) -> Coder:
+    """The coder of a data set, fitted to at most 16,384 of its items."""
+    count = len(descriptions[0])
+    chosen = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:FITTED].to(descriptions[0].device)
+    return principal_components([d[chosen] for d in descriptions], z_dim, seed)

@@ -49,7 +49,12 @@ class TrainConfig:
     anchor_images: int = 0
     """With --anchor: so many pictures are only drawn again at first; over half as many more the discriminator comes in."""
     anchor_weight: float = 20.0
-    """With --anchor: weight of the difference in features; that of the pixels has 12 times as much."""
+    """With --anchor: weight of the difference in features; that of the pixels has 4 times as much."""
+    anchor_lr: float = 1e-2
+    """With --anchor-images: the generator's learning rate while it only draws pictures again."""
+    anchor_faces: bool = False
+    """With --anchor: the pictures are portraits; their latents come from landmarks and attributes, which the face reader
+    finds, and their colours. Without, from a frozen network's features and colours."""
     ada_target: float = 0.6
     ema_images: float | None = None
     """Half-life of the averaged generator in pictures; by default batch * 10,000 / 32."""
@@ -71,8 +76,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.batch < 1 or self.images < 1 or self.snapshot_images < 1:
             raise UserError("--batch, --images and --snapshot-images must be at least 1")
-        if self.g_lr <= 0 or self.d_lr <= 0:
-            raise UserError("--g-lr and --d-lr must be above 0")
+        if self.g_lr <= 0 or self.d_lr <= 0 or self.anchor_lr <= 0:
+            raise UserError("--g-lr, --d-lr and --anchor-lr must be above 0")
         if self.ema_images is not None and self.ema_images <= 0:
             raise UserError("--ema-images must be above 0")
         for name in ("r1_gamma", "path_length", "augment_colour", "workers", "anchor_images", "anchor_weight"):

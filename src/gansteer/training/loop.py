@@ -24,10 +24,14 @@ EMA_RAMP = 0.05
 ADA_INTERVAL = 4
 ADA_IMAGES = 500_000
 """Pictures in which the augmentation strength can go from 0 to 1."""
-CODE_NOISE = 0.2
+CODE_NOISE = 0.1
 """Standard deviation of what is added to a known picture's latent, so that its neighbourhood draws it too."""
-ANCHOR_PIXELS = 12.0
+ANCHOR_PIXELS = 4.0
 """Weight of the pixels' difference beside that of the features, of which one is worth more."""
+REDRAW_MOMENTUM = 0.9
+"""Adam's first moment while pictures are only drawn again: a fit, not a contest, so momentum helps."""
+REDRAW_MAPPING_RATE = 30.0
+"""How much faster the mapping network learns meanwhile: at 1/100 of the rate it would stay as it was initialised."""
 
 
 @dataclass
@@ -39,10 +43,11 @@ class Networks:
     d: Discriminator | ProjectedDiscriminator
 
 
-def adam(parameters: Iterable[nn.Parameter], lr: float, interval: int | None) -> torch.optim.Adam:
+def adam(groups: list[Iterable[nn.Parameter]], lr: float, interval: int | None) -> torch.optim.Adam:
     """Adam with StyleGAN2's correction for a regulariser that adds one step in every `interval`."""
     c = 1.0 if interval is None else interval / (interval + 1)
-    return torch.optim.Adam([p for p in parameters if p.requires_grad], lr=lr * c, betas=(0.0, 0.99**c), eps=1e-8)
+    trained = [{"params": [p for p in group if p.requires_grad]} for group in groups]
+    return torch.optim.Adam(trained, lr=lr * c, betas=(0.0, 0.99**c), eps=1e-8)
 
 
 class Trainer:
@@ -54,8 +59,13 @@ class Trainer:
         self.device = device
         self.world = world
         self.logistic = config.loss == "stylegan2"
-        self.g_opt = adam(nets.g.parameters(), config.g_lr, G_REG_INTERVAL if config.path_length else None)
-        self.d_opt = adam(nets.d.parameters(), config.d_lr, D_REG_INTERVAL if self.logistic else None)
+        self.g_opt = adam(
+            [nets.g.synthesis.parameters(), nets.g.mapping.parameters()],
+            config.g_lr, G_REG_INTERVAL if config.path_length else None,
+        )  # fmt: skip
+        self.d_opt = adam([nets.d.parameters()], config.d_lr, D_REG_INTERVAL if self.logistic else None)
+        self.contest = dict(self.g_opt.defaults)
+        """Adam's settings for the generator outside the redrawing phase."""
         self.steps = 0
         self.p = torch.zeros([], device=device)
         """Strength of ADA: probability of each operation."""
@@ -78,12 +88,16 @@ class Trainer:
         """
         config, nets = self.config, self.nets
         part = self._adversarial_part
-        known = 0 if codes is None else len(reals) if part == 0 else round(len(reals) * config.anchor)
         draws = Draws(config.seed, self.steps, 0, config.batch, self.world, self.device)
         x = reals.to(self.device, torch.float32) / 127.5 - 1
         c_dim = nets.g.config.c_dim
         c = torch.eye(c_dim, device=self.device)[labels.to(self.device)] if c_dim else None
+        self._pace(redrawing=part == 0)
+        if part == 0:
+            assert codes is not None
+            return self._redraw(x, c, codes.to(self.device), draws)
 
+        known = 0 if codes is None else round(len(reals) * config.anchor)
         ws = self._map(nets.g, draws, c, None if codes is None else codes[:known].to(self.device))
         fakes = nets.g.synthesize(ws, noise=draws.noise)
         for_fakes, for_reals = self._augmenting(draws, known)
@@ -95,13 +109,12 @@ class Trainer:
         report: dict[str, Tensor] = {}
         g_loss = fakes.new_zeros([])
         if known:
-            report["anchor/pixels"] = losses.pixel_distance(fakes[:known], x[:known])
+            report["anchor/pixels"] = losses.pyramid_distance(fakes[:known], x[:known])
             report["anchor/features"] = losses.feature_distance(
                 [f[:known] for f in fake_features], [f[:known] for f in real_features]
             )
             g_loss = config.anchor_weight * (report["anchor/features"] + ANCHOR_PIXELS * report["anchor/pixels"])
-        if part > 0:
-            g_loss = g_loss + part * self._contest(report, real_features, fake_features, real_augmented, c)
+        g_loss = g_loss + part * self._contest(report, real_features, fake_features, real_augmented, c)
         self._update(self.g_opt, g_loss)
         if config.path_length and self.steps % G_REG_INTERVAL == 0:
             report["loss/path_length"] = self._path_length(c)
@@ -109,6 +122,24 @@ class Trainer:
         self._average()
         report["augment/p"] = self.p
         return {name: value.detach().clone() for name, value in report.items()}
+
+    def _redraw(self, x: Tensor, c: Tensor | None, codes: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """Draw known pictures `x` again and nothing else. It asks neither for features nor for the discriminator."""
+        fakes = self.nets.g.synthesize(self._map(self.nets.g, draws, c, codes), noise=draws.noise)
+        loss = losses.pyramid_distance(fakes, x)
+        self._update(self.g_opt, loss)
+        self.steps += 1
+        self._average()
+        return {"anchor/pixels": loss.detach().clone()}
+
+    def _pace(self, redrawing: bool) -> None:
+        """The generator's rates and momentum for this step."""
+        lr, (beta1, beta2) = self.contest["lr"], self.contest["betas"]
+        if redrawing:
+            lr, beta1 = self.config.anchor_lr, REDRAW_MOMENTUM
+        synthesis, mapping = self.g_opt.param_groups
+        for group, faster in ((synthesis, 1.0), (mapping, REDRAW_MAPPING_RATE if redrawing else 1.0)):
+            group["lr"], group["betas"] = lr * faster, (beta1, beta2)
 
     @property
     def _adversarial_part(self) -> float:

@@ -40,9 +40,14 @@ def path_lengths(pictures: Tensor, ws: Tensor, y: Tensor) -> Tensor:
     return grad.square().sum(dim=2).mean(dim=1).sqrt()
 
 
-def pixel_distance(pictures: Tensor, x: Tensor) -> Tensor:
-    """Mean absolute difference of `[B, 3, H, W]`."""
-    return (pictures - x).abs().mean()
+def pyramid_distance(pictures: Tensor, x: Tensor) -> Tensor:
+    """Mean absolute difference of `[B, 3, H, W]`, added up over the pictures at full, 1/2, 1/4 and 1/8 of their size.
+
+    The small ones say where something has to move that does not overlap yet at full size.
+    """
+    difference = pictures - x
+    sizes = [k for k in (1, 2, 4, 8) if k <= pictures.shape[-1]]
+    return torch.stack([F.avg_pool2d(difference, k).abs().mean() for k in sizes]).sum()
 
 
 def feature_distance(levels: list[Tensor], others: list[Tensor]) -> Tensor:

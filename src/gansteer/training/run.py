@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from collections.abc import Generator as Steps
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from itertools import tee
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from gansteer.checkpoints.efficientnet import load_efficientnet
+from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.checkpoints.native import save_model, write_tensors
 from gansteer.checkpoints.registry import load
 from gansteer.device import pick_device
@@ -36,7 +38,7 @@ from gansteer.models.stylegan2 import Generator
 from gansteer.output import replacing, save_picture
 from gansteer.sheet import sheet
 from gansteer.subject import Card, Model
-from gansteer.training.codes import Coder, encode, fit_coder
+from gansteer.training.codes import Coder, Describe, describe_faces, describe_features, described, fit_coder
 from gansteer.training.config import TrainConfig
 from gansteer.training.data import Pictures, batches
 from gansteer.training.distributed import World, join_world, leave_world
@@ -109,27 +111,35 @@ def _codes(
     config: TrainConfig, trainer: Trainer, data: Pictures, world: World, progress: Callable[[int, int], None]
 ) -> Tensor:
     """The latent of every known picture `[N, z_dim]`: as this run, or the one it grew from, found them, or new ones."""
-    assert isinstance(trainer.nets.d, ProjectedDiscriminator)
-    backbone = trainer.nets.d.backbone
     own = config.out / "codes.safetensors"
     before = own if own.exists() or config.grow is None else config.grow / "codes.safetensors"
-    if before.exists():
-        coder, codes = _read_codes(before, config.z_dim, trainer.device)
-    else:
-        coder, codes = fit_coder(data, backbone, config.z_dim, config.seed, progress), None
+    coder, codes = _read_codes(before, config.z_dim, trainer.device) if before.exists() else (None, None)
     new = before != own
     if codes is None or len(codes) != len(data):
-        codes, new = encode(data, backbone, coder, progress), True
+        descriptions = described(data, _describe(config, trainer), trainer.device, progress)
+        coder = coder or fit_coder(descriptions, config.z_dim, config.seed)
+        codes, new = coder(descriptions), True
+    assert coder is not None
     if world.rank == 0 and new:
-        tensors = {"mean": coder.mean, "basis": coder.basis.contiguous(), "codes": codes}
-        write_tensors({name: x.cpu() for name, x in tensors.items()}, "latents of the training pictures", own)
+        write_tensors(
+            {name: x.cpu().contiguous() for name, x in {**vars(coder), "codes": codes}.items()},
+            "latents of the training pictures",
+            own,
+        )
     return codes.cpu()
+
+
+def _describe(config: TrainConfig, trainer: Trainer) -> Describe:
+    if config.anchor_faces:
+        return partial(describe_faces, reader=load_face_reader(trainer.device))
+    assert isinstance(trainer.nets.d, ProjectedDiscriminator)
+    return partial(describe_features, backbone=trainer.nets.d.backbone)
 
 
 def _read_codes(path: Path, z_dim: int, device: torch.device) -> tuple[Coder, Tensor]:
     try:
         found = load_file(path)
-        coder, codes = Coder(found["mean"].to(device), found["basis"].to(device)), found["codes"]
+        coder, codes = Coder(*(found[field.name].to(device) for field in fields(Coder))), found["codes"]
     except (SafetensorError, KeyError, OSError) as error:
         raise UserError(f"{path} is damaged: remove it, and the latents are found anew") from error
     if codes.shape[1] != z_dim:
