@@ -6,9 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from gansteer.edits.attribute import sliders
-from gansteer.edits.parts import PARTS, cluster_mask, part_of
+from gansteer.edits.parts import PARTS, cluster_mask, feature_clusters, part_of
 from gansteer.errors import UserError
 from gansteer.subject import Subject
 
@@ -34,10 +35,36 @@ def region(subject: Subject, arguments: dict[str, Any]) -> dict[str, Any]:
         mask = cluster_mask(subject, (float(point[0]), float(point[1])))
     else:
         raise UserError("name a part of the picture, or point at it")
+    return _packed(mask)
+
+
+def regions(subject: Subject, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+    """All that one can point at: `[{"name", "mask"}]`, where they overlap the finer first. No arguments.
+
+    First the parts of the face that are found, then the clusters of features, which have no names.
+    """
+    found = [(name, mask) for name in parts(subject, {}) if (mask := _part(subject, name)) is not None]
+    clusters = feature_clusters(subject)
+    found += [("", clusters == k) for k in range(int(clusters.max()) + 1)]
+    found.sort(key=lambda one: (one[0] in COARSE, not one[0], int(one[1].sum())))
+    return [{"name": name, "mask": _packed(mask)} for name, mask in found if bool(mask.any())]
+
+
+def _part(subject: Subject, name: str) -> Tensor | None:
+    try:
+        return part_of(subject, name)
+    except UserError:
+        return None
+
+
+def _packed(mask: Tensor) -> dict[str, Any]:
     bits = np.packbits(mask.cpu().numpy()).tobytes()
     return {"shape": list(mask.shape), "packed": base64.b64encode(bits).decode()}
 
 
-ANSWERS: Mapping[str, Answerer] = {"directions": directions, "parts": parts, "region": region}
+COARSE = ("face",)
+"""Parts that clusters of features divide further."""
+
+ANSWERS: Mapping[str, Answerer] = {"directions": directions, "parts": parts, "region": region, "regions": regions}
 """What `Ask` may be about, to the function of the node's subject and the arguments that gives the answer (as JSON can hold
 it). Called on the painter's thread; raises UserError for arguments that make no sense."""

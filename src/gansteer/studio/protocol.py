@@ -17,9 +17,12 @@ Files go by HTTP, under the session's key (which nobody can guess) and with `?to
     GET  /session/KEY/change/A/B         where two nodes' pictures differ: PNG, grey, white = most
     GET  /session/KEY/export/ID/WHAT     a file to keep; WHAT is one of `EXPORTS`      ?marks=0 for films without points
     POST /session/KEY/file               the body is a picture (PNG with settings, photo) or a .steer file; for photos
-                                         ?face=2 (by size), ?crop=x,y,size,angle or ?whole=1 (no face is sought)
+                                         ?face=2 (by size), ?crop=x,y,size,angle or ?whole=1 (no face is sought),
+                                         ?tuning=none; with ?look=1 it is only looked at
+    POST /session/KEY/paste/ID           the body is the photo that a node began with: the whole of it as JPEG with the
+                                         node's picture where it was cut out       ?kind=png
 
-The answer of `file` is JSON: a `Received`, or `{"error": ...}` with status 400 or above, as everywhere.
+The answer of `file` is JSON: a `Received`, a `Sight`, or `{"error": ...}` with status 400 or above, as everywhere.
 """
 
 import struct
@@ -255,6 +258,43 @@ class Received(Message):
     """What a person should know of it, in one line: `found one face; this takes about a minute`."""
 
 
+class CropInfo(Part):
+    """A square of a photo, in its pixels: the centre, the side, and the angle in degrees, clockwise."""
+
+    x: float
+    y: float
+    size: float
+    angle: float
+
+
+class CostInfo(Part):
+    """Roughly what bringing in a photo takes on this machine."""
+
+    seconds: float
+    memory: int
+    """Bytes while it runs, beside the model."""
+    size: int
+    """Bytes in the session."""
+
+
+class Sight(Message):
+    """The other answer to a file: what there is in a photo, before anything is begun."""
+
+    width: int
+    height: int
+    """Of the photo as a person sees it: turned as its EXIF says."""
+    preview: str
+    """The photo as a `data:` address, no side longer than 1024 px."""
+    crops: tuple[CropInfo, ...]
+    """What could be taken: a crop for every face, the largest first, and then the middle."""
+    faces: int
+    """How many of them are faces."""
+    note: str
+    """What was found, or why nothing was, in a few words."""
+    costs: dict[str, CostInfo]
+    """By the kind of tuning: `none` keeps the picture easy to edit, `light` comes nearest to the photo."""
+
+
 FromServer = Welcome | State | Progress | Answer | Fault
 
 # --- Frames -----------------------------------------------------------------------------------------------------------
@@ -298,6 +338,6 @@ def decode(text: str | bytes) -> FromPage:
     return message
 
 
-def encode(message: FromServer | Received) -> str:
+def encode(message: FromServer | Received | Sight) -> str:
     """A message to the page. Numbers that are not finite become null."""
     return msgspec.json.encode(message).decode()

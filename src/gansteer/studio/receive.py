@@ -1,7 +1,9 @@
 """What becomes of a file that is dropped on the page."""
 
+import base64
 import threading
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from io import BytesIO
 from weakref import WeakKeyDictionary
 
@@ -9,18 +11,20 @@ from PIL import Image
 
 from gansteer.errors import UserError
 from gansteer.inversion.align import Aligner, parse_crop
-from gansteer.inversion.crop import Crop, cut
+from gansteer.inversion.crop import Crop, cut, paste
 from gansteer.inversion.edit import Inversion
 from gansteer.inversion.estimate import estimate
 from gansteer.inversion.photo import read_photo
 from gansteer.inversion.projection import mean_subject
 from gansteer.steerfile import from_bytes
 from gansteer.studio.desk import Desk
-from gansteer.studio.export import settings
-from gansteer.studio.protocol import Received
-from gansteer.subject import Model
+from gansteer.studio.export import Export, settings
+from gansteer.studio.protocol import CostInfo, CropInfo, Received, Sight
+from gansteer.subject import Model, Subject
 
 FORMATS = ("PNG", "JPEG", "WEBP")
+PREVIEW = 1024
+"""Pixels of the longer side of what the page is shown of a photo."""
 
 
 class Receiver:
@@ -32,10 +36,11 @@ class Receiver:
         self._aligners: WeakKeyDictionary[Model, Aligner] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    async def receive(self, desk: Desk, data: bytes, wishes: Mapping[str, str]) -> Received:
+    async def receive(self, desk: Desk, data: bytes, wishes: Mapping[str, str]) -> Received | Sight:
         """Take in a `.steer` file, a picture with settings, or a photo. Raises UserError for anything else.
 
-        `wishes` concern photos: `face` (1 is the largest), `crop` (x,y,size,angle in its pixels), `whole`.
+        `wishes` concern photos: `face` (1 is the largest), `crop` (x,y,size,angle in its pixels), `whole`, `tuning`;
+        with `look` a photo is only looked at.
         """
         inside = None if data.startswith(b"PK") else settings(data)
         if inside is not None or data.startswith(b"PK"):
@@ -44,18 +49,58 @@ class Receiver:
                 node = await desk.adopt(session)
             return Received(node.id, "session" if inside is None else "settings")
         model = desk.session.node.subject.model
+        if wishes.get("look"):
+            seen: Sight = await desk.draw(lambda: self._look(data, model))
+            return seen
         edit, note = await desk.draw(lambda: self._photo(data, model, wishes))
         async with desk.lock:
             await desk.stop()
             node = await desk.begin(edit, None, mean_subject(model), {"photo": True})
         return Received(node.id, "photo", note)
 
+    def paste(self, data: bytes, crop: Crop, subject: Subject, kind: str) -> Export:
+        """The whole photo with the subject's picture where it was cut out. Raises UserError if it is another photo."""
+        self._check(data)
+        whole, out = paste(read_photo(data, "this picture"), crop, subject.image.convert("RGB")), BytesIO()
+        if kind == "png":
+            whole.save(out, "PNG")
+            return Export(out.getvalue(), "image/png", "gansteer-photo.png")
+        whole.save(out, "JPEG", quality=95, subsampling=0)
+        return Export(out.getvalue(), "image/jpeg", "gansteer-photo.jpg")
+
     def _photo(self, data: bytes, model: Model, wishes: Mapping[str, str]) -> tuple[Inversion, str]:
         self._check(data)
         photo = read_photo(data, "this picture")
         crop, note = self._crop(photo, model, wishes)
-        edit = Inversion(cut(photo, crop, model.resolution), crop)
+        edit = Inversion(
+            cut(photo, crop, model.resolution), crop, tuning="none" if wishes.get("tuning") == "none" else "light"
+        )
         return edit, f"{note}; this takes {estimate(model, edit)}"
+
+    def _look(self, data: bytes, model: Model) -> Sight:
+        """What there is in a photo, and what it would cost."""
+        self._check(data)
+        photo = read_photo(data, "this picture")
+        try:
+            found = self._aligner(model).align(photo)
+            faces, note = found.faces, found.note
+        except UserError as error:
+            faces, note = (), str(error).partition(":")[0]
+        middle = Crop.centred(photo)
+        edit = Inversion(cut(photo, middle, model.resolution), middle, tuning="none")
+        costs = {str(x.tuning): CostInfo(**asdict(estimate(model, x))) for x in (edit, replace(edit, tuning="light"))}
+        small, jpeg = photo.copy(), BytesIO()
+        small.thumbnail((PREVIEW, PREVIEW), Image.Resampling.LANCZOS)
+        small.save(jpeg, "JPEG", quality=88)
+        preview = f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
+        crops = tuple(CropInfo(c.x, c.y, c.size, c.angle) for c in (*faces, middle))
+        return Sight(photo.width, photo.height, preview, crops, len(faces), note, costs)
+
+    def _aligner(self, model: Model) -> Aligner:
+        with self._lock:
+            if model not in self._aligners:
+                self._aligners[model] = Aligner.of(model)
+            return self._aligners[model]
 
     def _check(self, data: bytes) -> None:
         """Raise UserError before anything is decoded unless this is a picture of a usual kind and size."""
@@ -79,10 +124,7 @@ class Receiver:
             return parse_crop(wishes["crop"]), "took the part that was given"
         face = wishes.get("face", "")
         try:
-            with self._lock:
-                if model not in self._aligners:
-                    self._aligners[model] = Aligner.of(model)
-            found = self._aligners[model].align(photo, int(face) if face.isdecimal() and len(face) < 4 else None)
+            found = self._aligner(model).align(photo, int(face) if face.isdecimal() and len(face) < 4 else None)
         except UserError as error:
             what = str(error).partition(":")[0]
             raise UserError(f"{what}: take another photo, or the middle of this one as it is") from error

@@ -19,12 +19,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gansteer.edits import KINDS
 from gansteer.errors import UserError
+from gansteer.inversion.edit import Inversion
 from gansteer.memory import give_back_memory
 from gansteer.studio import protocol
 from gansteer.studio.answers import ANSWERS
 from gansteer.studio.catalogue import Catalogue
 from gansteer.studio.desk import Desk, Tools
-from gansteer.studio.export import FILMS, export, exports, film_file, movie
+from gansteer.studio.export import FILMS, Export, export, exports, film_file, movie
 from gansteer.studio.guard import Guard
 from gansteer.studio.line import Line
 from gansteer.studio.pages import Pages
@@ -51,6 +52,10 @@ class Limits:
     upload_pixels: int = 64_000_000
     memory_bytes: int | None = None
     """No session and no edit begins while the process uses more."""
+
+
+class TooLarge(Exception):
+    """A file has more bytes than are allowed."""
 
 
 class Full(Exception):
@@ -275,19 +280,36 @@ class Studio:
             file = await asyncio.to_thread(film_file, shots, id, what)
         else:
             file = await desk.draw(lambda: export(session, id, what))
-        headers = {"content-disposition": f'attachment; filename="{file.name}"', "cache-control": "no-store"}
-        return Response(file.data, media_type=file.kind, headers=headers)
+        return _download(file)
 
     async def file(self, request: Request) -> Response:
         """Something that was dropped on the page."""
-        desk, most = self._desk_of(request), self.limits.upload_bytes
-        body = bytearray()
+        desk = self._desk_of(request)
+        received = await self._receiver.receive(desk, await self._body(request), request.query_params)
+        return Response(protocol.encode(received), media_type="application/json")
+
+    async def paste(self, request: Request) -> Response:
+        """The whole photo with a node's picture in it."""
+        desk, body = self._desk_of(request), await self._body(request)
+        path = desk.session.path(request.path_params["id"])
+        crop = next((node.edit.crop for node in reversed(path) if isinstance(node.edit, Inversion)), None)
+        if crop is None:
+            raise UserError("this picture did not begin with a photo")
+        subject, kind = path[-1].subject, request.query_params.get("kind", "jpeg")
+        return _download(await desk.draw(lambda: self._receiver.paste(body, crop, subject, kind)))
+
+    async def _body(self, request: Request) -> bytes:
+        body, most = bytearray(), self.limits.upload_bytes
         async for piece in request.stream():
             body += piece
             if len(body) > most:
-                return _refusal(f"this file is larger than {most >> 20} MB: take a smaller one", 413)
-        received = await self._receiver.receive(desk, bytes(body), request.query_params)
-        return Response(protocol.encode(received), media_type="application/json")
+                raise TooLarge(f"this file is larger than {most >> 20} MB: take a smaller one")
+        return bytes(body)
+
+
+def _download(file: Export) -> Response:
+    headers = {"content-disposition": f'attachment; filename="{file.name}"', "cache-control": "no-store"}
+    return Response(file.data, media_type=file.kind, headers=headers)
 
 
 def _number(request: Request, name: str, default: int) -> int:
@@ -319,6 +341,8 @@ def _careful(endpoint: Endpoint) -> Endpoint:
     async def answer(request: Request) -> Response:
         try:
             return await endpoint(request)
+        except TooLarge as error:
+            return _refusal(str(error), 413)
         except (UserError, ValueError) as error:
             return _refusal(" ".join(str(error).split()), 404 if "session is not open" in str(error) else 400)
         except Exception as error:
@@ -372,6 +396,7 @@ def application(
         Route("/session/{key}/change/{a:int}/{b:int}", the(Studio.change)),
         Route("/session/{key}/export/{id:int}/{what}", the(Studio.export)),
         Route("/session/{key}/file", the(Studio.file), methods=["POST"]),
+        Route("/session/{key}/paste/{id:int}", the(Studio.paste), methods=["POST"]),
         Route("/{path:path}", Pages().get),
     ]
     return Guard(Starlette(routes=routes, lifespan=lifespan), names, token)
