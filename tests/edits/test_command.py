@@ -78,26 +78,29 @@ def test_jobs_resume_and_survive_failures(model: str, tmp_path: Path, capsys: py
         "nonsense",
         '{"seed": 2, "points": ["20,30:22,99"]}',
         '{"seed": 2, "points": ["20,30:22,35"], "steps": "many"}',
+        '{"seed": 2, "points": ["20,30:22,35"], "r1": "wide"}',
+        '{"seed": 2, "points": ["20,30:22,35"], "psi": 9}',
+        '{"seed": 2, "points": ["20,30:22,35"], "film": "a.webp"}',
         "",
         '{"seed": 3, "points": ["20,30:22,35", "40,30:40,33"], "steps": 2}',
     ]
     jobs.write_text("\n".join(lines))
     assert drag("--model", model, "--jobs", jobs, "--out", folder) == 2
     said = capsys.readouterr()
-    assert len(said.out.splitlines()) == 5
-    assert "3 of 5 jobs failed" in said.err
+    assert len(said.out.splitlines()) == 8
+    assert "6 of 8 jobs failed" in said.err
     assert {path.name for path in folder.iterdir()} == {
-        "first.png", "first.json", "line-00006.png", "line-00006.json", "results.jsonl"
+        "first.png", "first.json", "line-00009.png", "line-00009.json", "results.jsonl"
     }  # fmt: skip
     results = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
     assert [(result["line"], result["ok"]) for result in results] == [
-        (1, True), (2, False), (3, False), (4, False), (6, True)
+        (1, True), *((line, False) for line in range(2, 8)), (9, True)
     ]  # fmt: skip
     # As if the machine had gone down while writing: a cut line; then the bad lines are put right.
     with (folder / "results.jsonl").open("a") as log:
-        log.write('{"line": 6, "ke')
+        log.write('{"line": 9, "ke')
     before = (folder / "first.png").stat().st_mtime_ns
-    lines[1:4] = [""] * 3
+    lines[1:7] = [""] * 6
     jobs.write_text("\n".join(lines))
     assert drag("--model", model, "--jobs", jobs, "--out", folder) == 0
     assert capsys.readouterr().out.count("done before") == 2

@@ -3,15 +3,16 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from gansteer.commands.progress import bar
 from gansteer.commands.seeds import check_psi
-from gansteer.commands.starting import first_subject, open_model, read_mask
+from gansteer.commands.starting import open_start, read_mask
+from gansteer.edits.config import DragSettings
 from gansteer.errors import UserError
 from gansteer.output import check_picture, check_writable, replacing, save_picture
 
@@ -51,48 +52,19 @@ class Drag:
     """Run this record again (the points and everything else come from it)."""
     jobs: Path | None = None
     """A file with one job a line: a JSON object with seed, points (["60,70:78,68"]) and any other flag of this command."""
-    method: Literal["draggan", "gauss-newton", "freedrag"] = "draggan"
-    tracker: Literal["nearest", "nearest-l2", "confident", "none"] = "nearest"
-    layer: str | None = None
-    """Whose features are followed, such as b64.conv1; by default the model's own choice."""
-    space: Literal["w+", "w"] = "w+"
-    rows: int = 6
-    """How many rows of w+ move; the rest keep the appearance."""
-    r1: float | None = None
-    """Radius of the patch that is pulled, in pixels."""
-    r2: float | None = None
-    """Half width of the tracking window, in pixels."""
-    stride: float | None = None
-    """How far the patch is pulled at a time, in pixels."""
-    lambda_mask: float = 20.0
-    """Weight of the mask."""
-    exact_mask: bool = False
-    """Hold every pixel outside the mask instead of every cell of the feature map."""
-    learning_rate: float = 5e-3
-    """Larger is faster, and changes more of the rest."""
-    tolerance: float | None = None
-    """A handle this near its target, in pixels, has arrived."""
-    steps: int = 300
-    """At most."""
-    patience: int = 60
-    """Give up after so many steps that brought the handles no nearer."""
-    pull: float = 0.0
-    """Prior: stay near the start."""
-    manifold: float = 0.0
-    """Prior: stay among the pictures that the model draws."""
     device: str = "auto"
+    how: tyro.conf.OmitArgPrefixes[DragSettings] = field(default_factory=DragSettings)
 
     def run(self) -> None:
-        check_psi(self.psi)
         if self.jobs is not None:
             _run_jobs(self)
             return
         if bool(self.point) == bool(self.replay):
             raise UserError("give --point x,y:x,y for every handle, or --replay with a record")
-        self.check_outputs()
+        self.check()
         recorded = _read_json(self.replay) if self.replay else None
         edit = None if recorded is not None else self.edit()
-        model = open_model(self.model, self.subject, self.device)
+        model, given = open_start(self.model, self.subject, self.device)
         if recorded is not None:
             from gansteer.edits.record import replay
 
@@ -101,10 +73,11 @@ class Drag:
             print(f"wrote {self.out}: the same as recorded, bit for bit")
             return
         assert edit is not None
-        print(self.carry_out(self.begin_with(model), edit))
+        print(self.carry_out(given or self.drawn(model), edit))
 
-    def check_outputs(self) -> None:
-        """Raise UserError before the work if a result could not be written after it."""
+    def check(self) -> None:
+        """Raise UserError before the work if it could not be done, or a result not be written after it."""
+        check_psi(self.psi)
         check_picture(self.out)
         if self.film is not None:
             from gansteer.film import check_film
@@ -113,21 +86,20 @@ class Drag:
         if self.json is not None:
             check_writable(self.json)
 
-    def begin_with(self, model: "Model") -> "Subject":
-        """The picture to edit."""
-        return first_subject(model, self.subject, self.seed, self.psi, self.label)
+    def drawn(self, model: "Model") -> "Subject":
+        """The picture of the seed."""
+        return model.sample(self.seed, self.psi, self.label)
 
     def edit(self) -> "DragEdit":
         """The edit that the flags describe."""
         from gansteer.edits import Drag as DragEdit
 
         pairs = [_parse_pair(text) for text in self.point]
-        same = {field.name for field in fields(DragEdit)} & {field.name for field in fields(self)} - {"mask"}
         return DragEdit(
             handles=[handle for handle, _ in pairs],
             targets=[target for _, target in pairs],
             mask=read_mask(self.mask, "--mask") if self.mask else None,
-            **{name: getattr(self, name) for name in same},
+            **vars(self.how),
         )
 
     def carry_out(self, subject: "Subject", edit: "DragEdit") -> str:
@@ -209,11 +181,9 @@ def _run_jobs(command: Drag) -> None:
     check_writable(results)
     done = _done(results)
     jobs = [(number, line, _key(number, line)) for number, line in enumerate(lines, 1) if line.strip()]
-    model = (
-        open_model(command.model, command.subject, command.device)
-        if any(key not in done for _, _, key in jobs)
-        else None
-    )
+    model, given = None, None
+    if any(key not in done for _, _, key in jobs):
+        model, given = open_start(command.model, command.subject, command.device)
     failed = 0
     with results.open("a", encoding="utf-8") as log:
         log.write("\n" if log.tell() else "")  # the last line may have been cut short
@@ -224,7 +194,7 @@ def _run_jobs(command: Drag) -> None:
             assert model is not None
             result: dict[str, object] = {"line": number, "key": key}
             try:
-                result["message"] = _run_job(command, model, number, line)
+                result["message"] = _run_job(command, model, given, number, line)
                 result["ok"] = True
             except (UserError, RuntimeError, MemoryError) as error:
                 result["message"], result["ok"] = " ".join(str(error).split()), False
@@ -236,45 +206,58 @@ def _run_jobs(command: Drag) -> None:
         raise UserError(f"{failed} of {len(jobs)} jobs failed: see {results}; run again to try only those")
 
 
-def _run_job(command: Drag, model: "Model", number: int, line: str) -> str:
+def _run_job(command: Drag, model: "Model", given: "Subject | None", number: int, line: str) -> str:
     try:
         job = json.loads(line)
     except ValueError as error:
         raise UserError(f"no JSON: {error}") from error
     one = _job_command(command, job, number)
-    one.check_outputs()
-    return one.carry_out(one.begin_with(model), one.edit())
+    one.check()
+    return one.carry_out(given or one.drawn(model), one.edit())
 
 
-def _job_command(command: Drag, job: object, number: int) -> Drag:
-    """The command of one line: the flags of the whole, with what the line says."""
-    if not isinstance(job, dict):
-        raise UserError('a job is a JSON object such as {"seed": 7, "points": ["60,70:78,68"]}')
-    wanted = dict(job)
-    name = str(wanted.pop("name", f"line-{number:05d}"))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job(DragSettings):
+    """A line of the jobs file; what it leaves out is as the command's flags say."""
+
+    points: tuple[str, ...]
+    name: str | int
+    seed: int
+    psi: float
+    label: int | None
+    mask: str | None
+    marks: bool
+
+
+def _job_command(command: Drag, line: object, number: int) -> Drag:
+    """The command of one line. Raises UserError."""
+    import msgspec
+
+    if not isinstance(line, dict) or not line.get("points"):
+        raise UserError('a job is a JSON object with its points, such as {"seed": 7, "points": ["60,70:78,68"]}')
+    known = {each.name for each in fields(Job)}
+    for key in line:
+        if key not in known:
+            raise UserError(f"a job has no field {key!r}; its fields are {', '.join(sorted(known))}")
+    same = {name: getattr(command, name) for name in ("seed", "psi", "label", "marks")}
+    mask = None if command.mask is None else str(command.mask.absolute())
+    flags = {**vars(command.how), **same, "mask": mask, "name": f"line-{number:05d}"}
+    try:
+        job = msgspec.convert({**flags, **line}, Job)
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise UserError(f"this is no job: {error}") from error
+    name = str(job.name)
     if Path(name).name != name:
         raise UserError(f"the name {name!r} of a job must be usable as a file's name")
-    points = wanted.pop("points", None)
-    if not isinstance(points, list) or not all(isinstance(point, str) for point in points):
-        raise UserError('a job needs its points, such as "points": ["60,70:78,68"]')
-    kinds = {field.name: field for field in fields(Drag)}
-    for key, value in wanted.items():
-        if key not in kinds or key in ("model", "subject", "out", "jobs", "replay", "json", "film", "device", "point"):
-            raise UserError(f"a job has no field {key!r}")
-        default = kinds[key].default
-        if (
-            key != "mask"
-            and default is not None
-            and not isinstance(value, (int, float) if isinstance(default, float) else type(default))
-        ):
-            raise UserError(f"{key} cannot be {value!r}")
-    if wanted.get("mask") is not None:
-        assert command.jobs is not None
-        wanted["mask"] = command.jobs.parent / str(wanted["mask"])
-    film = command.out / f"{name}{command.film.suffix}" if command.film else None
+    assert command.jobs is not None
     return replace(
-        command, jobs=None, out=command.out / f"{name}.png", json=command.out / f"{name}.json", film=film,
-        point=tuple(points), **wanted,
+        command, jobs=None, out=command.out / f"{name}.png", json=command.out / f"{name}.json",
+        film=command.out / f"{name}{command.film.suffix}" if command.film else None, point=job.points,
+        mask=None if job.mask is None else command.jobs.parent / job.mask,
+        how=DragSettings(**{each.name: getattr(job, each.name) for each in fields(DragSettings)}),
+        **{key: getattr(job, key) for key in same},
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import tyro
 
 from gansteer.commands.progress import bar
 from gansteer.commands.seeds import check_psi
-from gansteer.commands.starting import first_subject, open_model, read_mask
+from gansteer.commands.starting import open_start, read_mask
 from gansteer.errors import UserError
 from gansteer.output import check_picture, save_picture
 
@@ -63,9 +63,9 @@ class Edit:
         from gansteer.checkpoints.directions import directions_for
         from gansteer.edits.attribute import Attribute
 
-        model = open_model(self.model, self.subject, self.device)
+        model, subject = open_start(self.model, self.subject, self.device)
         directions = directions_for(model, self.directions)
-        subject = first_subject(model, self.subject, self.seed, self.psi, None)
+        subject = subject or model.sample(self.seed, self.psi)
         if self.region is not None:
             from gansteer.edits.intervention import Intervention
 

@@ -1,7 +1,7 @@
 """`gansteer invert`."""
 
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -9,6 +9,7 @@ import tyro
 
 from gansteer.commands.progress import bar
 from gansteer.errors import UserError
+from gansteer.inversion.config import InversionSettings
 from gansteer.output import check_picture, check_writable, save_picture
 
 if TYPE_CHECKING:
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 FRAMES = 90
 """Of the film, at most."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class How(InversionSettings):
+    """How the photo is brought in: a first guess, projection into the latent space, then tuning of the weights around it."""
+
+    start: Literal["auto", "encoder", "mean"] = "auto"
+    """The first guess: the model's encoder if it has one, or the mean picture."""
 
 
 @dataclass(frozen=True)
@@ -45,30 +54,8 @@ class Invert:
     """Also write the whole photo with the reconstruction in its place."""
     film: Path | None = None
     """Write a film of the reconstruction (.webp, .gif or .mp4), the photo beside it."""
-    start: Literal["auto", "encoder", "mean"] = "auto"
-    """The first guess: the model's encoder if it has one, or the mean picture."""
-    space: Literal["w", "w+"] = "w+"
-    """w+ comes nearer to the photo, w stays nearer to what the model knows."""
-    projection: int = 150
-    """Steps in the latent space."""
-    learning_rate: float = 0.1
-    """Of these steps, in deviations of the model's w."""
-    prior: float = 0.1
-    """Pull towards what the model knows."""
-    noise: float | None = None
-    """Optimise the noise maps too, with this weight of their regulariser (1e5)."""
-    tuning: Literal["none", "light", "full"] = "light"
-    """Then tune the weights: light costs at most 2 MB, full as much as the model."""
-    tuning_steps: int = 250
-    tuning_rate: float = 5e-3
-    locality: float = 0.5
-    """How firmly the model's other pictures are held."""
-    perceptual: Literal["efficientnet-lite0", "lpips"] = "efficientnet-lite0"
-    """lpips needs the extra `metrics`."""
-    pixels: float = 10.0
-    """Weight of the pixels' difference beside the perceptual one."""
-    seed: int = 0
     device: str = "auto"
+    how: tyro.conf.OmitArgPrefixes[How] = field(default_factory=How)
 
     def run(self) -> None:
         self._check()
@@ -83,8 +70,7 @@ class Invert:
         photo = read_photo(self.photo)
         model = load(self.model, self.device)
         crop = self._crop(photo, model)
-        same = {f.name for f in fields(Inversion)} & {f.name for f in fields(self)} - {"crop", "picture"}
-        edit = Inversion(cut(photo, crop, model.resolution), crop, **{name: getattr(self, name) for name in same})
+        edit = Inversion(cut(photo, crop, model.resolution), crop, **vars(self.how))
         print(f"this takes {estimate(model, edit)}", flush=True)
         self._carry_out(photo, model, edit)
 

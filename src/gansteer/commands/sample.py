@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gansteer.commands.progress import bar
 from gansteer.commands.seeds import check_psi, parse_seeds
-from gansteer.commands.starting import first_subject, open_model
+from gansteer.commands.starting import open_start
 from gansteer.errors import UserError
 from gansteer.output import check_picture, save_picture
 
@@ -45,9 +45,9 @@ class Sample:
         one_each = "{seed}" in pattern.name
         check_picture(pattern)
 
-        model = open_model(self.model, self.subject, self.device)
-        if self.subject is not None:
-            save_picture(first_subject(model, self.subject, 0, self.psi, self.label).image, self.out)
+        model, subject = open_start(self.model, self.subject, self.device)
+        if subject is not None:
+            save_picture(subject.image, self.out)
             print(f"wrote {self.out}: the picture of {self.subject}, {model.resolution} px")
             return
         if one_each:

@@ -1,4 +1,4 @@
-"""What a command begins with: the picture of a seed, or a subject from a .steer file."""
+"""What a command begins with: a model, and the picture of a .steer file if one is given."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,28 +11,31 @@ if TYPE_CHECKING:
     from gansteer.subject import Model, Subject
 
 
-def open_model(name: str | None, subject: Path | None, device: str) -> "Model":
-    """The model of that name or, for None, the shipped one that the .steer file was made with. Raises UserError."""
+def open_model(name: str, device: str) -> "Model":
+    """The model of that name. Raises UserError."""
     from gansteer.checkpoints.registry import load
     from gansteer.memory import keep_freed_memory
 
     keep_freed_memory()
+    return load(name, device)
+
+
+def open_start(name: str | None, subject: Path | None, device: str) -> "tuple[Model, Subject | None]":
+    """The model and, if a .steer file is given, its picture. Without a name, the model that the file was made with.
+
+    Raises UserError.
+    """
+    if subject is None:
+        if name is None:
+            raise UserError("give --model, or --subject with a .steer file")
+        return open_model(name, device), None
+    from gansteer.steerfile import open_subject
+
     if name is not None:
-        return load(name, device)
-    if subject is None:
-        raise UserError("give --model, or --subject with a .steer file")
-    from gansteer.steerfile import open_subject
-
-    return open_subject(subject, lambda known: load(known, device)).model
-
-
-def first_subject(model: "Model", subject: Path | None, seed: int, psi: float, label: int | None) -> "Subject":
-    """The picture to begin with: that of the .steer file if one is given, else that of the seed. Raises UserError."""
-    if subject is None:
-        return model.sample(seed, psi, label)
-    from gansteer.steerfile import open_subject
-
-    return open_subject(subject, lambda known: model)
+        model = open_model(name, device)
+        return model, open_subject(subject, lambda known: model)
+    opened = open_subject(subject, lambda known: open_model(known, device))
+    return opened.model, opened
 
 
 def read_mask(path: Path, flag: str) -> "Tensor":

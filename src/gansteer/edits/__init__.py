@@ -1,24 +1,20 @@
-"""One file per way of steering a picture, and `start`, which begins any of them."""
+"""One file per way of steering a picture, and `start`, which begins any of them.
+
+The classes are imported when they are first used: the command line reads `config.py`, and must not wait for torch.
+"""
 
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from gansteer.edits.drag import Drag, PointRun
-from gansteer.edits.draggan import DragGANRun
-from gansteer.edits.freedrag import FreeDragRun
-from gansteer.edits.gaussnewton import GaussNewtonRun
-from gansteer.edits.run import Edit, Progress, Run
-from gansteer.subject import Subject
+if TYPE_CHECKING:
+    from gansteer.edits.drag import Drag, PointRun
+    from gansteer.edits.run import Edit, Progress, Run
+    from gansteer.subject import Subject
 
 __all__ = ["Drag", "Edit", "PointRun", "Progress", "Run", "edit_class", "kind_of", "start"]
 
-
-METHODS: dict[str, type[PointRun]] = {
-    "draggan": DragGANRun,
-    "gauss-newton": GaussNewtonRun,
-    "freedrag": FreeDragRun,
-}
-"""Ways to carry out a drag."""
+HOMES = {"Drag": "drag", "PointRun": "drag", "Edit": "run", "Progress": "run", "Run": "run"}
+"""Where each class lives."""
 
 KINDS = {
     "drag": "gansteer.edits.drag:Drag",
@@ -28,7 +24,13 @@ KINDS = {
 }
 """Kinds of edits: the name in records and messages to the dataclass. Imported when first used."""
 
-R = TypeVar("R", bound=Run)
+R = TypeVar("R", bound="Run")
+
+
+def __getattr__(name: str) -> object:
+    if name not in HOMES:
+        raise AttributeError(f"module 'gansteer.edits' has no attribute {name!r}")
+    return getattr(import_module(f"gansteer.edits.{HOMES[name]}"), name)
 
 
 def edit_class(kind: str) -> Any:
@@ -37,12 +39,12 @@ def edit_class(kind: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def kind_of(edit: Edit[Any]) -> str:
+def kind_of(edit: "Edit[Any]") -> str:
     """The name of an edit's kind."""
     home = f"{type(edit).__module__}:{type(edit).__qualname__}"
     return next(kind for kind, where in KINDS.items() if where == home)
 
 
-def start(subject: Subject, edit: Edit[R]) -> R:
+def start(subject: "Subject", edit: "Edit[R]") -> R:
     """Begin `edit` on `subject`: iterate over the run, or call its `step()`. UserError if the edit does not fit."""
     return edit.begin(subject)

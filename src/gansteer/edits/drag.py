@@ -1,33 +1,32 @@
 """Dragging points: the edit `Drag`, and what every way of carrying it out shares.
 
-The methods are in files of their own: `draggan.py` and `freedrag.py`.
+The methods are in files of their own: `draggan.py`, `gaussnewton.py` and `freedrag.py`.
 """
 
 import math
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from gansteer.edits.config import DragSettings, Method
 from gansteer.edits.features import Engine, Extractor, Features, View, default_layer
 from gansteer.edits.latent import Adam, Latent, Whitening, spread
 from gansteer.edits.mask import MaskTerm
 from gansteer.edits.run import Point, Progress, SteppedRun
-from gansteer.edits.tracking import TrackerName
 from gansteer.errors import UserError
 from gansteer.subject import Subject
 
-Method = Literal["draggan", "gauss-newton", "freedrag"]
-
+MOST_HANDLES = 1000
 BLOW_UP = 10.0
 """An offset from the start of so many deviations of the model's own w has left every picture behind."""
 
 
 @dataclass(frozen=True, eq=False)
-class Drag:
+class Drag(DragSettings):
     """Drag handles to targets. Lengths are in pixels of the picture; None means the default of its resolution."""
 
     handles: Sequence[Point]
@@ -36,40 +35,10 @@ class Drag:
     """Where each of them shall go."""
     mask: Tensor | None = None
     """`[H, W]`, 1 (or True) = may move, 0 = shall stay as it is; None = everything may move."""
-    method: Method = "draggan"
-    tracker: TrackerName = "nearest"
-    """nearest (L1, the paper's), nearest-l2, confident (StableDrag's idea), none. FreeDrag needs none."""
-    space: Literal["w+", "w"] = "w+"
-    """w+: every row moves by itself; w: all `rows` rows move by the same amount."""
-    rows: int = 6
-    """The first rows of w+ move; the rest, which carry appearance, stay bit for bit."""
-    layer: str | None = None
-    """Whose features are followed; None: as the model's card says."""
-    r1: float | None = None
-    """Radius of the patch that is pulled; 3 at 512 px and below, growing with the picture above."""
-    r2: float | None = None
-    """Half width of the tracking window; 12 at 512 px, in proportion, at least 6."""
-    stride: float | None = None
-    """How far the patch is pulled at a time; 1 is the paper's, Gauss-Newton takes 1.5 cells of the feature map."""
-    lambda_mask: float = 20.0
-    """Weight of the mask term, in the mean form."""
-    exact_mask: bool = False
-    """Evaluate the mask term at every pixel of the picture instead of on the feature map's own grid."""
-    learning_rate: float = 5e-3
-    """Adam's. The paper's 2e-3 takes twice the steps; 1e-2 half of them, and leaves a little more change behind."""
-    tolerance: float | None = None
-    """A handle this near its target has arrived; 1 at 512 px and below (2 with more than five handles)."""
-    steps: int = 300
-    """Latent steps at most."""
-    patience: int = 60
-    """End after so many steps that brought the handles no nearer."""
-    pull: float = 0.0
-    """Prior: weight of `mean (w - w0)^2`."""
-    manifold: float = 0.0
-    """Prior: weight of the same in the whitened coordinates of w (PCA of what the model's own mapping gives)."""
-    engine: Engine = "auto"
+    engine: Engine = field(default="auto", kw_only=True)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("handles", "targets"):
             points = tuple((float(x), float(y)) for x, y in getattr(self, name))
             if not all(math.isfinite(v) for point in points for v in point):
@@ -81,23 +50,11 @@ class Drag:
             raise UserError(
                 f"{len(self.handles)} handles but {len(self.targets)} targets: give every handle one target"
             )
-        pixels = [(round(x), round(y)) for x, y in self.handles]
-        for pixel in pixels:
-            if pixels.count(pixel) > 1:
-                raise UserError(f"two handles stand on pixel {pixel[0]},{pixel[1]}: remove one of them")
-        for name, low in (("r1", 1.0), ("r2", 1.0), ("stride", 0.1), ("tolerance", 0.0)):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= low):
-                raise UserError(f"{name} must be a number of pixels from {low:g}, not {value}")
-        for name in ("lambda_mask", "pull", "manifold", "learning_rate"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise UserError(f"{name} must be a number from 0, not {value}")
-        for name in ("rows", "steps", "patience"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.method == "gauss-newton" and self.exact_mask:
-            raise UserError("gauss-newton holds the mask on the feature map's grid: leave exact_mask off")
+        if len(self.handles) > MOST_HANDLES:
+            raise UserError(f"{len(self.handles)} handles are too many: give at most {MOST_HANDLES}")
+        (pixel, count), *_ = Counter((round(x), round(y)) for x, y in self.handles).most_common(1)
+        if count > 1:
+            raise UserError(f"two handles stand on pixel {pixel[0]},{pixel[1]}: remove one of them")
         if self.mask is not None:
             mask = torch.as_tensor(self.mask)
             if mask.dim() != 2:
@@ -111,9 +68,14 @@ class Drag:
 
     def begin(self, subject: Subject) -> "PointRun":
         """The run of this edit's method on `subject`."""
-        from gansteer.edits import METHODS  # which import this file
+        from gansteer.edits import draggan, freedrag, gaussnewton  # which import this file
 
-        return METHODS[self.method](subject, self)
+        runs: dict[Method, type[PointRun]] = {
+            "draggan": draggan.DragGANRun,
+            "gauss-newton": gaussnewton.GaussNewtonRun,
+            "freedrag": freedrag.FreeDragRun,
+        }
+        return runs[self.method](subject, self)
 
     def fitted(self, subject: Subject) -> "Drag":
         """This edit with every default filled in for the subject's model; raises UserError where it does not fit."""

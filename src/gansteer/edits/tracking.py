@@ -6,14 +6,13 @@ picture, where the points are now.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from gansteer.edits.config import TrackerName
 from gansteer.edits.features import Features, View
-
-TrackerName = Literal["nearest", "nearest-l2", "confident", "none"]
 
 BATCH = 4096
 """Candidate positions compared at a time: bounds the memory with many handles and large neighbourhoods."""

@@ -5,16 +5,14 @@ name is kept for the package's own networks, whose channels were weighted by wha
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from gansteer.checkpoints.efficientnet import load_efficientnet
 from gansteer.errors import UserError
+from gansteer.inversion.config import PerceptualName
 from gansteer.models.face_reader import resize
-
-PerceptualName = Literal["efficientnet-lite0", "lpips"]
 
 Distance = Callable[[Tensor], Tensor]
 """Pictures `[B, 3, H, W]` in [-1, 1] to their distances `[B]` from a target; differentiable."""

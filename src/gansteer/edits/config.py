@@ -1,0 +1,62 @@
+"""How a drag is carried out: what the edit `Drag` and the flags of `gansteer drag` share. Does not import torch."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from gansteer.errors import UserError
+
+Method = Literal["draggan", "gauss-newton", "freedrag"]
+TrackerName = Literal["nearest", "nearest-l2", "confident", "none"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DragSettings:
+    """How a drag is carried out. Lengths are in pixels of the picture; None means the default of its resolution."""
+
+    method: Method = "draggan"
+    tracker: TrackerName = "nearest"
+    """nearest (L1, the paper's), nearest-l2, confident (StableDrag's idea), none. FreeDrag needs none."""
+    layer: str | None = None
+    """Whose features are followed, such as b64.conv1; by default the model's own choice."""
+    space: Literal["w+", "w"] = "w+"
+    """w+: every row moves by itself; w: all `rows` rows move by the same amount."""
+    rows: int = 6
+    """How many rows of w+ move; the rest, which carry appearance, stay bit for bit."""
+    r1: float | None = None
+    """Radius of the patch that is pulled, in pixels; 3 at 512 px and below, growing with the picture above."""
+    r2: float | None = None
+    """Half width of the tracking window, in pixels; 12 at 512 px, in proportion, at least 6."""
+    stride: float | None = None
+    """How far the patch is pulled at a time, in pixels; 1 is the paper's, gauss-newton takes 1.5 cells of the features."""
+    lambda_mask: float = 20.0
+    """Weight of the mask term, in the mean form."""
+    exact_mask: bool = False
+    """Hold every pixel outside the mask instead of every cell of the feature map."""
+    learning_rate: float = 5e-3
+    """Adam's; larger is faster, and changes more of the rest. The paper's 2e-3 takes twice the steps, 1e-2 half of them."""
+    tolerance: float | None = None
+    """A handle this near its target, in pixels, has arrived; 1 at 512 px and below (2 with more than five handles)."""
+    steps: int = 300
+    """Latent steps at most."""
+    patience: int = 60
+    """Give up after so many steps that brought the handles no nearer."""
+    pull: float = 0.0
+    """Prior: stay near the start; weight of `mean (w - w0)^2`."""
+    manifold: float = 0.0
+    """Prior: stay among the pictures that the model draws; weight of the same in the whitened coordinates of w."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("r1", 1.0), ("r2", 1.0), ("stride", 0.1), ("tolerance", 0.0)):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= low):
+                raise UserError(f"{name} must be a number of pixels from {low:g}, not {value}")
+        for name in ("lambda_mask", "pull", "manifold", "learning_rate"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UserError(f"{name} must be a number from 0, not {value}")
+        for name in ("rows", "steps", "patience"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.method == "gauss-newton" and self.exact_mask:
+            raise UserError("gauss-newton holds the mask on the feature map's grid: leave exact_mask off")
