@@ -15,6 +15,7 @@ Files go by HTTP, under the session's key (which nobody can guess) and with `?to
     GET  /session/KEY/node/ID            the picture of a node as PNG, the same once it is done     ?size=96 for a small one
     GET  /session/KEY/seed/SEED          the picture of a seed as JPEG    ?model=NAME&psi=0.7&size=96
     GET  /session/KEY/change/A/B         where two nodes' pictures differ: PNG, grey, white = most
+    GET  /session/KEY/photo/ID           what was cut out of the photo that a node began with: PNG
     GET  /session/KEY/export/ID/WHAT     a file to keep; WHAT is one of `EXPORTS`      ?marks=0 for films without points
     POST /session/KEY/file               the body is a picture (PNG with settings, photo) or a .steer file; for photos
                                          ?face=2 (by size), ?crop=x,y,size,angle or ?whole=1 (no face is sought),

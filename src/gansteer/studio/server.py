@@ -291,12 +291,25 @@ class Studio:
     async def paste(self, request: Request) -> Response:
         """The whole photo with a node's picture in it."""
         desk, body = self._desk_of(request), await self._body(request)
-        path = desk.session.path(request.path_params["id"])
-        crop = next((node.edit.crop for node in reversed(path) if isinstance(node.edit, Inversion)), None)
+        node, crop = desk.session.find(request.path_params["id"]), self._brought(request).crop
         if crop is None:
-            raise UserError("this picture did not begin with a photo")
-        subject, kind = path[-1].subject, request.query_params.get("kind", "jpeg")
-        return _download(await desk.draw(lambda: self._receiver.paste(body, crop, subject, kind)))
+            raise UserError("it is not known where this picture was in its photo")
+        kind = request.query_params.get("kind", "jpeg")
+        return _download(await desk.draw(lambda: self._receiver.paste(body, crop, node.subject, kind)))
+
+    async def photo(self, request: Request) -> Response:
+        """What was cut out of the photo that a node began with."""
+        data = BytesIO()
+        Image.fromarray(self._brought(request).picture.numpy()).save(data, "PNG")
+        return Response(data.getvalue(), media_type="image/png", headers={"cache-control": "private, max-age=86400"})
+
+    def _brought(self, request: Request) -> Inversion:
+        """How the photo was brought in that a node began with. Raises UserError if it began otherwise."""
+        session = self._desk_of(request).session
+        for node in reversed(session.path(session.find(request.path_params["id"]).id)):
+            if isinstance(node.edit, Inversion):
+                return node.edit
+        raise UserError("this picture did not begin with a photo")
 
     async def _body(self, request: Request) -> bytes:
         body, most = bytearray(), self.limits.upload_bytes
@@ -396,6 +409,7 @@ def application(
         Route("/session/{key}/change/{a:int}/{b:int}", the(Studio.change)),
         Route("/session/{key}/export/{id:int}/{what}", the(Studio.export)),
         Route("/session/{key}/file", the(Studio.file), methods=["POST"]),
+        Route("/session/{key}/photo/{id:int}", the(Studio.photo)),
         Route("/session/{key}/paste/{id:int}", the(Studio.paste), methods=["POST"]),
         Route("/{path:path}", Pages().get),
     ]
