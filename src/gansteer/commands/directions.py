@@ -10,6 +10,7 @@ import tyro
 
 from gansteer.commands.progress import bar
 from gansteer.commands.seeds import check_psi, parse_seeds
+from gansteer.commands.starting import open_model
 from gansteer.errors import UserError
 from gansteer.output import check_writable
 
@@ -59,13 +60,10 @@ class Fit:
     def run(self) -> None:
         self._check()
         from gansteer.checkpoints.directions import save_directions
-        from gansteer.checkpoints.registry import load
         from gansteer.edits.directions import Directions
-        from gansteer.memory import keep_freed_memory
 
-        keep_freed_memory()
         examples = self._examples()
-        model = load(self.model, self.device)
+        model = open_model(self.model, self.device)
         found = self._from_examples(model, *examples) if examples else self._from_scores(model)
         save_directions(Directions(model.card.name, model.digest, tuple(found)), self.out)
         _print(found)
@@ -157,9 +155,8 @@ class List:
 
     def run(self) -> None:
         from gansteer.checkpoints.directions import directions_for
-        from gansteer.checkpoints.registry import load
 
-        model = load(self.model, self.device)
+        model = open_model(self.model, self.device)
         found = directions_for(model, self.directions).entries
         if not found:
             raise UserError(f"{model.card.name} has no directions: make some with `gansteer directions fit`")

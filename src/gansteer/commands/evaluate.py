@@ -1,49 +1,91 @@
 """`gansteer evaluate quality`, `faces`, `smoothness` and `tracking`."""
 
 import json
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gansteer.commands.progress import bar
 from gansteer.commands.seeds import check_psi
+from gansteer.commands.starting import open_model
 from gansteer.errors import UserError
 from gansteer.output import check_writable, replacing
 
 if TYPE_CHECKING:
+    from gansteer.evaluation.faces import FacesReport
     from gansteer.evaluation.quality import QualityReport
+    from gansteer.evaluation.smoothness import SmoothnessReport
+    from gansteer.evaluation.tracking import TrackingReport
     from gansteer.subject import Model
 
 
-@dataclass(frozen=True)
-class Quality:
-    """How near a model's pictures are to real ones: Frechet and kernel distance, precision and recall, with floors."""
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(ABC):
+    """What every command that measures a model is told, and does."""
 
     model: str
     """Name of a model, a checkpoint's file, or a hub id."""
-    data: Path
-    """Folder or zip of the real pictures."""
-    samples: int = 5000
-    """How many pictures to draw."""
-    psi: float = 1.0
-    """Truncation; 1 draws the whole variety."""
-    seed: int = 0
-    features: Literal["efficientnet-lite0", "inception"] = "efficientnet-lite0"
-    """What distances are measured in; inception needs the extra `metrics`, and only then they are FID and KID."""
-    lpips: bool = False
-    """Also the mean LPIPS between pairs of samples, and between pairs of real pictures; needs the extra `metrics`."""
     json: Path | None = None
     """Also write the report to this file."""
     device: str = "auto"
 
     def run(self) -> None:
+        self.check()
+        found = self.measure(open_model(self.model, self.device))
+        if self.json is not None:
+            with replacing(self.json) as path:
+                path.write_text(json.dumps(asdict(found), indent=1, allow_nan=False) + "\n")
+        self.tell(found)
+
+    def check(self) -> None:
+        """Raise UserError before the work if it could not be done, or its report not be written after it."""
+        if self.json is not None:
+            if self.json.suffix != ".json":
+                raise UserError(f"{self.json}: the report's file ends in .json")
+            check_writable(self.json)
+
+    @abstractmethod
+    def measure(self, model: "Model") -> Any:
+        """The report, a dataclass."""
+
+    @abstractmethod
+    def tell(self, found: Any) -> None:
+        """Print the report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleEvaluation(Evaluation):
+    """The same of a command that draws samples."""
+
+    psi: float = 0.7
+    """Truncation; 1 draws the whole variety."""
+    seed: int = 0
+
+    def check(self) -> None:
         check_psi(self.psi)
-        _check_report(self.json)
-        model = _open(self.model, self.device)
+        super().check()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality(SampleEvaluation):
+    """How near a model's pictures are to real ones: Frechet and kernel distance, precision and recall, with floors."""
+
+    data: Path
+    """Folder or zip of the real pictures."""
+    samples: int = 5000
+    """How many pictures to draw."""
+    psi: float = 1.0
+    features: Literal["efficientnet-lite0", "inception"] = "efficientnet-lite0"
+    """What distances are measured in; inception needs the extra `metrics`, and only then they are FID and KID."""
+    lpips: bool = False
+    """Also the mean LPIPS between pairs of samples, and between pairs of real pictures; needs the extra `metrics`."""
+
+    def measure(self, model: "Model") -> "QualityReport":
         from gansteer.evaluation.quality import quality
 
         with bar("measuring") as report:
-            found = quality(
+            return quality(
                 model,
                 self.data,
                 self.samples,
@@ -53,36 +95,48 @@ class Quality:
                 lpips=self.lpips,
                 report=report.named,
             )
-        _write_report(self.json, found)
-        _print_quality(found)
+
+    def tell(self, found: "QualityReport") -> None:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False)
+        table.add_column("")
+        for heading in ("all", "as many as the floor", "floor: real and real"):
+            table.add_column(heading, justify="right")
+        for name in ("frechet_distance", "kernel_distance", "precision", "recall"):
+            measure = getattr(found, name)
+            table.add_row(
+                name.replace("_", " "), *(f"{x:.4g}" for x in (measure.value, measure.matched, measure.floor))
+            )
+        Console().print(table)
+        if found.lpips is not None:
+            drawn, real = found.lpips.drawn, found.lpips.real
+            print(
+                f"LPIPS between pairs: {drawn:.3f} of samples, {real:.3f} of real pictures ({found.lpips.pairs} pairs each)"
+            )
+        print(
+            f"{found.samples} samples of {found.model} at psi {found.psi:g} and {found.reals} pictures of {found.data}, "
+            f"{found.resolution} px, {found.features} features; the floor compares {found.half} with {found.half}"
+        )
 
 
-@dataclass(frozen=True)
-class Faces:
+@dataclass(frozen=True, kw_only=True)
+class Faces(SampleEvaluation):
     """The share of a portrait model's pictures in which a face detector that took no part in training finds a face."""
 
-    model: str
-    """Name of a model, a checkpoint's file, or a hub id."""
     samples: int = 1000
     """How many pictures to draw."""
-    psi: float = 0.7
-    """Truncation."""
-    seed: int = 0
     data: Path | None = None
     """Folder or zip of real portraits, to tell how often the detector finds those."""
-    json: Path | None = None
-    """Also write the report to this file."""
-    device: str = "auto"
 
-    def run(self) -> None:
-        check_psi(self.psi)
-        _check_report(self.json)
-        model = _open(self.model, self.device)
+    def measure(self, model: "Model") -> "FacesReport":
         from gansteer.evaluation.faces import faces
 
         with bar("looking for faces") as report:
-            found = faces(model, self.samples, psi=self.psi, seed=self.seed, data=self.data, report=report)
-        _write_report(self.json, found)
+            return faces(model, self.samples, psi=self.psi, seed=self.seed, data=self.data, report=report)
+
+    def tell(self, found: "FacesReport") -> None:
         print(
             f"a face in {found.found} of {found.samples} samples ({found.share:.1%}) of {found.model} at psi {found.psi:g}"
         )
@@ -90,32 +144,22 @@ class Faces:
             print(f"a face in {found.real_share:.1%} of the pictures of {self.data}")
 
 
-@dataclass(frozen=True)
-class Smoothness:
+@dataclass(frozen=True, kw_only=True)
+class Smoothness(SampleEvaluation):
     """How evenly the picture changes along straight paths between samples: the largest step against the median step."""
 
-    model: str
-    """Name of a model, a checkpoint's file, or a hub id."""
     paths: int = 20
     """How many paths between pairs of samples."""
     steps: int = 60
     """Steps of every path."""
-    psi: float = 0.7
-    """Truncation."""
-    seed: int = 0
-    json: Path | None = None
-    """Also write the report to this file."""
-    device: str = "auto"
 
-    def run(self) -> None:
-        check_psi(self.psi)
-        _check_report(self.json)
-        model = _open(self.model, self.device)
+    def measure(self, model: "Model") -> "SmoothnessReport":
         from gansteer.evaluation.smoothness import smoothness
 
         with bar("following paths") as report:
-            found = smoothness(model, self.paths, self.steps, psi=self.psi, seed=self.seed, report=report)
-        _write_report(self.json, found)
+            return smoothness(model, self.paths, self.steps, psi=self.psi, seed=self.seed, report=report)
+
+    def tell(self, found: "SmoothnessReport") -> None:
         print(
             f"the largest step is {found.worst:.2f} times the median step of its path, over {found.paths} paths of "
             f"{found.steps} steps of {found.model} at psi {found.psi:g}: {'smooth' if found.smooth else 'not smooth'} "
@@ -123,83 +167,29 @@ class Smoothness:
         )
 
 
-@dataclass(frozen=True)
-class Tracking:
+@dataclass(frozen=True, kw_only=True)
+class Tracking(SampleEvaluation):
     """Whether a portrait model's features follow the points of a face, so that it can be dragged by them; per layer."""
 
-    model: str
-    """Name of a model, a checkpoint's file, or a hub id."""
     moves: int = 50
     """How many small moves between samples."""
     strength: float = 0.15
     """How far each goes, as a share of the way to the other sample."""
-    psi: float = 0.7
-    """Truncation."""
-    seed: int = 0
-    json: Path | None = None
-    """Also write the report to this file."""
-    device: str = "auto"
 
-    def run(self) -> None:
-        check_psi(self.psi)
-        _check_report(self.json)
-        model = _open(self.model, self.device)
+    def measure(self, model: "Model") -> "TrackingReport":
         from gansteer.checkpoints.face_reader import load_face_reader
         from gansteer.evaluation.tracking import tracking
 
         reader = load_face_reader(model.device)
         with bar("following points") as report:
-            found = tracking(
+            return tracking(
                 model, lambda pictures: reader.read(pictures).landmarks, self.moves,
                 strength=self.strength, psi=self.psi, seed=self.seed, report=report,
             )  # fmt: skip
-        _write_report(self.json, found)
+
+    def tell(self, found: "TrackingReport") -> None:
         print(f"{found.points} points of {found.model} that move by {found.median_motion:.1f} px (median)")
         for layer in found.layers:
             print(
                 f"{layer.layer:<12} {layer.share:6.1%} within {found.within:g} px, median error {layer.median_error:.2f} px"
             )
-
-
-def _open(name: str, device: str) -> "Model":
-    from gansteer.checkpoints.registry import load
-    from gansteer.memory import keep_freed_memory
-
-    keep_freed_memory()
-    return load(name, device)
-
-
-def _check_report(target: Path | None) -> None:
-    if target is not None:
-        if target.suffix != ".json":
-            raise UserError(f"{target}: the report's file ends in .json")
-        check_writable(target)
-
-
-def _write_report(target: Path | None, report: object) -> None:
-    if target is not None:
-        with replacing(target) as path:
-            path.write_text(json.dumps(asdict(report), indent=1, allow_nan=False) + "\n")  # type: ignore[call-overload]
-
-
-def _print_quality(found: "QualityReport") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for heading in ("all", "as many as the floor", "floor: real and real"):
-        table.add_column(heading, justify="right")
-    for name in ("frechet_distance", "kernel_distance", "precision", "recall"):
-        measure = getattr(found, name)
-        table.add_row(name.replace("_", " "), *(f"{x:.4g}" for x in (measure.value, measure.matched, measure.floor)))
-    Console().print(table)
-    if found.lpips is not None:
-        drawn, real = found.lpips.drawn, found.lpips.real
-        print(
-            f"LPIPS between pairs: {drawn:.3f} of samples, {real:.3f} of real pictures ({found.lpips.pairs} pairs each)"
-        )
-    print(
-        f"{found.samples} samples of {found.model} at psi {found.psi:g} and {found.reals} pictures of {found.data}, "
-        f"{found.resolution} px, {found.features} features; the floor compares {found.half} with {found.half}"
-    )

@@ -1,26 +1,32 @@
 """`gansteer evaluate attributes`."""
 
 import csv
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gansteer.commands.evaluate import Evaluation
 from gansteer.commands.progress import bar
 from gansteer.errors import UserError
-from gansteer.output import check_writable, replacing
 
 if TYPE_CHECKING:
     from gansteer.evaluation.attributes import AttributesReport, Matrix
     from gansteer.evaluation.regions import RegionsReport
+    from gansteer.subject import Model
 
 
 @dataclass(frozen=True)
-class Attributes:
+class Report:
+    """What is measured of attributes."""
+
+    attributes: "AttributesReport"
+    regions: "RegionsReport | None"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attributes(Evaluation):
     """Whether a portrait model's directions do what their names say and only that, and edits in a region stay there."""
 
-    model: str
-    """Name of a model, a checkpoint's file, or a hub id."""
     directions: Path | None = None
     """A file of `gansteer directions fit`, besides the model's own."""
     samples: int = 4000
@@ -34,29 +40,21 @@ class Attributes:
     labels: Path | None = None
     """A CSV file of the training data's labels, a column for each attribute, titles in its first line."""
     seed: int = 1000
-    json: Path | None = None
-    """Also write the report to this file."""
-    device: str = "auto"
 
-    def run(self) -> None:
-        if self.json is not None:
-            if self.json.suffix != ".json":
-                raise UserError(f"{self.json}: the report's file ends in .json")
-            check_writable(self.json)
+    def check(self) -> None:
+        super().check()
         if self.regions == 1 or self.regions < 0:
             raise UserError("--regions is 0, or at least 2 pictures")
+
+    def measure(self, model: "Model") -> Report:
         labels = None if self.labels is None else read_columns(self.labels)
         from gansteer.checkpoints.directions import directions_for
         from gansteer.checkpoints.face_reader import load_face_reader
-        from gansteer.checkpoints.registry import load
         from gansteer.edits.fitting import sample
         from gansteer.edits.portrait_scores import PortraitScorer
         from gansteer.evaluation.attributes import attributes
         from gansteer.evaluation.regions import regions
-        from gansteer.memory import keep_freed_memory
 
-        keep_freed_memory()
-        model = load(self.model, self.device)
         directions = directions_for(model, self.directions)
         scorer = PortraitScorer(load_face_reader(model.device))
         inside = None
@@ -71,13 +69,12 @@ class Attributes:
                 inside = regions(
                     model, directions, scorer, deviations, self.regions, seed=self.seed + 1000, report=report.named
                 )
-        if self.json is not None:
-            whole = {"attributes": asdict(found), "regions": None if inside is None else asdict(inside)}
-            with replacing(self.json) as path:
-                path.write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n")
-        print_attributes(found)
-        if inside is not None:
-            print_regions(inside)
+        return Report(found, inside)
+
+    def tell(self, found: Report) -> None:
+        print_attributes(found.attributes)
+        if found.regions is not None:
+            print_regions(found.regions)
 
 
 def read_columns(path: Path) -> dict[str, list[float]]:

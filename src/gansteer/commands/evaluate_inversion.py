@@ -1,13 +1,13 @@
 """`gansteer evaluate inversion`."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gansteer.commands.evaluate import Evaluation
 from gansteer.commands.progress import bar
 from gansteer.errors import UserError
-from gansteer.output import check_writable, replacing
+from gansteer.inversion.config import InversionSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,12 +18,10 @@ if TYPE_CHECKING:
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic")
 
 
-@dataclass(frozen=True)
-class InversionQuality:
+@dataclass(frozen=True, kw_only=True)
+class InversionQuality(Evaluation):
     """How faithfully photos come in, how well they can be edited then, and what stays of the model's other pictures."""
 
-    model: str
-    """Name of a model, a checkpoint's file, or a hub id."""
     data: Path
     """Folder of pictures that the model was never trained on."""
     count: int = 10
@@ -34,27 +32,21 @@ class InversionQuality:
     """The model draws faces: drags go by their landmarks, and attributes are turned."""
     edits: bool = True
     """Also measure editability and locality; otherwise reconstruction only."""
-    projection: int = 150
+    projection: int = InversionSettings.projection
     """Steps in w+."""
-    tuning_steps: int = 250
-    json: Path | None = None
-    """Also write the report to this file."""
-    device: str = "auto"
+    tuning_steps: int = InversionSettings.tuning_steps
 
-    def run(self) -> None:
-        if self.json is not None:
-            check_writable(self.json)
+    def check(self) -> None:
+        super().check()
         if self.count < 1:
             raise UserError(f"--count must be at least 1, not {self.count}")
+
+    def measure(self, model: "Model") -> "InversionReport":
         from gansteer.checkpoints.directions import own_directions
         from gansteer.checkpoints.face_reader import load_face_reader
-        from gansteer.checkpoints.registry import load
         from gansteer.evaluation.inversion import inversion
         from gansteer.inversion.edit import Inversion
-        from gansteer.memory import keep_freed_memory
 
-        keep_freed_memory()
-        model = load(self.model, self.device)
         pictures = self._pictures(model)
         edit = Inversion(pictures[0], projection=self.projection, tuning_steps=self.tuning_steps)
         reader = load_face_reader(model.device) if self.faces else None
@@ -68,10 +60,7 @@ class InversionQuality:
             found, _ = inversion(
                 model, pictures, edit, reader=reader, directions=directions, edits=self.edits, report=report
             )
-        if self.json is not None:
-            with replacing(self.json) as path:
-                path.write_text(json.dumps(asdict(found), indent=1) + "\n")
-        _print(found)
+        return found
 
     def _pictures(self, model: "Model") -> "list[Tensor]":
         from gansteer.inversion.align import Aligner
@@ -91,26 +80,27 @@ class InversionQuality:
             pictures.append(cut(photo, crop, model.resolution))
         return pictures
 
+    def tell(self, found: "InversionReport") -> None:
+        from rich.console import Console
+        from rich.table import Table
 
-def _print(found: "InversionReport") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for heading in ("PSNR, dB", "MSE", "SSIM", "perceptual", "landmarks, %", "seconds", "MB"):
-        table.add_column(heading, justify="right")
-    for f in found.faithful:
-        landmarks = "" if f.landmarks is None else f"{f.landmarks:.1f}"
-        table.add_row(
-            f.name, f"{f.psnr:.2f}", f"{f.mse:.4f}", f"{f.ssim:.3f}", f"{f.perceptual:.3f}", landmarks,
-            f"{f.seconds:.1f}", f"{f.size / 1e6:.1f}",
-        )  # fmt: skip
-    Console().print(table)
-    for e in found.editable:
-        gains = ", ".join(f"{name} {gain:+.2f}" for name, gain in e.gains.items())
-        gain = "" if e.gain is None else f"; attributes {e.gain:.0%} ({gains})"
-        print(f"{e.name}: {e.arrived:.0%} of {e.drags} drags arrive{gain}")
-    for held in found.local:
-        print(f"{held.name}: pictures at other seeds agree to {held.psnr:.1f} dB (perceptual {held.perceptual:.3f})")
-    print(f"{found.pictures} pictures, {found.model}, {found.threads} threads")
+        table = Table(box=None, pad_edge=False)
+        table.add_column("", no_wrap=True)
+        for heading in ("PSNR, dB", "MSE", "SSIM", "perceptual", "landmarks, %", "seconds", "MB"):
+            table.add_column(heading, justify="right")
+        for f in found.faithful:
+            landmarks = "" if f.landmarks is None else f"{f.landmarks:.1f}"
+            table.add_row(
+                f.name, f"{f.psnr:.2f}", f"{f.mse:.4f}", f"{f.ssim:.3f}", f"{f.perceptual:.3f}", landmarks,
+                f"{f.seconds:.1f}", f"{f.size / 1e6:.1f}",
+            )  # fmt: skip
+        Console().print(table)
+        for e in found.editable:
+            gains = ", ".join(f"{name} {gain:+.2f}" for name, gain in e.gains.items())
+            gain = "" if e.gain is None else f"; attributes {e.gain:.0%} ({gains})"
+            print(f"{e.name}: {e.arrived:.0%} of {e.drags} drags arrive{gain}")
+        for held in found.local:
+            print(
+                f"{held.name}: pictures at other seeds agree to {held.psnr:.1f} dB (perceptual {held.perceptual:.3f})"
+            )
+        print(f"{found.pictures} pictures, {found.model}, {found.threads} threads")

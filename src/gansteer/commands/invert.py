@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from gansteer.commands.progress import bar
+from gansteer.commands.starting import open_model
 from gansteer.errors import UserError
 from gansteer.inversion.config import InversionSettings
 from gansteer.output import check_picture, check_writable, save_picture
@@ -59,16 +60,13 @@ class Invert:
 
     def run(self) -> None:
         self._check()
-        from gansteer.checkpoints.registry import load
         from gansteer.inversion.crop import cut
         from gansteer.inversion.edit import Inversion
         from gansteer.inversion.estimate import estimate
         from gansteer.inversion.photo import read_photo
-        from gansteer.memory import keep_freed_memory
 
-        keep_freed_memory()
         photo = read_photo(self.photo)
-        model = load(self.model, self.device)
+        model = open_model(self.model, self.device)
         crop = self._crop(photo, model)
         edit = Inversion(cut(photo, crop, model.resolution), crop, **vars(self.how))
         print(f"this takes {estimate(model, edit)}", flush=True)
