@@ -125,7 +125,7 @@ def test_what_is_painted_stays(visitor):
     visitor.until("(id) => window.studio.state.session.current === id", root)
     visitor.settled()
     visitor.press("h", "g")
-    visitor.page.wait_for_selector(".options [role=radio][aria-label=rectangle][aria-checked=true]")
+    visitor.page.wait_for_selector(".options [role=radio][aria-label=Rectangle][aria-checked=true]")
     visitor.drag((0, 96), (127, 127))
     held = dragged()
     packed = visitor.session["edit"]["mask"]

@@ -61,6 +61,22 @@ def test_paint_against_loops():
     assert out["erased"] is None
 
 
+def test_the_border_of_a_part_goes_round_it():
+    """Each line lies between a pixel inside and one outside; all ends meet in pairs; a square's is as long as it should be."""
+    script = """
+    const p = await import(`${web}/paint.js`);
+    const square = p.fill(p.blank(12), 1, p.rectangle([3, 4], [7, 9]));
+    const odd = p.fill(p.fill(p.blank(12), 1, (x, y) => (x * x + 3 * y) % 5 < 2), 1, p.rectangle([0, 0], [2, 2]));
+    console.log(JSON.stringify({ square: p.border(square), odd: p.border(odd) }));
+    """
+    out = run(script)
+    for lines in out.values():
+        ends = [tuple(end) for line in lines for end in (line[:2], line[2:])]
+        assert all(ends.count(end) == 2 for end in ends)
+    length = sum(np.hypot(c - a, d - b) for a, b, c, d in out["square"])
+    assert length == pytest.approx(2 * (4 + 5) + 4 * np.sqrt(0.5))
+
+
 def test_a_drag_of_the_page_is_one_of_the_library():
     script = """
     const d = await import(`${web}/draft.js`);
@@ -146,7 +162,7 @@ def test_the_types_of_the_messages_are_the_protocols():
         for name, body in re.findall(r"export interface (\w+) \{\n(.*?)\n\}", text, re.DOTALL)
     }
     ours = (protocol.Welcome, protocol.State, protocol.Progress, protocol.Answer, protocol.Fault, protocol.Received,
-            protocol.ModelInfo, protocol.NodeInfo, protocol.RunInfo, protocol.Trace, protocol.Frame)  # fmt: skip
+            protocol.Sight, protocol.CropInfo, protocol.CostInfo, protocol.ModelInfo, protocol.NodeInfo, protocol.RunInfo, protocol.Trace, protocol.Frame)  # fmt: skip
     for one in ours:
         names = {field.name for field in _fields(one)}
         assert interfaces[one.__name__] - {"type"} == names, one.__name__

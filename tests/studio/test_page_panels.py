@@ -96,3 +96,48 @@ def test_the_gallery_shuffles_all_but_the_locked(visitor):
     assert sum(a == b for a, b in zip(before, after, strict=True)) == 2
     page.click("[aria-label='Picture 4']")
     visitor.until("window.studio.state.session.source.seed === 4")
+
+
+AREA = """(() => { const s = window.studio.state, d = s.trails[s.session.current].present;
+  return [d.area, d.paint].map((layer) => Array.from(layer)); })()"""
+
+
+def test_a_part_is_taken_by_pointing_at_it(visitor):
+    """What a click takes is what the studio finds there: a part of the face, or all that is alike."""
+    page = visitor.page
+    page.click("#tab-area")
+    page.click(".segmented button:has-text('Point')")
+    visitor.until("window.studio.state.parts.list")
+    parts = visitor.js("window.studio.state.parts.list.map((p) => [p.name, Array.from(p.layer)])")
+    layers = [(name, np.reshape(layer, (128, 128))) for name, layer in parts]
+
+    def under(x, y):
+        return next(layer for _, layer in layers if layer[y, x])
+
+    def painted(which):
+        return np.reshape(visitor.js(AREA)[which], (128, 128))
+
+    back, low = (3, 3), (64, 120)
+    assert not np.array_equal(under(*back), under(*low))
+    page.mouse.move(*visitor.spot(*back))
+    page.wait_for_selector(".hint:has-text('All like this')")
+    page.mouse.click(*visitor.spot(*back))
+    assert np.array_equal(painted(0), under(*back))
+    page.mouse.click(*visitor.spot(*low))  # takes its place
+    assert np.array_equal(painted(0), under(*low))
+    page.keyboard.down("Shift")
+    page.mouse.click(*visitor.spot(*back))
+    page.keyboard.up("Shift")
+    assert np.array_equal(painted(0), under(*low) | under(*back))
+    visitor.press("Control+z", "Control+z")
+    assert np.array_equal(painted(0), under(*back))
+    page.focus(".stage")
+    visitor.press("Enter", "a")  # the first shows the cross, in the middle
+    middle = under(64, 64)
+    assert np.array_equal(painted(0), middle)
+    visitor.press(*["Shift+ArrowDown"] * 7, "Enter")
+    assert np.array_equal(painted(0), middle | under(64, 120))
+    visitor.press("Enter")  # what is there already goes
+    assert np.array_equal(painted(0), middle & ~under(64, 120).astype(bool))
+    visitor.press("a", "h", "Enter")  # what must stay
+    assert np.array_equal(painted(1), 2 * under(64, 120))

@@ -8,7 +8,7 @@ import { sideOf } from "./state.js";
 /** @typedef {import("./studio.js").Studio} Studio */
 
 /** @type {import("./state.js").Shape[]} */
-export const SHAPES = ["brush", "rectangle", "ellipse"];
+export const SHAPES = ["brush", "rectangle", "ellipse", "part"];
 
 /** Larger or smaller about the middle of the pane.
  * @param {Studio} studio @param {number} factor */
@@ -46,12 +46,21 @@ export const ACTIONS = {
   "tool-free": (studio) => take(studio, "free"),
   "tool-held": (studio) => take(studio, "held"),
   "tool-erase": (studio) => take(studio, "erase"),
+  "tool-part": (studio) => {
+    const { tool, tab } = studio.state;
+    take(studio, tool !== "points" ? tool : tab === "area" ? "area" : "free");
+    studio.store.set({ shape: "part", said: "Point at a part of the picture." });
+  },
+  adding: (studio) => {
+    const adding = !studio.state.adding;
+    studio.store.set({ adding, said: adding ? "Parts are added." : "A part takes the place of what there is." });
+  },
   smaller: (studio) => resize(studio, -1),
   larger: (studio) => resize(studio, 1),
   invert: (studio) => studio.invert(),
   shape: (studio) => {
     const shape = SHAPES[(SHAPES.indexOf(studio.state.shape) + 1) % SHAPES.length];
-    studio.store.set({ shape, said: `Shape: ${shape}.` });
+    studio.store.set({ shape, said: shape === "part" ? "Point at a part of the picture." : `Shape: ${shape}.` });
   },
   "zoom-in": (studio) => zoomed(studio, 1.25),
   "zoom-out": (studio) => zoomed(studio, 0.8),

@@ -33,6 +33,7 @@ export function Area({ studio }) {
   /** @param {Partial<typeof local>} change */
   const set = (change) => studio.store.set({ local: { ...local, ...change } });
   const fixed = running(state);
+  const points = state.shape === "part";
   const share = draft.area.reduce((sum, value) => sum + (value === FREE ? 1 : 0), 0) / Math.max(1, draft.area.length);
   const known = sliders ?? [];
   const chosen = known.find((one) => one.name === local.name) ?? known[0];
@@ -42,10 +43,11 @@ export function Area({ studio }) {
   return html`<div class="stack wide">
     <section class="stack"><div class="row"><h2 class="grow">Area</h2>
         <button class="small" disabled=${!share || fixed} onClick=${() => studio.clearArea()}>Remove</button></div>
-      <p class="muted">${share ? `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} % of the picture. The rest stays as it is.` : "Paint where something shall change, or take a part:"}</p>
+      <p class="muted">${share ? `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} % of the picture. The rest stays as it is.` : "Point at it, paint it, or take one of these:"}</p>
       <div class="row wrap">${parts.map((part) => html`<button key=${part} class="plain small" disabled=${fixed} onClick=${() => take(part)}>${label(part)}</button>`)}</div>
-      <div class="segmented" role="group" aria-label="Paint or erase">
-        <button aria-pressed=${tool === "area"} onClick=${() => studio.store.set({ tool: "area" })}>${icon("free")}Paint</button>
+      <div class="segmented" role="group" aria-label="How the area is made">
+        <button aria-pressed=${tool === "area" && points} onClick=${() => studio.store.set({ tool: "area", shape: "part" })}>${icon("part")}Point</button>
+        <button aria-pressed=${tool === "area" && !points} onClick=${() => studio.store.set({ tool: "area", shape: points ? "brush" : state.shape })}>${icon("free")}Paint</button>
         <button aria-pressed=${tool === "erase"} onClick=${() => studio.store.set({ tool: "erase" })}>${icon("erase")}Erase</button></div>
     </section>
     <section class="stack"><h2>Change</h2>

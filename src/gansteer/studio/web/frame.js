@@ -73,6 +73,8 @@ export function Rail({ studio }) {
   </div>`;
 }
 
+const SHAPE_WORDS = { brush: "Brush", rectangle: "Rectangle", ellipse: "Ellipse", part: "Point at a part" };
+
 /** @param {Props} props */
 export function ToolOptions({ studio }) {
   const { state } = studio;
@@ -84,9 +86,11 @@ export function ToolOptions({ studio }) {
   const nothing = isBlank(area ? draft.area : draft.paint);
   return html`<div class="options" role="group" aria-label="Brush">
     <div class="row tight" role="radiogroup" aria-label="Shape">
-      ${SHAPES.map((one) => html`<button key=${one} class="icon small" role="radio" aria-checked=${shape === one} aria-label=${one} title=${one}
+      ${SHAPES.map((one) => html`<button key=${one} class="icon small" role="radio" aria-checked=${shape === one} aria-label=${SHAPE_WORDS[one]} title=${SHAPE_WORDS[one]}
         onClick=${() => studio.store.set({ shape: one })}>${icon(one)}</button>`)}
     </div>
+    ${shape === "part" && tool !== "erase" && html`<button class="small" aria-pressed=${state.adding} title=${tip("Add to what there is, or hold Shift", "adding")}
+      onClick=${() => ACTIONS.adding(studio)}>${icon("plus")}Add</button>`}
     ${shape === "brush" && html`<label class="row slim"><span>Size</span>
       <input type="range" min="1" max=${most} value=${radius} onInput=${num((radius) => studio.store.set({ radius }))} />
       <output class="number">${radius}</output></label>`}
@@ -162,7 +166,7 @@ function Readout({ studio }) {
     if (trace && session?.can_resume)
       return html`<p class="readout"><strong>Stopped.</strong> <span class="muted">${numbers(trace)}</span></p>`;
     if (state.tab === "area")
-      return html`<p class="readout muted">${isBlank(draft.area) ? "Paint where something shall change." : "The area is ready."}</p>`;
+      return html`<p class="readout muted">${isBlank(draft.area) ? "Point at what shall change, or paint it." : "The area is ready."}</p>`;
     if (!ready) return html`<p class="readout muted">Drag on the picture: from a point to where it shall go.</p>`;
     return html`<p class="readout muted">${ready === 1 ? "One point is ready." : `${ready} points are ready.`}</p>`;
   }

@@ -2,6 +2,7 @@
 
 import { distance, pan, pinch, toPicture, toStage, zoom } from "./geometry.js";
 import { ellipse, fill, FREE, HELD, NONE, rectangle, stroke } from "./paint.js";
+import { called, under } from "./parts.js";
 import * as points from "./points.js";
 import { draftOf, running, sideOf } from "./state.js";
 
@@ -13,7 +14,8 @@ import { draftOf, running, sideOf } from "./state.js";
  *   | {kind: "end", id: number, end: points.End, from: Point, moved: boolean, base: Draft}
  *   | {kind: "new", from: Point, moved: boolean, base: Draft}
  *   | {kind: "stroke", last: Point, base: Draft}
- *   | {kind: "shape", from: Point, moved: boolean, base: Draft}} Gesture
+ *   | {kind: "shape", from: Point, moved: boolean, base: Draft}
+ *   | {kind: "part"}} Gesture
  */
 
 const STILL = 4; // CSS pixels that a click may wander
@@ -67,7 +69,8 @@ export class Gestures {
     else if (state.shape === "brush") {
       this.gesture = { kind: "stroke", last: from, base };
       this.studio.store.set({ live: painted(state, base, stroke(from, from, state.radius)) });
-    } else this.gesture = { kind: "shape", from: at, moved: false, base };
+    } else if (state.shape === "part") this.gesture = { kind: "part" };
+    else this.gesture = { kind: "shape", from: at, moved: false, base };
   }
 
   /** @param {Point} at @param {number} pointer */
@@ -84,7 +87,7 @@ export class Gestures {
     }
     this.pointers.set(pointer, at);
     const { gesture } = this;
-    if (!gesture) return;
+    if (!gesture || gesture.kind === "part") return;
     const { view, pane } = this.look();
     const { state, store } = this.studio;
     const side = sideOf(state);
@@ -116,8 +119,8 @@ export class Gestures {
     return open ? points.place(pairs, open.id, "to", to, side) : points.add(pairs, from, side, to);
   }
 
-  /** @param {Point} at @param {number} pointer */
-  up(at, pointer) {
+  /** @param {Point} at @param {number} pointer @param {boolean} [adding] */
+  up(at, pointer, adding) {
     const { gesture } = this;
     const pinching = this.pointers.size > 1;
     this.pointers.delete(pointer);
@@ -127,14 +130,14 @@ export class Gestures {
     const { live } = studio.state;
     if (gesture.kind === "pan" || gesture.kind === "end") {
       if (live) studio.change(live);
-    } else if (gesture.kind === "stroke" || gesture.moved) {
+    } else if (gesture.kind !== "part" && (gesture.kind === "stroke" || gesture.moved)) {
       if (live) studio.change(live);
-    } else this.click(toPicture(this.look().view, at));
+    } else this.click(toPicture(this.look().view, at), adding);
   }
 
-  /** Where a click, or Enter at the cross, puts something: a point, its target, or the corner of a shape.
-   * @param {Point} here */
-  click(here) {
+  /** Where a click, or Enter at the cross, puts something: a point, its target, the corner of a shape; or takes a part.
+   * @param {Point} here @param {boolean} [adding] */
+  click(here, adding = false) {
     const { studio } = this;
     const { state } = studio;
     const side = sideOf(state);
@@ -148,6 +151,8 @@ export class Gestures {
       studio.change({ ...draft, pairs }, "", open ? `Target ${number} is set.` : `Point ${number} is set; now its target.`);
     } else if (state.shape === "brush") {
       studio.change(painted(state, draft, stroke(here, here, state.radius)), "", "Painted.");
+    } else if (state.shape === "part") {
+      this.take(here, adding || state.adding);
     } else if (this.corner) {
       studio.change(painted(state, draft, shapeOf(state, this.corner, here)), "", "Painted.");
       this.corner = null;
@@ -155,6 +160,23 @@ export class Gestures {
       this.corner = here;
       studio.say("First corner set; now the opposite one.");
     }
+  }
+
+  /** Paint the part at a point: in the place of what there is, or added to it. One that is there already is taken away.
+   * @param {Point} here @param {boolean} adding */
+  take(here, adding) {
+    const { studio } = this;
+    const { state } = studio;
+    const part = under(state.parts.list, here, sideOf(state));
+    if (!part) return state.parts.list ? undefined : studio.tell("One moment: the picture is still being looked at.");
+    const draft = draftOf(state);
+    const { layer, value } = brushOf(state);
+    const there = part.layer.every((inside, i) => !inside || draft[layer][i] === value);
+    const result = there && adding ? NONE : value;
+    const rest = adding || value === NONE ? draft[layer] : draft[layer].map((one) => (one === value ? NONE : one));
+    const said = result === NONE ? "taken away" : adding ? "added" : "taken";
+    studio.change({ ...draft, [layer]: rest.map((one, i) => (part.layer[i] ? result : one)) }, "", `${called(part)}: ${said}.`);
+    return undefined;
   }
 
   /** Give up what is under way; whether there was anything. */

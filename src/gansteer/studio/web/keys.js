@@ -19,7 +19,9 @@ export const KEYS = [
   { keys: ["["], action: "smaller", what: "Smaller brush", group: "Tools" },
   { keys: ["]"], action: "larger", what: "Larger brush", group: "Tools" },
   { keys: ["I"], action: "invert", what: "Swap what may move and what must stay", group: "Tools" },
-  { keys: ["G"], action: "shape", what: "Next shape: brush, rectangle, ellipse", group: "Tools" },
+  { keys: ["G"], action: "shape", what: "Next shape: brush, rectangle, ellipse, part", group: "Tools" },
+  { keys: ["P"], action: "tool-part", what: "Point at a part of the picture", group: "Tools" },
+  { keys: ["A"], action: "adding", what: "Parts are added, or take the place of what there is", group: "Tools" },
 
   { keys: ["+", "="], action: "zoom-in", what: "Larger", group: "Look" },
   { keys: ["-"], action: "zoom-out", what: "Smaller", group: "Look" },
@@ -41,7 +43,7 @@ export const KEYS = [
 export const STAGE_KEYS = [
   { keys: ["Arrows"], what: "Move the cross, or the point that has the focus, by one pixel", group: "On the picture" },
   { keys: ["Shift+Arrows"], what: "By eight pixels", group: "On the picture" },
-  { keys: ["Enter"], what: "Put a point, its target, or a corner of a shape where the cross is", group: "On the picture" },
+  { keys: ["Enter"], what: "Put a point, its target or a corner of a shape where the cross is, or take the part there", group: "On the picture" },
   { keys: ["Delete"], what: "Remove the point that has the focus", group: "On the picture" },
   { keys: ["Tab"], what: "From the picture to its points", group: "On the picture" },
 ];

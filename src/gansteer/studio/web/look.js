@@ -3,7 +3,7 @@
 import { centred, fit } from "./geometry.js";
 import { sideOf } from "./state.js";
 
-const MARGIN = 28; // CSS pixels around the whole picture
+const MARGIN = 16; // CSS pixels around the whole picture
 
 export class Look {
   /** @param {import("./state.js").State} state @param {import("./geometry.js").Size} size */

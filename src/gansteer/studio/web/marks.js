@@ -1,7 +1,8 @@
 // What is drawn over the picture: paint, the way of every handle, handles and targets, the brush and the cross.
 
-import { distance, toStage } from "./geometry.js";
-import { FREE, mask } from "./paint.js";
+import { distance, toPicture, toStage } from "./geometry.js";
+import { border, FREE, mask } from "./paint.js";
+import { called, pointing, under } from "./parts.js";
 import { waiting } from "./points.js";
 import { draftOf, running, traceOf } from "./state.js";
 import { html, useLayoutEffect, useRef } from "./vendor/preact.js";
@@ -18,9 +19,12 @@ export function Marks({ studio, look, hover, corner }) {
   const cross = state.cross && toStage(look.view, state.cross);
   const open = waiting(pairs);
   const tip = cross ?? hover;
-  const painting = state.tool !== "points" && !running(state);
+  const painting = state.tool !== "points" && state.shape !== "part" && !running(state);
+  const points = pointing(state) && tip;
+  const part = points ? under(state.parts.list, state.cross ?? toPicture(look.view, tip), look.side) : null;
   return html`
     <${Paint} look=${look} paint=${draft.paint} area=${draft.area} opacity=${state.opacity * (running(state) ? 0.4 : 1)} />
+    ${part && html`<${Lit} look=${look} part=${part} />`}
     <svg class="marks" style=${{ left: `${look.left}px` }} width=${look.pane.width} height=${look.pane.height}
       role="group" aria-label="Points">
       ${trails(state).map((points) => html`<polyline class="trail" points=${points.map((p) => toStage(look.view, p).map(round).join(",")).join(" ")} />`)}
@@ -32,7 +36,8 @@ export function Marks({ studio, look, hover, corner }) {
       ${painting && tip && html`<${Tip} state=${state} at=${tip} scale=${look.view.scale} />`}
       ${cross && html`<path class="cross" d=${`M${cross[0] - 14} ${cross[1]}h28M${cross[0]} ${cross[1] - 14}v28`} />`}
     </svg>
-    ${state.cross && html`<span class="unseen" aria-live="polite">${state.cross.join(", ")}</span>`}`;
+    ${points && (part || !state.parts.list) && html`<span class=${tip[0] > look.pane.width * 0.7 ? "hint left" : "hint"} aria-hidden="true" style=${{ left: `${look.left + tip[0]}px`, top: `${tip[1]}px` }}>${part ? called(part) : "Looking at the picture …"}</span>`}
+    ${state.cross && html`<span class="unseen" aria-live="polite">${part ? called(part) : state.cross.join(", ")}</span>`}`;
 }
 
 const round = (/** @type {number} */ v) => Math.round(v * 10) / 10;
@@ -122,6 +127,37 @@ function Paint({ look, paint, area, opacity }) {
     style=${{ left: `${look.left}px`, width: `${width}px`, height: `${height}px`, opacity }}></canvas>`;
 }
 
+/** The part that a click would take.
+ * @param {{look: Look, part: import("./parts.js").Part}} props */
+function Lit({ look, part }) {
+  /** @type {import("./vendor/preact.js").Ref<HTMLCanvasElement>} */
+  const ref = useRef(null);
+  const { width, height } = look.pane;
+  const { scale, x, y } = look.view;
+  const dense = globalThis.devicePixelRatio || 1;
+  useLayoutEffect(() => {
+    const context = ref.current.getContext("2d");
+    if (!context || !width) return;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, ref.current.width, ref.current.height);
+    lay(context, part.layer, { dense, scale, x, y, width, height }, lit);
+    context.setTransform(dense, 0, 0, dense, 0, 0);
+    context.lineCap = "round";
+    context.beginPath();
+    for (const [ax, ay, bx, by] of border(part.layer)) {
+      context.moveTo((ax + 0.5) * scale + x, (ay + 0.5) * scale + y);
+      context.lineTo((bx + 0.5) * scale + x, (by + 0.5) * scale + y);
+    }
+    for (const [colour, wide] of /** @type {[string, number][]} */ ([["rgb(18 20 28 / 55%)", 3.5], ["#fff", 1.75]])) {
+      context.strokeStyle = colour;
+      context.lineWidth = wide;
+      context.stroke();
+    }
+  }, [part, width, height, scale, x, y, dense]);
+  return html`<canvas class="paint" ref=${ref} aria-hidden="true" width=${Math.round(width * dense)} height=${Math.round(height * dense)}
+    style=${{ left: `${look.left}px`, width: `${width}px`, height: `${height}px` }}></canvas>`;
+}
+
 /** @typedef {{dense: number, scale: number, x: number, y: number, width: number, height: number}} Place */
 
 /** Draw `how` where `layer` isn't 0.
@@ -157,6 +193,13 @@ function hatched(context, { dense, width, height }) {
     context.lineTo(x + height, 0);
   }
   context.stroke();
+}
+
+/** @type {(context: OffscreenCanvasRenderingContext2D, place: Place) => void} */
+function lit(context, { dense, width, height }) {
+  context.scale(dense, dense);
+  context.fillStyle = "rgb(60 84 255 / 26%)";
+  context.fillRect(0, 0, width, height);
 }
 
 /** @type {(context: OffscreenCanvasRenderingContext2D, place: Place) => void} */

@@ -48,6 +48,27 @@ export const ellipse = (a, b) => {
   return (x, y) => ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1;
 };
 
+/** The border of what isn't 0, as lines [x, y, x, y] halfway between pixels (marching squares).
+ * @type {(layer: Layer) => [number, number, number, number][]} */
+export function border(layer) {
+  const side = Math.sqrt(layer.length);
+  const at = (/** @type {number} */ x, /** @type {number} */ y) =>
+    x >= 0 && y >= 0 && x < side && y < side && layer[y * side + x] ? 1 : 0;
+  /** @type {[number, number, number, number][]} */
+  const lines = [];
+  for (let y = -1; y < side; y++)
+    for (let x = -1; x < side; x++) {
+      const corners = [at(x, y), at(x + 1, y), at(x + 1, y + 1), at(x, y + 1)];
+      const sum = corners[0] + corners[1] + corners[2] + corners[3];
+      if (sum === 0 || sum === 4) continue;
+      const middles = [[x + 0.5, y], [x + 1, y + 0.5], [x + 0.5, y + 1], [x, y + 0.5]]; // of the sides, from the top
+      const crossed = middles.filter((_, i) => corners[i] !== corners[(i + 1) % 4]);
+      for (let i = 0; i < crossed.length; i += 2)
+        lines.push(/** @type {[number, number, number, number]} */ ([...crossed[i], ...crossed[i + 1]]));
+    }
+  return lines;
+}
+
 /** What moves: 1 = may move, 0 = must stay; null when everything may.
  * @type {(layer: Layer) => Layer | null} */
 export function mask(layer) {

@@ -99,6 +99,27 @@ export interface Received {
   what: "session" | "settings" | "photo";
   note: string;
 }
+export interface CropInfo {
+  x: number;
+  y: number;
+  size: number;
+  angle: number;
+}
+export interface CostInfo {
+  seconds: number;
+  memory: number;
+  size: number;
+}
+export interface Sight {
+  type: "sight";
+  width: number;
+  height: number;
+  preview: string;
+  crops: CropInfo[];
+  faces: number;
+  note: string;
+  costs: Record<string, CostInfo>;
+}
 export type FromServer = Welcome | State | Progress | Answer | Fault;
 
 export interface Frame {

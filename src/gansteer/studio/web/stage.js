@@ -4,6 +4,7 @@ import { Look } from "./look.js";
 import { Gestures } from "./gestures.js";
 import { inside, toPicture, toStage } from "./geometry.js";
 import { Marks } from "./marks.js";
+import { learn, pointing, wanted } from "./parts.js";
 import * as points from "./points.js";
 import { beforeOf, draftOf, present, running, sideOf } from "./state.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact.js";
@@ -58,6 +59,9 @@ export function Stage({ studio }) {
     return () => box.current.removeEventListener("wheel", wheel);
   }, []);
 
+  const asked = wanted(state);
+  useEffect(() => void learn(studio), [asked, state.link]);
+
   /** @param {PointerEvent} event */
   const down = (event) => {
     if (event.target instanceof Element && event.target.closest("[data-own]")) return;
@@ -66,17 +70,21 @@ export function Stage({ studio }) {
     const reach = event.pointerType === "touch" ? 26 : 15;
     const target = state.tool === "points" ? gestures.current.near(point, reach) : null;
     box.current.setPointerCapture(event.pointerId);
+    if (pointing(state)) setHover(point);
     gestures.current.down(point, event.pointerId, { button: event.button, target });
     if (state.cross) studio.store.set({ cross: null });
   };
   /** @param {PointerEvent} event */
   const move = (event) => {
     const point = at(event, looks(studio), box.current);
-    setHover(event.pointerType === "touch" ? null : point);
+    setHover(event.pointerType === "touch" && !(pointing(studio.state) && event.buttons) ? null : point);
     gestures.current.move(point, event.pointerId);
   };
   /** @param {PointerEvent} event */
-  const up = (event) => gestures.current.up(at(event, looks(studio), box.current), event.pointerId);
+  const up = (event) => {
+    gestures.current.up(at(event, looks(studio), box.current), event.pointerId, event.shiftKey);
+    if (event.pointerType === "touch") setHover(null);
+  };
   /** @param {PointerEvent} event */
   const cancel = (event) => {
     gestures.current.pointers.delete(event.pointerId);
@@ -113,7 +121,7 @@ export function Stage({ studio }) {
   const node = present(state);
   const before = beforeOf(state);
   const peek = state.peeking && before != null;
-  const pointer = state.panning ? "grab" : running(state) ? "default" : state.tool === "points" ? "crosshair" : "none";
+  const pointer = state.panning ? "grab" : running(state) ? "default" : state.tool === "points" ? "crosshair" : state.shape === "part" ? "pointer" : "none";
   return html`
     <div class="stage" ref=${box} tabindex="0" role="application" aria-label=${WORDS} data-cursor=${pointer}
       onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${cancel}

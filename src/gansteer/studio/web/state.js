@@ -6,7 +6,7 @@ import { empty } from "./draft.js";
 /** @typedef {import("./protocol").Trace} Trace */
 /** @typedef {import("./draft.js").Draft} Draft */
 /** @typedef {"points" | "free" | "held" | "erase" | "area"} Tool */
-/** @typedef {"brush" | "rectangle" | "ellipse"} Shape */
+/** @typedef {"brush" | "rectangle" | "ellipse" | "part"} Shape  part: what is under the pointer */
 /** @typedef {"off" | "slider" | "side"} Comparing */
 /** @typedef {"drag" | "sliders" | "area" | "layout" | "photo" | "gallery"} Tab */
 /** @typedef {"help" | "export" | "model" | null} Dialog */
@@ -24,6 +24,8 @@ import { empty } from "./draft.js";
  * @property {boolean} whole  whether that picture is the final one
  * @property {Tool} tool
  * @property {Shape} shape
+ * @property {boolean} adding  whether a part that is pointed at is added to what there is
+ * @property {import("./parts.js").Parts} parts  what can be pointed at
  * @property {number} radius  of the brush, in pixels of the picture
  * @property {number} opacity  of the paint on the picture
  * @property {boolean} marks  whether points and paint are shown
@@ -83,6 +85,8 @@ export const initial = () => ({
   whole: false,
   tool: "points",
   shape: "brush",
+  adding: false,
+  parts: { of: "", list: null },
   radius: 9,
   opacity: 0.75,
   marks: true,
