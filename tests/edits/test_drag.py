@@ -77,16 +77,18 @@ def test_source_patch_gets_no_gradient() -> None:
     assert g[:, 11, 20].abs().max() == 0
 
 
-@pytest.mark.parametrize("norm", [1, 2])
-def test_tracking_is_the_nearest_in_the_window(norm: int) -> None:
+@pytest.mark.parametrize(
+    ("norm", "radius"), [(1, 5.5), (2, 5.5), (1, 33.0)]
+)  # 33: more pixels than are compared at once
+def test_tracking_is_the_nearest_in_the_window(norm: int, radius: float) -> None:
     grid = Grid(32, 16)
     first, now = random_features(16), random_features(16, seed=5)
     points = [(9.0, 4.0), (2.0, 27.0), (31.0, 20.0)]
     p = torch.tensor(points, dtype=torch.float64)
-    tracker = Nearest(View(as_features(grid, first), lambda: torch.zeros(1)), p, 5.5, norm)
+    tracker = Nearest(View(as_features(grid, first), lambda: torch.zeros(1)), p, radius, norm)
     got = tracker.track(View(as_features(grid, now), lambda: torch.zeros(1)), p).points.tolist()
     resized, resized_now = picture_map(first, 32), picture_map(now, 32)
-    expected = [reference.track(resized_now, at(resized, *point), point, 5.5, norm) for point in points]
+    expected = [reference.track(resized_now, at(resized, *point), point, radius, norm) for point in points]
     assert [tuple(point) for point in got] == expected
     assert expected != points
 
@@ -332,6 +334,7 @@ def test_no_tracking_leaves_the_handles() -> None:
         ({"learning_rate": math.nan}, "learning_rate"),
         ({"steps": 0}, "steps"),
         ({"mask": torch.ones(3, 4, 5)}, "mask"),
+        ({"handles": [(x, 2) for x in range(1001)], "targets": [(3, 4)] * 1001}, "1001 handles are too many"),
     ],
 )
 def test_impossible_edits(arguments: dict, complaint: str) -> None:
@@ -347,6 +350,10 @@ def test_impossible_edits(arguments: dict, complaint: str) -> None:
         ({"mask": torch.ones(32, 64)}, "mask is 64x32"),
         ({"mask": torch.zeros(64, 64)}, "fixes the handle 1,2"),
         ({"layer": "b128.conv1"}, "no layer 'b128.conv1'"),
+        ({"r1": 1e300}, "r1 of 1e[+]300 px takes too much memory: take at most 126$"),
+        ({"r2": 260}, "take at most 250$"),
+        ({"r2": 33, "tracker": "confident"}, "take at most 32$"),
+        ({"handles": [(x, 2) for x in range(9)], "targets": [(3, 4)] * 9, "r2": 84}, "at most 83, or fewer handles"),
     ],
 )
 def test_edits_that_do_not_fit(arguments: dict, complaint: str) -> None:

@@ -21,6 +21,10 @@ from gansteer.errors import UserError
 from gansteer.subject import Subject
 
 MOST_HANDLES = 1000
+MOST_PATCH, MOST_WINDOW = 50_000, 250_000
+"""Pixels that all handles together pull, and look through: every one of the first costs some KB, of the second 250 bytes."""
+MOST_CONFIDENT = 32.0
+"""r2 of the confident tracker, which solves as many equations as its window has pixels."""
 BLOW_UP = 10.0
 """An offset from the start of so many deviations of the model's own w has left every picture behind."""
 
@@ -103,7 +107,21 @@ class Drag(DragSettings):
             for x, y in self.handles:
                 if not self.mask[round(y), round(x)]:
                     raise UserError(f"the mask fixes the handle {x:g},{y:g}: paint it free (white) there")
+        fitted._check_cost()
         return fitted
+
+    def _check_cost(self) -> None:
+        """Raise UserError if a step would take gigabytes."""
+        count = len(self.handles)
+        largest = {"r1": math.sqrt(MOST_PATCH / count / math.pi), "r2": math.sqrt(MOST_WINDOW / count) / 2}
+        if self.tracker == "confident":
+            largest["r2"] = min(largest["r2"], MOST_CONFIDENT)
+        for name, most in largest.items():
+            if (getattr(self, name) or 0) > most:
+                fewer = "" if count == 1 else ", or fewer handles"
+                raise UserError(
+                    f"{name} of {getattr(self, name):g} px takes too much memory: take at most {math.floor(most)}{fewer}"
+                )
 
 
 class PointRun(SteppedRun[Progress]):

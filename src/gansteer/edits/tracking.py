@@ -80,7 +80,7 @@ def search(
     for start in range(0, len(points), count):
         part = slice(start, start + count)
         here = candidates[part]
-        value = cost(features.sample(here), part)
+        value = torch.cat([cost(features.sample(some), part) for some in torch.split(here, BATCH, dim=1)], dim=1)
         value = value.masked_fill(outside[part].to(value.device), torch.inf)
         best = value.argmin(dim=1)
         costs.append(value.gather(1, best[:, None])[:, 0])
