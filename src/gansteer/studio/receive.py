@@ -23,6 +23,8 @@ from gansteer.studio.protocol import CostInfo, CropInfo, Received, Sight
 from gansteer.subject import Model, Subject
 
 FORMATS = ("PNG", "JPEG", "WEBP")
+ALIKE = 12.0
+"""Levels by which a photo may differ from what was cut out of it: it may have been saved anew since."""
 PREVIEW = 1024
 """Pixels of the longer side of what the page is shown of a photo."""
 
@@ -58,10 +60,16 @@ class Receiver:
             node = await desk.begin(edit, None, mean_subject(model), {"photo": True})
         return Received(node.id, "photo", note)
 
-    def paste(self, data: bytes, crop: Crop, subject: Subject, kind: str) -> Export:
+    def paste(self, data: bytes, edit: Inversion, subject: Subject, kind: str) -> Export:
         """The whole photo with the subject's picture where it was cut out. Raises UserError if it is another photo."""
         self._check(data)
-        whole, out = paste(read_photo(data, "this picture"), crop, subject.image.convert("RGB")), BytesIO()
+        photo, crop, out = read_photo(data, "this picture"), edit.crop, BytesIO()
+        if crop is None:
+            raise UserError("it is not known where this picture was in its photo")
+        there = cut(photo, crop, edit.picture.shape[0])
+        if float((there.float() - edit.picture.float()).abs().mean()) > ALIKE:
+            raise UserError("this is not the photo that the picture began with: choose that one")
+        whole = paste(photo, crop, subject.image.convert("RGB"))
         if kind == "png":
             whole.save(out, "PNG")
             return Export(out.getvalue(), "image/png", "gansteer-photo.png")

@@ -291,11 +291,9 @@ class Studio:
     async def paste(self, request: Request) -> Response:
         """The whole photo with a node's picture in it."""
         desk, body = self._desk_of(request), await self._body(request)
-        node, crop = desk.session.find(request.path_params["id"]), self._brought(request).crop
-        if crop is None:
-            raise UserError("it is not known where this picture was in its photo")
+        subject, edit = desk.session.find(request.path_params["id"]).subject, self._brought(request)
         kind = request.query_params.get("kind", "jpeg")
-        return _download(await desk.draw(lambda: self._receiver.paste(body, crop, node.subject, kind)))
+        return _download(await desk.draw(lambda: self._receiver.paste(body, edit, subject, kind)))
 
     async def photo(self, request: Request) -> Response:
         """What was cut out of the photo that a node began with."""

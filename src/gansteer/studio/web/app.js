@@ -64,13 +64,13 @@ function Cover({ studio }) {
 
 /** @param {{studio: Studio}} props */
 function Notice({ studio }) {
-  const { notice } = studio.state;
+  const { notice, uploading } = studio.state;
   const close = () => studio.store.set({ notice: null });
   useEffect(() => {
-    if (notice?.kind !== "plain") return undefined;
+    if (notice?.kind !== "plain" || uploading) return undefined;
     const timer = setTimeout(close, 6000);
     return () => clearTimeout(timer);
-  }, [notice]);
+  }, [notice, uploading]);
   return html`<div class="notices" aria-live="assertive">
     ${notice && html`<p class=${`notice ${notice.kind}`}><span>${notice.text}</span>
       <button class="small" onClick=${close}>Close</button></p>`}</div>`;

@@ -1,7 +1,9 @@
 // What opens over the page: hot keys, export, models.
 
+import { Align } from "./align.js";
 import { STAGE_KEYS, KEYS, shown } from "./keys.js";
 import { icon } from "./icons.js";
+import { photoIn, putBack } from "./photos.js";
 import { present } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
@@ -15,12 +17,13 @@ export function Dialogs({ studio }) {
   const { dialog } = studio.state;
   if (dialog === "help") return html`<${Dialog} studio=${studio} title="Hot keys"><${Help} studio=${studio} /><//>`;
   if (dialog === "export") return html`<${Dialog} studio=${studio} title="Export"><${Export} studio=${studio} /><//>`;
+  if (dialog === "photo" && studio.state.sight) return html`<${Dialog} studio=${studio} title="Photo" wide><${Align} studio=${studio} /><//>`;
   if (dialog === "model") return html`<${Dialog} studio=${studio} title="Model"><${Models} studio=${studio} /><//>`;
   return null;
 }
 
-/** @param {Props & {title: string, children: unknown}} props */
-function Dialog({ studio, title, children }) {
+/** @param {Props & {title: string, wide?: boolean, children: unknown}} props */
+function Dialog({ studio, title, wide, children }) {
   /** @type {import("./vendor/preact.js").Ref<HTMLDialogElement>} */
   const ref = useRef(null);
   useEffect(() => {
@@ -33,7 +36,7 @@ function Dialog({ studio, title, children }) {
   const close = () => studio.store.set({ dialog: null });
   /** @param {MouseEvent} event */
   const outside = (event) => event.target === ref.current && close();
-  return html`<dialog ref=${ref} aria-label=${title} onClose=${close} onPointerDown=${outside}>
+  return html`<dialog ref=${ref} class=${wide ? "wide" : ""} aria-label=${title} onClose=${close} onPointerDown=${outside}>
     <header><h2>${title}</h2><button class="icon" aria-label="Close" onClick=${close}>${icon("close")}</button></header>
     <div class="body">${children}</div>
   </dialog>`;
@@ -73,6 +76,9 @@ function Export({ studio }) {
         onClick=${() => studio.save(what, { marks: marks ? 1 : 0 })}>${words}</button>`)}</div>
       ${title.startsWith("Film") && html`<label class="check"><input type="checkbox" checked=${marks} onChange=${() => setMarks(!marks)} />With points and arrows</label>`}
     </section>`)}
+    ${photoIn(studio.state) && html`<section class="stack"><h3>The whole photo, with this picture in it</h3>
+      <div class="row wrap"><button class="plain" onClick=${() => putBack(studio, "jpeg")}>Whole photo, JPEG</button>
+        <button class="plain" onClick=${() => putBack(studio, "png")}>Whole photo, PNG</button></div></section>`}
     <section class="stack"><h3>The same elsewhere</h3>
       <${Code} studio=${studio} what="python" title="Python" />
       <${Code} studio=${studio} what="shell" title="Command line" /></section>`;

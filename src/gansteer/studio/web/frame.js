@@ -6,7 +6,7 @@ import { KEYS, shown } from "./keys.js";
 import { Look } from "./look.js";
 import { isBlank } from "./paint.js";
 import { complete, waiting } from "./points.js";
-import { beforeOf, draftOf, present, running, sideOf, traceOf } from "./state.js";
+import { beforeOf, beneath, draftOf, present, running, sideOf, traceOf } from "./state.js";
 import { ahead, sentence } from "./studio.js";
 import { Menu } from "./menu.js";
 import { html } from "./vendor/preact.js";
@@ -111,7 +111,7 @@ export function ViewControls({ studio }) {
   const { state } = studio;
   const { comparing } = state;
   const percent = Math.round(new Look(state, studio.pane).view.scale * 100);
-  const alone = beforeOf(state) == null;
+  const alone = beneath(state) == null;
   /** @param {import("./state.js").Comparing} how */
   const compare = (how) => studio.store.set({ comparing: comparing === how ? "off" : how, view: null });
   const hold = (/** @type {boolean} */ peeking) => () => studio.store.set({ peeking });
@@ -124,7 +124,7 @@ export function ViewControls({ studio }) {
         onPointerDown=${hold(true)} onPointerUp=${hold(false)} onPointerLeave=${hold(false)} onKeyDown=${peekKey} onKeyUp=${peekKey}>${icon("eye")}<span>Before</span></button>
       <button class="icon small" disabled=${alone} aria-pressed=${comparing === "slider"} aria-label="Before and after with a border to move" title="Before and after with a border to move" onClick=${() => compare("slider")}>${icon("slider")}</button>
       <button class="icon small" disabled=${alone} aria-pressed=${comparing === "side"} aria-label="Before and after side by side" title="Before and after side by side" onClick=${() => compare("side")}>${icon("side")}</button>
-      <button class="icon small" disabled=${alone} aria-pressed=${state.changes} aria-label="Show where the picture changed" title=${tip("Show where the picture changed", "changes")} onClick=${() => ACTIONS.changes(studio)}>${icon("changes")}</button>
+      <button class="icon small" disabled=${beforeOf(state) == null} aria-pressed=${state.changes} aria-label="Show where the picture changed" title=${tip("Show where the picture changed", "changes")} onClick=${() => ACTIONS.changes(studio)}>${icon("changes")}</button>
     </div>
     <div class="looking zoom" role="group" aria-label="Size on the screen">
       <button class="icon small" title=${tip("Smaller", "zoom-out")} aria-label="Smaller" onClick=${() => ACTIONS["zoom-out"](studio)}>${icon("minus")}</button>
@@ -173,15 +173,24 @@ function Readout({ studio }) {
   if (!trace) return html`<p class="readout">Starting …</p>`;
   const left = Math.max(0, ...trace.distances);
   const first = Math.max(left, ...(state.traces[0]?.distances ?? []), 1e-9);
+  const all = stepsOf(/** @type {import("./protocol").RunInfo} */ (session?.run).edit);
+  const done = trace.distances.length > 0 ? 1 - left / first : all ? trace.step / all : null;
   return html`<div class="readout live">
-    ${trace.distances.length > 0 && html`<div class="meter"><span style=${{ transform: `scaleX(${1 - left / first})` }}></span></div>`}
+    ${done != null && html`<div class="meter"><span style=${{ transform: `scaleX(${done})` }}></span></div>`}
     <dl class="number">
-      <div><dt>Step</dt><dd>${trace.step}</dd></div>
+      <div><dt>Step</dt><dd>${trace.step}${all ? html` <span class="muted">of ${all}</span>` : ""}</dd></div>
       ${trace.distances.length > 0 && html`<div><dt>To go</dt><dd>${left.toFixed(1)} px</dd></div>`}
       <div><dt>Time</dt><dd>${trace.seconds.toFixed(1)} s</dd></div>
       ${trace.loss != null && html`<div class="loss"><dt>Loss</dt><dd>${trace.loss.toPrecision(3)}</dd></div>`}
     </dl>
   </div>`;
+}
+
+/** How many steps an edit takes, if that is known beforehand.
+ * @type {(edit: import("./protocol").Edit) => number | null} */
+function stepsOf({ kind, projection, tuning, tuning_steps }) {
+  if (kind !== "inversion") return null;
+  return Number(projection) + (tuning === "none" ? 0 : Number(tuning_steps));
 }
 
 /** @type {(trace: import("./protocol").Trace) => string} */

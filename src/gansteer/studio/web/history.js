@@ -80,11 +80,19 @@ function Entry({ studio, placed, before }) {
   const now = session?.current === node.id;
   const runs = session?.run?.node === node.id;
   const words = `${capital(node.title)}${runs ? ", running" : node.done ? "" : ", stopped"}${before ? ", compared with" : ""}`;
+  const src = runs ? begun(studio, node) : studio.wire.file(`node/${node.id}`, { size: 96, at: node.steps });
   return html`<button class=${`entry${before ? " before" : ""}`} title=${words} aria-label=${words} aria-current=${now ? "step" : undefined}
     style=${{ left: `${column * WIDE + 4}px`, top: `${row * HIGH + 4}px` }} onClick=${() => studio.go(node.id)}>
-    ${runs ? html`<span class="thumb busy"></span>` : html`<img class="thumb" alt="" loading="lazy" draggable=${false} width=${THUMB} height=${THUMB} src=${studio.wire.file(`node/${node.id}`, { size: 96, at: node.steps })} />`}
+    ${src ? html`<img class=${runs ? "thumb busy" : "thumb"} alt="" loading="lazy" draggable=${false} width=${THUMB} height=${THUMB} src=${src} />` : html`<span class="thumb busy"></span>`}
     <span class="name">${node.title}</span>
   </button>`;
+}
+
+/** The picture that an edit in progress began with.
+ * @type {(studio: import("./studio.js").Studio, node: NodeInfo) => string | null} */
+function begun(studio, { id, parent, kind }) {
+  if (parent != null) return studio.wire.file(`node/${parent}`, { size: 96 });
+  return kind === "inversion" ? studio.wire.file(`photo/${id}`) : null;
 }
 
 /** Compare the present picture with any other, and mix the two.

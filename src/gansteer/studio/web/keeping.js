@@ -40,6 +40,39 @@ export function remember(session) {
   forget((key) => !all.some((one) => key.startsWith(`draft:${one.key}:`)));
 }
 
+/** The photos that were brought in, which are too large for the rest.
+ * @template T
+ * @param {IDBTransactionMode} mode @param {(photos: IDBObjectStore) => IDBRequest<T>} what
+ * @returns {Promise<T | null>}  null if the browser keeps nothing */
+function stored(mode, what) {
+  return new Promise((done) => {
+    const none = () => done(null);
+    const opening = indexedDB.open("gansteer", 1);
+    opening.onupgradeneeded = () => opening.result.createObjectStore("photos");
+    opening.onerror = none;
+    opening.onsuccess = () => {
+      const base = opening.result;
+      const request = what(base.transaction("photos", mode).objectStore("photos"));
+      request.onsuccess = () => done(request.result);
+      request.onerror = none;
+      request.transaction?.addEventListener("complete", () => base.close());
+    };
+  });
+}
+
+/** Keep the photo that an entry of the history was made of; those of sessions long gone are dropped.
+ * @param {string} session @param {number} node @param {File} file */
+export async function keepPhoto(session, node, file) {
+  const known = new Set([session, ...recent().map((one) => one.key)]);
+  for (const key of (await stored("readonly", (photos) => photos.getAllKeys())) ?? [])
+    if (!known.has(String(key).split(" ")[0])) await stored("readwrite", (photos) => photos.delete(key));
+  await stored("readwrite", (photos) => photos.put(file, `${session} ${node}`));
+}
+
+/** @type {(session: string, node: number) => Promise<File | null>} */
+export const photoOf = async (session, node) =>
+  (await stored("readonly", (photos) => photos.get(`${session} ${node}`))) ?? null;
+
 /** @type {(old: (key: string) => boolean) => void} */
 function forget(old) {
   for (const key of Object.keys(localStorage)) if (key.startsWith("draft:") && old(key)) localStorage.removeItem(key);

@@ -1,29 +1,44 @@
-// A photo of one's own: chosen, dropped or pasted; rebuilt by the model while one looks on.
+// A photo of one's own: chosen, dropped or pasted; rebuilt by the model while one looks on; put back in the end.
 
 import { icon } from "./icons.js";
+import { photoIn, putBack } from "./photos.js";
+import { running } from "./state.js";
+import { sentence } from "./studio.js";
 import { html } from "./vendor/preact.js";
 
-/** @type {{words: string, face: Record<string, string>}[]} */
-const FACES = [
-  { words: "The largest face", face: {} },
-  { words: "The second face", face: { face: "2" } },
-  { words: "The third face", face: { face: "3" } },
-  { words: "The whole picture", face: { whole: "1" } },
-];
+/** @typedef {import("./studio.js").Studio} Studio */
 
-/** @param {{studio: import("./studio.js").Studio}} props */
+/** @param {{studio: Studio}} props */
 export function Photo({ studio }) {
-  const { uploading, welcome, face, photo } = studio.state;
-  /** @param {Event} event */
-  const choose = (event) => studio.store.set({ face: FACES[Number(/** @type {HTMLSelectElement} */ (event.target).value)].face });
+  const { uploading, welcome } = studio.state;
   const most = welcome ? Math.round(welcome.upload_bytes / 2 ** 20) : 0;
   return html`<div class="stack wide">
-    <h2>Photo</h2>
-    <p class="muted">The face is found, turned upright, and rebuilt by the model; the picture shows how far it has come. Then it can be edited like any other.</p>
-    <label class="field">What to take<select onChange=${choose}>
-      ${FACES.map((one, i) => html`<option key=${one.words} value=${String(i)} selected=${JSON.stringify(one.face) === JSON.stringify(face)}>${one.words}</option>`)}</select></label>
-    <button class="drop" disabled=${uploading} onClick=${() => studio.choose()}>${icon("photo")}<span>${uploading ? "Opening …" : "Choose a photo, or drop one anywhere"}</span>
-      <small class="muted">JPEG, PNG or WebP, ${most} MB at most. It stays on this machine.</small></button>
-    ${photo && html`<p role="status">${photo}</p>`}
+    <${Mine} studio=${studio} />
+    <section class="stack"><h2>${photoIn(studio.state) ? "Another photo" : "Photo"}</h2>
+      <p class="muted">The face is found and rebuilt by the model while you look on. Then it can be edited like any other picture, and put back into the photo.</p>
+      <button class="drop" disabled=${uploading} onClick=${() => studio.choose()}>${icon("photo")}<span>${uploading ? "One moment …" : "Choose a photo, or drop one anywhere"}</span>
+        <small class="muted">JPEG, PNG or WebP, ${most} MB at most. ${local() ? "It stays on this machine." : ""}</small></button>
+    </section>
   </div>`;
+}
+
+/** Whether the studio is this machine's own. */
+const local = () => ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+
+/** The photo that the present picture began with.
+ * @param {{studio: Studio}} props */
+function Mine({ studio }) {
+  const { session } = studio.state;
+  const node = photoIn(studio.state);
+  if (!node || !session) return null;
+  const runs = session.run?.node === node.id;
+  const words = runs ? "It is being rebuilt. Stop as soon as it is good enough: what was reached stays."
+    : session.current !== node.id ? "The present picture began with this part of it."
+    : session.ended ? `${sentence(session.ended)} It can be dragged and turned like any other.`
+    : "Stopped. Edit it as it is, or press Go on below the picture.";
+  return html`<section class="stack"><h2>Your photo</h2>
+    <div class="row top"><img class="small-picture" alt="The part of the photo that was taken" width="112" height="112" src=${studio.wire.file(`photo/${node.id}`)} />
+      <p class="grow muted">${words}</p></div>
+    <div><button class="plain" disabled=${running(studio.state)} onClick=${() => putBack(studio, "jpeg")}>${icon("download")}Put it back, and save the whole photo</button></div>
+  </section>`;
 }

@@ -6,7 +6,7 @@ import { inside, toPicture, toStage } from "./geometry.js";
 import { Marks } from "./marks.js";
 import { learn, pointing, wanted } from "./parts.js";
 import * as points from "./points.js";
-import { beforeOf, draftOf, present, running, sideOf } from "./state.js";
+import { beforeOf, beneath, draftOf, present, running, sideOf } from "./state.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact.js";
 
 /** @typedef {import("./geometry.js").Point} Point */
@@ -120,7 +120,8 @@ export function Stage({ studio }) {
 
   const node = present(state);
   const before = beforeOf(state);
-  const peek = state.peeking && before != null;
+  const under = beneath(state);
+  const peek = state.peeking && under != null;
   const pointer = state.panning ? "grab" : running(state) ? "default" : state.tool === "points" ? "crosshair" : state.shape === "part" ? "pointer" : "none";
   return html`
     <div class="stage" ref=${box} tabindex="0" role="application" aria-label=${WORDS} data-cursor=${pointer}
@@ -128,11 +129,11 @@ export function Stage({ studio }) {
       onPointerLeave=${() => setHover(null)} onKeyDown=${key} onContextMenu=${quiet}>
       <canvas class="picture" ref=${canvas} width=${side || 1} height=${side || 1}
         style=${look.place(1)} role="img" aria-label=${node ? `${node.title}, now` : "No picture yet"}></canvas>
-      ${before != null && (peek || state.comparing !== "off") && html`<${Before} studio=${studio} look=${look} node=${before} peek=${peek} />`}
+      ${under && (peek || state.comparing !== "off") && html`<${Before} studio=${studio} look=${look} under=${under} peek=${peek} />`}
       ${state.changes && before != null && node && !peek && html`<div class="changes" role="img" aria-label="Where the picture changed"
         style=${{ ...look.place(1), maskImage: `url("${studio.wire.file(`change/${before}/${node.id}`, { at: node.steps })}")` }}></div>`}
       ${state.marks && !peek && side > 0 && html`<${Marks} studio=${studio} look=${look} hover=${hover} corner=${gestures.current.corner} />`}
-      ${state.comparing === "slider" && before != null && !peek && html`<${Divider} studio=${studio} look=${look} />`}
+      ${state.comparing === "slider" && under && !peek && html`<${Divider} studio=${studio} look=${look} />`}
       ${state.comparing === "side" && html`<span class="pane-line" style=${{ left: `${size.width / 2}px` }}></span>`}
     </div>`;
 }
@@ -168,13 +169,12 @@ function drawPicture(canvas, picture, side) {
 }
 
 /** The picture before: beside the present one, over a part of it, or in its place.
- * @param {{studio: Studio, look: Look, node: number, peek: boolean}} props */
-function Before({ studio, look, node, peek }) {
+ * @param {{studio: Studio, look: Look, under: {path: string, title: string}, peek: boolean}} props */
+function Before({ studio, look, under, peek }) {
   const { state } = studio;
   const beside = state.comparing === "side" && !peek;
   const clip = state.comparing === "slider" && !peek ? { clipPath: `inset(0 ${(1 - state.split) * 100}% 0 0)` } : {};
-  const title = state.session?.nodes.find((other) => other.id === node)?.title ?? "";
-  return html`<img class="before" src=${studio.wire.file(`node/${node}`)} alt=${`Before: ${title}`} draggable=${false}
+  return html`<img class="before" src=${studio.wire.file(under.path)} alt=${`Before: ${under.title}`} draggable=${false}
     style=${{ ...look.place(beside ? 0 : 1), ...clip }} />`;
 }
 

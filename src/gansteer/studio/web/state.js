@@ -9,7 +9,7 @@ import { empty } from "./draft.js";
 /** @typedef {"brush" | "rectangle" | "ellipse" | "part"} Shape  part: what is under the pointer */
 /** @typedef {"off" | "slider" | "side"} Comparing */
 /** @typedef {"drag" | "sliders" | "area" | "layout" | "photo" | "gallery"} Tab */
-/** @typedef {"help" | "export" | "model" | null} Dialog */
+/** @typedef {"help" | "export" | "model" | "photo" | null} Dialog */
 /**
  * @typedef {object} State
  * @property {import("./wire.js").Link} link
@@ -42,8 +42,7 @@ import { empty } from "./draft.js";
  * @property {{kind: "bad" | "plain", text: string} | null} notice
  * @property {string} said  for the live region
  * @property {boolean} uploading
- * @property {Record<string, string>} face  which face of a photo is wanted, in the words of the protocol
- * @property {string} photo  what the studio said of the photo
+ * @property {{file: File, sight: import("./protocol").Sight} | null} sight  a photo that is not brought in yet
  * @property {string[]} locks  attributes that are held while others move
  * @property {{name: string, amount: number}} local  the attribute of a local change, and how much
  * @property {boolean} changes  whether it is shown where the picture changed
@@ -103,8 +102,7 @@ export const initial = () => ({
   notice: null,
   said: "",
   uploading: false,
-  face: {},
-  photo: "",
+  sight: null,
   locks: [],
   local: { name: "", amount: 2 },
   changes: false,
@@ -144,6 +142,16 @@ export function beforeOf(state) {
   const node = present(state);
   const chosen = state.session?.nodes.find((other) => other.id === state.before);
   return chosen && chosen.id !== node?.id && chosen.model === node?.model ? chosen.id : (node?.parent ?? null);
+}
+
+/** What lies beside or under the present picture when one compares: a picture before it or, for a photo that was brought
+ * in, the photo itself.
+ * @type {(state: State) => {path: string, title: string} | null} */
+export function beneath(state) {
+  const node = present(state);
+  const before = state.session?.nodes.find((one) => one.id === beforeOf(state));
+  if (before) return { path: `node/${before.id}`, title: before.title };
+  return node?.kind === "inversion" ? { path: `photo/${node.id}`, title: "the photo" } : null;
 }
 
 /** Handles now, if the edit in progress moves any.

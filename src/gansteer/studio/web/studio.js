@@ -3,6 +3,7 @@
 import * as drafts from "./draft.js";
 import { keep, kept, remember } from "./keeping.js";
 import { blank, ellipse, fill, FREE, HELD, invert, isBlank, rectangle } from "./paint.js";
+import { chosen } from "./photos.js";
 import * as points from "./points.js";
 import { draftOf, present, running, sideOf, Store } from "./state.js";
 import { changed, redone, trail, undone } from "./undo.js";
@@ -330,12 +331,12 @@ export class Studio {
       this.complain(`${file.name} is too large: ${Math.round(most / 2 ** 20)} MB at most.`);
       return;
     }
-    this.store.set({ uploading: true, said: `Opening ${file.name}.` });
+    this.store.set({ uploading: true });
+    this.tell(`Opening ${file.name} …`);
     try {
-      const { what, note } = await this.wire.upload(file, this.state.face);
-      const words = { session: "The session is open.", settings: "The picture and all that made it are back." };
-      if (what === "photo") this.store.set({ tab: "photo", photo: sentence(note || "the photo is being rebuilt") });
-      else this.tell(words[what]);
+      const told = await this.wire.upload(file, { look: "1" });
+      if (told.type === "sight") this.store.set({ sight: { file, sight: told }, dialog: "photo", notice: null });
+      else this.tell(told.what === "session" ? "The session is open." : "The picture and all that made it are back.");
     } catch (error) {
       this.complain(/** @type {Error} */ (error).message);
     }
@@ -343,12 +344,9 @@ export class Studio {
   }
 
   /** Ask the person for a file to open. */
-  choose() {
-    const input = document.createElement("input");
-    input.type = "file";
-    input.accept = "image/*,.steer";
-    input.onchange = () => input.files?.[0] && this.receive(input.files[0]);
-    input.click();
+  async choose() {
+    const file = await chosen("image/*,.heic,.steer");
+    if (file) this.receive(file);
   }
 
   /** The address of what is exported of the present picture.
@@ -362,7 +360,11 @@ export class Studio {
   async save(what, query) {
     if (this.state.session?.current == null) return;
     this.say("Preparing the file.");
-    const answer = await fetch(this.exported(what, query)).catch(() => null);
+    await this.download(await fetch(this.exported(what, query)).catch(() => null), `gansteer.${what}`);
+  }
+
+  /** @param {Response | null} answer @param {string} name  if the studio gives none */
+  async download(answer, name) {
     if (!answer?.ok) {
       const told = await answer?.json().catch(() => null);
       this.complain(told?.error ?? "The file could not be fetched: is the studio still running?");
@@ -370,7 +372,7 @@ export class Studio {
     }
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await answer.blob());
-    link.download = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") ?? "")?.[1] ?? `gansteer.${what}`;
+    link.download = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") ?? "")?.[1] ?? name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
     this.say(`${link.download} is saved.`);

@@ -121,7 +121,7 @@ export class Wire {
 
   /** Give the server a file. Raises an Error with a line for the person.
    * @param {Blob} file @param {Record<string, string>} [wishes]
-   * @returns {Promise<import("./protocol").Received>} */
+   * @returns {Promise<import("./protocol").Received | import("./protocol").Sight>} */
   async upload(file, wishes) {
     const answer = await fetch(this.file("file", wishes), { method: "POST", body: file }).catch(() => {
       throw new Error("The studio could not be reached. Is it still running?");
