@@ -46,6 +46,7 @@ class _Picture(msgspec.Struct):
     w: str
     offsets: dict[str, str] = {}
     tuning: dict[str, str] | None = None
+    rest: dict[str, str] = {}
 
 
 class _Entry(msgspec.Struct):
@@ -88,6 +89,7 @@ class _Shelf:
             self.put(subject.w),
             {name: self.put(x) for name, x in subject.offsets.items()},
             None if tuning is None else {name: self.put(x) for name, x in tuning.changes.items()},
+            {name: self.put(x) for name, x in subject.rest.items()},
         )
 
 
@@ -186,8 +188,12 @@ class _Opener:
                 raise UserError(f"this session is damaged: the offset of {name} does not fit {picture.model}")
         if not all(bool(x.isfinite().all()) for x in (w, *offsets.values())):
             raise UserError("this session is damaged: a picture in it is not finite")
+        rest = {name: self._tensors[key].double() for name, key in picture.rest.items()}
+        rounded = {"w": w, **offsets}
+        if not all(name in rounded and x.shape == rounded[name].shape for name, x in rest.items()):
+            raise UserError(f"this session is damaged: what was rounded does not fit {picture.model}")
         tuning = None if picture.tuning is None else self.tuning(model, picture.tuning)
-        return Subject(model, w.to(like), {name: x.to(like) for name, x in offsets.items()}, tuning)
+        return Subject(model, w.to(like), {name: x.to(like) for name, x in offsets.items()}, tuning, rest)
 
     def tuning(self, model: Model, names: Mapping[str, str]) -> Tuning:
         key = json.dumps([model.card.name, sorted(names.items())])

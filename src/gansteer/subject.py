@@ -86,6 +86,9 @@ class Subject:
     """Style offsets by layer name, each `[C_in]`."""
     tuning: Tuning | None = None
     """Changed weights, for a subject that came from a photo."""
+    rest: Mapping[str, Tensor] = field(default_factory=dict)
+    """What rounding took from w (`"w"`) and from offsets (by layer) as attributes were turned, in float64 on the CPU: with
+    it, turning one back gives the same picture."""
 
     @property
     def generator(self) -> Generator:

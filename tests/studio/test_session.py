@@ -262,6 +262,7 @@ def damaged() -> dict[str, bytes]:
         "a wrong shape": changed(b'"w":"t0"', b'"w":"t3"'),
         "an unknown edit": changed(b'"kind":"drag"', b'"kind":"shell"'),
         "an unknown layer": changed(b'"b8.conv1"', b'"b9.conv1"'),
+        "a rest of nothing": changed(b'"rest":{}', b'"rest":{"b9.conv1":"t0"}'),
         "a wrong current": changed(b'"current":4', b'"current":44'),
         "wrong kinds": changed(b'"steps":7', b'"steps":"7"'),
     }

@@ -17,6 +17,8 @@ REACH = 3.0
 """How many deviations a slider goes to either side: beyond lies little that the model has ever drawn."""
 MOST = 100.0
 """More deviations than this are a slip of the hand."""
+GRAIN = 2.0**-44
+"""What every change of a code is a multiple of: far less than float32 can tell, and float64 still adds up to 512 exactly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +154,7 @@ def _code(subject: Subject, edit: Attribute, rows: tuple[int, int]) -> Tensor:
         return edit.z.detach().cpu().double()
     if edit.space == "s":
         return styles_of(subject)
-    return subject.w[rows[0] : rows[1] + 1].detach().cpu().double().mean(dim=0)
+    return exact(subject.w, subject.rest.get("w"))[rows[0] : rows[1] + 1].mean(dim=0)
 
 
 def styles_of(subject: Subject) -> Tensor:
@@ -179,20 +181,41 @@ def _shifted(subject: Subject, edit: Attribute, code: Tensor, change: Tensor, ro
         with torch.no_grad():
             before, after = mapping(torch.stack([code, code + change]).to(mapping.w_mean)).cpu().double()
         change = edit.psi * (after - before)
-    w = subject.w.clone()
-    part = slice(rows[0], rows[1] + 1)
-    w[part] = (w[part].cpu().double() + change).to(w)
-    return replace(subject, w=w)
+    along = torch.zeros(subject.w.shape, dtype=torch.float64)
+    along[rows[0] : rows[1] + 1] = change
+    w, rest = added(subject.w, subject.rest.get("w"), along)
+    return replace(subject, w=w, rest={**subject.rest, "w": rest})
 
 
 def with_offsets(subject: Subject, change: Tensor) -> Subject:
     """The subject with `change [S]` added to its style offsets; a layer without change gets none."""
-    offsets = dict(subject.offsets)
+    offsets, rest = dict(subject.offsets), dict(subject.rest)
     for name, part in style_parts(subject.generator, change).items():
         if bool(part.any()):
-            before = offsets[name].cpu().double() if name in offsets else 0.0
-            offsets[name] = (part.cpu().double() + before).to(subject.w)
-    return replace(subject, offsets=offsets)
+            before = offsets[name] if name in offsets else torch.zeros_like(part).to(subject.w)
+            offsets[name], rest[name] = added(before, rest.get(name), part.cpu().double())
+    return replace(subject, offsets=offsets, rest=rest)
+
+
+def added(x: Tensor, rest: Tensor | None, change: Tensor) -> tuple[Tensor, Tensor]:
+    """`x + change` as x's type, and the rest that rounding took from it; `rest` is what it took from x before.
+
+    `change` and both rests are float64 on the CPU. With the rests, changes that sum to nothing give x again bit for bit,
+    whatever their order: they are multiples of `GRAIN`, whose sums are exact. An element of a float32 x below 5e-7 is none,
+    and errs by 1e-16 at most.
+    """
+    total = exact(x, rest) + (change / GRAIN).round() * GRAIN
+    found = total.to(x)
+    return found, total - found.detach().cpu().double()
+
+
+def exact(x: Tensor, rest: Tensor | None) -> Tensor:
+    """x in float64 with what rounding took from it, where it is still what was rounded (no drag has moved it since)."""
+    plain = x.detach().cpu().double()
+    if rest is None:
+        return plain
+    whole = plain + rest
+    return torch.where(whole.to(x.dtype).double() == plain, whole, plain)
 
 
 # --- Sliders ----------------------------------------------------------------------------------------------------------
@@ -221,7 +244,7 @@ def sliders(subject: Subject, directions: Directions | None = None) -> list[Slid
     for direction in (directions or own_directions(subject.model)).entries:
         if direction.space == "w":
             first, last = direction.rows or (0, len(subject.w) - 1)
-            value = float(direction.values(subject.w[first : last + 1].cpu().double().mean(dim=0)))
+            value = float(direction.values(exact(subject.w, subject.rest.get("w"))[first : last + 1].mean(dim=0)))
             low, high = min(-REACH, math.floor(value)), max(REACH, math.ceil(value))
             found.append(Slider(direction.name, value, low, high, str(direction.about.get("method", "svm"))))
     return found
