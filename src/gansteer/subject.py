@@ -63,16 +63,25 @@ class Model:
         """
         if not 0 <= seed <= MAX_SEED:
             raise UserError(f"seed must be from 0 to {MAX_SEED}, not {seed}")
-        config, weight = self.generator.config, self.generator.synthesis.constant
+        rng = torch.Generator().manual_seed(seed)
+        z = torch.randn(1, self.generator.config.z_dim, generator=rng, dtype=torch.float64)
+        c = self.condition(label)
+        with torch.no_grad():
+            return Subject(self, self.generator.map(z.to(self.generator.synthesis.constant), c, psi=psi)[0])
+
+    def condition(self, label: int | None, count: int = 1) -> Tensor | None:
+        """What the mapping takes for `count` pictures of a class, `[count, c_dim]`; None for a model without classes.
+
+        Raises UserError for a label that the model does not have.
+        """
+        config = self.generator.config
         if not config.c_dim and label is not None:
             raise UserError(f"{self.card.name} has no classes: leave the label out")
-        if config.c_dim and not (label is not None and 0 <= label < config.c_dim):
+        if not config.c_dim:
+            return None
+        if not (label is not None and 0 <= label < config.c_dim):
             raise UserError(f"{self.card.name} is class-conditional: give a label from 0 to {config.c_dim - 1}")
-        rng = torch.Generator().manual_seed(seed)
-        z = torch.randn(1, config.z_dim, generator=rng, dtype=torch.float64).to(weight)
-        c = torch.eye(config.c_dim).to(weight)[[label]] if config.c_dim else None
-        with torch.no_grad():
-            return Subject(self, self.generator.map(z, c, psi=psi)[0])
+        return torch.eye(config.c_dim)[[label]].expand(count, -1).to(self.generator.synthesis.constant)
 
 
 @dataclass(frozen=True, eq=False)

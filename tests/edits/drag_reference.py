@@ -10,12 +10,15 @@ from gansteer.models.stylegan2 import Generator, GeneratorConfig
 from gansteer.subject import Card, Model, Subject
 
 
-def tiny_model(resolution: int, seed: int = 0, channels: int = 8, dtype: torch.dtype = torch.float64) -> Model:
+def tiny_model(
+    resolution: int, seed: int = 0, channels: int = 8, dtype: torch.dtype = torch.float64, classes: int = 0
+) -> Model:
     """A seeded random network whose noise and biases matter."""
     torch.manual_seed(seed)
     config = GeneratorConfig(
-        resolution, z_dim=8, w_dim=8, channel_base=max(1024, 64 * channels), channel_max=channels, mapping_layers=2
-    )
+        resolution, z_dim=8, w_dim=8, c_dim=classes, channel_base=max(1024, 64 * channels), channel_max=channels,
+        mapping_layers=2,
+    )  # fmt: skip
     generator = Generator(config).to(dtype).eval().requires_grad_(False)
     for layer in generator.synthesis.layers():
         layer.noise_strength.fill_(0.3)
@@ -72,8 +75,8 @@ def track(resized: Tensor, template: Tensor, point: tuple, r2: float, norm: int 
     """The pixel of Omega_2 whose feature is nearest to the template."""
     size = resized.shape[-1]
     best, where = math.inf, point
-    for oy in range(-30, 31):
-        for ox in range(-30, 31):
+    for oy in range(-32, 33):
+        for ox in range(-32, 33):
             x, y = point[0] + ox, point[1] + oy
             if abs(ox) < r2 and abs(oy) < r2 and 0 <= x <= size - 1 and 0 <= y <= size - 1:
                 distance = float((at(resized, x, y) - template).abs().pow(norm).sum())

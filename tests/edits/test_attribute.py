@@ -132,6 +132,17 @@ def test_a_change_in_z_is_the_change_of_the_mapping(directions: Directions) -> N
     assert torch.allclose(after(dragged, edit).w, wanted + 0.1, atol=1e-10)
 
 
+def test_a_change_in_z_is_that_of_the_class() -> None:
+    model = tiny_model(16, classes=3)
+    n, z = unit(8), seeded_z(model, 1, 7)[0]
+    directions = Directions("tiny", model.digest, (Direction("smile", "z", n, 0.5),))
+    edit = Attribute({"smile": 2}, space="z", z=z, psi=0.7, directions=directions, label=2)
+    wanted = model.generator.map((z + n)[None], torch.eye(3, dtype=torch.float64)[[2]], psi=0.7)[0]
+    assert torch.allclose(after(model.sample(7, 0.7, 2), edit).w, wanted, atol=1e-6)  # n is kept in float32
+    with pytest.raises(UserError, match="give a label from 0 to 2"):
+        after(model.sample(7, 0.7, 2), replace(edit, label=None))
+
+
 @pytest.mark.parametrize("space", ["w", "s"])
 def test_no_strength_changes_no_byte(subject: Subject, directions: Directions, space: str) -> None:
     edit = Attribute({"smile": 0, "age": 0.0}, ("yaw",), space=space, directions=directions)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drag_reference import tiny_subject
+from drag_reference import tiny_model, tiny_subject
 from PIL import Image
 
 from gansteer.cli import main
@@ -100,6 +100,32 @@ def test_labels_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
         assert edit("--seed", 99, "--set", "mine=-2", "--directions", file, out="less.png") == 0
         assert coldness("less.png") < coldness("more.png")
     assert capsys.readouterr().err == ""
+
+
+def test_directions_of_a_class(capsys: pytest.CaptureFixture[str]) -> None:
+    from gansteer.checkpoints.directions import load_directions
+    from gansteer.checkpoints.native import save_model
+
+    save_model(tiny_model(16, seed=3, dtype=torch.float32, classes=3), Path("classes.safetensors"))
+    score = ("--attribute", "cold", "--function", "gansteer_my_score:coldness", "--samples", 400)
+    assert fit(*score, model="classes.safetensors", out="two.safetensors") == 2
+    assert "class-conditional: give a label from 0 to 2" in capsys.readouterr().err
+    assert fit(*score, "--label", 3, model="classes.safetensors", out="two.safetensors") == 2
+    assert "give a label from 0 to 2" in capsys.readouterr().err
+    for label, out in ((1, "one.safetensors"), (2, "two.safetensors")):
+        assert fit(*score, "--label", label, model="classes.safetensors", out=out) == 0
+        assert f"svm of class {label}" in capsys.readouterr().out
+    one, two = (load_directions(Path(name)) for name in ("one.safetensors", "two.safetensors"))
+    assert {entry.about["label"] for entry in two.entries} == {2}
+    assert not torch.equal(one.get("cold").vector, two.get("cold").vector)
+    there = ("--seed", 7, "--label", 2, "--directions", "two.safetensors")
+    for space in ("w", "s", "z"):
+        for amount in (2, -2):
+            args = ("--set", f"cold={amount}", "--space", space)
+            assert edit(*there, *args, model="classes.safetensors", out=f"{amount}.png") == 0
+        assert coldness("-2.png") < coldness("2.png")
+    assert edit("--seed", 7, "--set", "cold=1", *COLD, "--label", 1) == 2
+    assert "has no classes: leave the label out" in capsys.readouterr().err
 
 
 def test_quality_tells_what_is_like_the_real_pictures(tmp_path: Path) -> None:

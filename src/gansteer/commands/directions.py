@@ -1,7 +1,7 @@
 """`gansteer directions fit` and `gansteer directions list`."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -48,6 +48,8 @@ class Fit:
     of the direction `quality`."""
     psi: float = 0.7
     """Truncation of the pictures of --labels, --liked and --disliked."""
+    label: int | None = None
+    """The class of the pictures, for a class-conditional model: one fit for each class."""
     space: Annotated[tuple[Literal["w", "s", "z"], ...], tyro.conf.UseAppendAction] = ()
     """w, s (styles), z; by default all, and for examples w."""
     samples: int = 6000
@@ -65,6 +67,8 @@ class Fit:
         examples = self._examples()
         model = open_model(self.model, self.device)
         found = self._from_examples(model, *examples) if examples else self._from_scores(model)
+        if self.label is not None:
+            found = [replace(entry, about={**entry.about, "label": self.label}) for entry in found]
         save_directions(Directions(model.card.name, model.digest, tuple(found)), self.out)
         _print(found)
         print(f"wrote {self.out}: {len(found)} directions of {model.card.name}")
@@ -102,7 +106,10 @@ class Fit:
         from gansteer.edits.fitting import fit_examples
 
         name = self.attribute[0]
-        return [fit_examples(model, name, seeds, labels, space=space, psi=self.psi) for space in self.space or ("w",)]
+        return [
+            fit_examples(model, name, seeds, labels, space=space, psi=self.psi, label=self.label)
+            for space in self.space or ("w",)
+        ]
 
     def _from_scores(self, model: "Model") -> "list[Direction]":
         from gansteer.edits.fitting import fit_model, sample
@@ -112,11 +119,11 @@ class Fit:
         with bar("scoring samples") as report:
             for scorer, count in self._scorers(model, report.named):
                 found += fit_model(
-                    model, scorer, self.attribute or None, count=count, seed=self.seed,
+                    model, scorer, self.attribute or None, count=count, seed=self.seed, label=self.label,
                     spaces=self.space or ("w", "s", "z"), report=partial(report.named, "scoring samples"),
                 )  # fmt: skip
         if not self.attribute:
-            w = sample(model, 10_000, seed=self.seed).w
+            w = sample(model, 10_000, seed=self.seed, label=self.label).w
             found += fit_components(w, self.components)
             found += fit_closed_form(model, w, row_groups(model.generator.config.num_ws))
         return found
@@ -138,7 +145,7 @@ class Fit:
             from gansteer.evaluation.realism import realism
 
             name = self.attribute[0] if self.attribute else "quality"
-            real = realism(model, self.real, name, report=partial(report, "looking at real pictures"))
+            real = realism(model, self.real, name, label=self.label, report=partial(report, "looking at real pictures"))
             # Its features take three times as long as all the rest, and its direction needs no such precision.
             yield real, self.samples if self.attribute else max(self.samples // 4, 400)
 
@@ -175,8 +182,9 @@ def _print(found: "list[Direction] | tuple[Direction, ...]") -> None:
     for entry in found:
         about = entry.about
         shares = (about.get("accuracy_validation", about.get("accuracy_left_out")), about.get("accuracy_all"))
+        of_class = f" of class {about['label']}" if "label" in about else ""
         table.add_row(
-            entry.name, entry.space, str(about.get("method", "")),
+            entry.name, entry.space, f"{about.get('method', '')}{of_class}",
             *(f"{x:.1%}" if isinstance(x, float) else "" for x in (*shares, about.get("variance"))),
         )  # fmt: skip
     Console().print(table)

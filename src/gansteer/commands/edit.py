@@ -37,6 +37,8 @@ class Edit:
     """Of the picture to edit."""
     psi: float = 0.7
     """Truncation of the picture to edit."""
+    label: int | None = None
+    """The class, for a class-conditional model."""
     subject: Path | None = None
     """A .steer file of the picture to edit, instead of a seed."""
     region: str | None = None
@@ -65,7 +67,7 @@ class Edit:
 
         model, subject = open_start(self.model, self.subject, self.device)
         directions = directions_for(model, self.directions)
-        subject = subject or model.sample(self.seed, self.psi)
+        subject = subject or model.sample(self.seed, self.psi, self.label)
         if self.region is not None:
             from gansteer.edits.intervention import Intervention
 
@@ -74,12 +76,12 @@ class Edit:
             )
             self._carry_out(subject, inside, inside.steps)
             return
-        z = None
+        z, label = None, None
         if self.space == "z":
             from gansteer.edits.fitting import seeded_z
 
-            z = seeded_z(model, 1, self.seed)[0]
-        edit = Attribute(change, hold, rows, self.absolute, self.space, z, self.psi, directions)
+            z, label = seeded_z(model, 1, self.seed)[0], self.label
+        edit = Attribute(change, hold, rows, self.absolute, self.space, z, self.psi, directions, label)
         self._carry_out(subject, edit, 1)
 
     def _check_out(self) -> None:
@@ -100,7 +102,7 @@ class Edit:
         if self.out.suffix == ".steer":
             from gansteer.steerfile import save_subject
 
-            source = {} if self.subject else {"seed": self.seed, "psi": self.psi, "label": None}
+            source = {} if self.subject else {"seed": self.seed, "psi": self.psi, "label": self.label}
             save_subject(subject, self.out, source, edit)
         else:
             save_picture(subject.image, self.out)

@@ -41,6 +41,8 @@ class Attribute:
     """Its truncation, for space z."""
     directions: Directions | None = None
     """None: those that come with the model."""
+    label: int | None = None
+    """Its class, for space z of a class-conditional model."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "change", {name: float(steps) for name, steps in self.change.items()})
@@ -148,9 +150,9 @@ def _code(subject: Subject, edit: Attribute, rows: tuple[int, int]) -> Tensor:
     """Where the subject is in the edit's space, `[D]` in float64 on the CPU; in w the mean of the rows."""
     if edit.space == "z":
         assert edit.z is not None
-        config = subject.model.generator.config
-        if tuple(edit.z.shape) != (config.z_dim,) or config.c_dim:
-            raise UserError(f"the z of a picture of this model is [{config.z_dim}], without a class")
+        size = subject.model.generator.config.z_dim
+        if tuple(edit.z.shape) != (size,):
+            raise UserError(f"the z of a picture of this model is [{size}]")
         return edit.z.detach().cpu().double()
     if edit.space == "s":
         return styles_of(subject)
@@ -179,7 +181,8 @@ def _shifted(subject: Subject, edit: Attribute, code: Tensor, change: Tensor, ro
     if edit.space == "z":
         mapping = subject.model.generator.mapping
         with torch.no_grad():
-            before, after = mapping(torch.stack([code, code + change]).to(mapping.w_mean)).cpu().double()
+            both = torch.stack([code, code + change]).to(mapping.w_mean)  # [2, z_dim]
+            before, after = mapping(both, subject.model.condition(edit.label, 2)).cpu().double()
         change = edit.psi * (after - before)
     along = torch.zeros(subject.w.shape, dtype=torch.float64)
     along[rows[0] : rows[1] + 1] = change

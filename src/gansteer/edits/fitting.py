@@ -56,21 +56,22 @@ def sample(
     *,
     seed: int = 0,
     psi: float = 1.0,
+    label: int | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Samples:
-    """Sample `count` pictures and score them (without a scorer, only the codes). The mapping of classes is not sampled.
+    """Sample `count` pictures and score them (without a scorer, only the codes). `label` is a conditional model's class.
 
-    Raises UserError for class-conditional models and for a scorer that gives no finite scores.
+    Raises UserError for a label that the model does not have and for a scorer that gives no finite scores.
     """
-    return of_codes(model, seeded_z(model, count, seed), scorer, psi=psi, report=report)
+    return of_codes(model, seeded_z(model, count, seed), scorer, psi=psi, label=label, report=report)
 
 
-def of_seeds(model: Model, seeds: Sequence[int], psi: float = 1.0) -> Samples:
+def of_seeds(model: Model, seeds: Sequence[int], psi: float = 1.0, label: int | None = None) -> Samples:
     """The codes of the pictures that `model.sample` gives for these seeds."""
     for seed in seeds:
         if not 0 <= seed <= MAX_SEED:
             raise UserError(f"a seed is from 0 to {MAX_SEED}, not {seed}")
-    return of_codes(model, torch.cat([seeded_z(model, 1, seed) for seed in seeds]), None, psi=psi)
+    return of_codes(model, torch.cat([seeded_z(model, 1, seed) for seed in seeds]), None, psi=psi, label=label)
 
 
 def of_codes(
@@ -79,17 +80,17 @@ def of_codes(
     scorer: Scorer | None = None,
     *,
     psi: float = 1.0,
+    label: int | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Samples:
     """As `sample`, of the codes `z [N, z_dim]`."""
     generator = model.generator
-    if generator.config.c_dim:
-        raise UserError(f"{model.card.name} is class-conditional: directions are fitted to models without classes")
     found: dict[str, list[Tensor]] = {}
     ws, styles = [], []
     with torch.no_grad():
         for start in range(0, len(z), 16):
-            rows = generator.map(z[start : start + 16], psi=psi)  # [b, num_ws, w_dim]
+            part = z[start : start + 16]
+            rows = generator.map(part, model.condition(label, len(part)), psi=psi)  # [b, num_ws, w_dim]
             layers = generator.styles(rows)
             ws.append(rows[:, 0])
             styles.append(style_code(generator, layers))
@@ -160,7 +161,9 @@ def least_squares(x: np.ndarray, scores: np.ndarray, damping: float = 0.1) -> np
     return rise
 
 
-def mean_gradients(model: Model, z: Tensor, scorer: Scorer) -> dict[str, dict[Space, Tensor]] | None:
+def mean_gradients(
+    model: Model, z: Tensor, scorer: Scorer, label: int | None = None
+) -> dict[str, dict[Space, Tensor]] | None:
     """By score and space the mean gradient `[D]` of the score over pictures of `z [N, z_dim]`.
 
     None if the scorer cannot be differentiated.
@@ -169,7 +172,7 @@ def mean_gradients(model: Model, z: Tensor, scorer: Scorer) -> dict[str, dict[Sp
     generator = model.generator
     for start in range(0, len(z), 16):
         leaf = z[start : start + 16].clone().requires_grad_()
-        rows = generator.map(leaf)  # [b, num_ws, w_dim]
+        rows = generator.map(leaf, model.condition(label, len(leaf)))  # [b, num_ws, w_dim]
         layers = generator.styles(rows)
         names = list(layers)
         scores = scorer(generator.synthesis(layers))
@@ -254,9 +257,10 @@ def _tensor(x: np.ndarray | None) -> Tensor | None:
 
 
 def fit_examples(
-    model: Model, name: str, seeds: Sequence[int], labels: Sequence[float], *, space: Space = "w", psi: float = 0.7
-) -> Direction:
-    """A direction from labelled seeds, drawn as `model.sample(seed, psi)` draws them.
+    model: Model, name: str, seeds: Sequence[int], labels: Sequence[float], *, space: Space = "w", psi: float = 0.7,
+    label: int | None = None,
+) -> Direction:  # fmt: skip
+    """A direction from labelled seeds, drawn as `model.sample(seed, psi, label)` draws them.
 
     Two kinds of label are two classes; of scores, the upper and the lower third are. Raises UserError if there are too
     few of either kind, or only one.
@@ -270,8 +274,8 @@ def fit_examples(
         raise UserError(f"the labels of {name} are all {kinds[0]:g}: label pictures of the other kind too")
     low, high = (kinds[0], kinds[-1]) if len(kinds) == 2 else np.quantile(values, [1 / 3, 2 / 3])
     kept = (values <= low) | (values >= high)
-    codes = of_seeds(model, list(seeds), psi).codes(space)
-    population = sample(model, 2000).codes(space)
+    codes = of_seeds(model, list(seeds), psi, label).codes(space)
+    population = sample(model, 2000, label=label).codes(space)
     return fit_labels(name, space, codes[torch.from_numpy(kept)], list(values[kept] >= high), population)
 
 
@@ -283,17 +287,21 @@ def fit_model(
     count: int = 6000,
     spaces: Sequence[Space] = ("w", "s", "z"),
     seed: int = 0,
+    label: int | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Direction]:
-    """A direction in every one of `spaces` for each score (or for those of `names`), from `count` samples at psi 1."""
+    """A direction in every one of `spaces` for each score (or for those of `names`), from `count` samples at psi 1.
+
+    `label` is the class of a conditional model that the samples are of.
+    """
     if round(EXTREME * count) < FEWEST:
         raise UserError(f"{count} scored pictures are too few: give at least {round(FEWEST / EXTREME)}")
-    known = list(sample(model, 1, scorer).scores)
+    known = list(sample(model, 1, scorer, label=label).scores)
     for name in names or known:
         if name not in known:
             raise UserError(f"there is no score {name!r}; there are {', '.join(known)}")
-    samples = sample(model, count, scorer, seed=seed, report=report)
-    gradients = mean_gradients(model, samples.z[:GRADIENTS], scorer)
+    samples = sample(model, count, scorer, seed=seed, label=label, report=report)
+    gradients = mean_gradients(model, samples.z[:GRADIENTS], scorer, label)
     found = []
     for name in names or known:
         for space in spaces:

@@ -26,12 +26,14 @@ def realism(
     count: int = 1000,
     *,
     seed: int = 3000,
+    label: int | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Callable[[Tensor], Mapping[str, Tensor]]:
     """A scorer of pictures `[B, 3, H, W]`: the log-odds that one is real rather than drawn by the model, `[B]`.
 
     A logistic regression on frozen EfficientNet-Lite0 features of `count` pictures of either kind (as many real ones as
     the folder or zip `data` has). It says which of the model's pictures look least like its own mistakes. Differentiable.
+    `label` is the class that is drawn of a conditional model; by default all of them are.
     Raises UserError if there are too few pictures.
     """
     from sklearn.linear_model import LogisticRegression
@@ -50,7 +52,8 @@ def realism(
 
     total = 2 * len(chosen)
     a = extract(real(), features, lambda done: report(done, total))
-    b = extract(draw(model, len(chosen), seed=seed), features, lambda done: report(len(chosen) + done, total))
+    drawn = draw(model, len(chosen), seed=seed, labels=None if label is None else [label])
+    b = extract(drawn, features, lambda done: report(len(chosen) + done, total))
     x = torch.cat([a, b]).numpy()
     mean, std = x.mean(axis=0), x.std(axis=0).clip(1e-6)
     found = LogisticRegression(C=STRENGTH, max_iter=2000).fit((x - mean) / std, np.repeat([1, 0], len(chosen)))
