@@ -13,6 +13,10 @@ from gansteer.subject import Subject
 MAX_TRAIL = 200
 
 
+class NoEntry(UserError):
+    """A session has no such entry."""
+
+
 @dataclass(frozen=True)
 class Trace:
     """What one step of an edit found."""
@@ -101,11 +105,11 @@ class Session:
         return self.nodes[self.current]
 
     def find(self, id: int | None) -> Node:
-        """The node of that id; the present one for None. Raises UserError."""
+        """The node of that id; the present one for None. Raises NoEntry, and UserError in an empty session."""
         if id is None:
             return self.node
         if id not in self.nodes:
-            raise UserError(f"this session has no entry {id}")
+            raise NoEntry(f"this session has no entry {id}")
         return self.nodes[id]
 
     def add(

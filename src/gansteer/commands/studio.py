@@ -36,6 +36,8 @@ class Studio:
     """Edits in the queue at a time."""
     idle_minutes: float = 5.0
     """A session that no page shows leaves the memory after so long; it stays on the disk."""
+    keep_days: float | None = None
+    """Delete sessions that nobody opened for so many days; by default all are kept. Files that you named yourself stay."""
     most_upload: int = 64
     """Megabytes that a dropped file may have."""
     most_pixels: int = 64
@@ -61,7 +63,7 @@ class Studio:
         memory = machine_memory() * 4 // 5 if self.most_memory is None else self.most_memory << 20
         limits = Limits(
             self.most_sessions, self.most_edits, self.idle_minutes * 60, self.most_upload << 20,
-            self.most_pixels * 1_000_000, memory or None,
+            self.most_pixels * 1_000_000, memory or None, self.keep_days,
         )  # fmt: skip
         app = application(
             catalogue, self.sessions.expanduser(), limits=limits, names=self.names(), token=token,
@@ -78,6 +80,8 @@ class Studio:
         for name in ("most_sessions", "most_edits", "most_upload", "most_pixels"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name.replace('_', '-')} must be at least 1")
+        if self.keep_days is not None and not self.keep_days > 0:
+            raise UserError("--keep-days must be above 0")
         if self.token == "none":
             if not self.is_local:
                 raise UserError(f"anybody could get in at {self.host}: leave --token out, or listen on 127.0.0.1")

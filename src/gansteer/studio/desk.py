@@ -25,16 +25,16 @@ from gansteer.studio.running import Work
 from gansteer.studio.screen import Screen, Showing
 from gansteer.studio.store import Store
 from gansteer.studio.summary import Summary
-from gansteer.studio.work import Job, Painter, Stepper, explained
+from gansteer.studio.work import Draw, Job, Painter, Stepper, explained
 from gansteer.subject import Subject
 
 FIRST_SEED = 3
 MAX_NODES = 1000
 PROGRESS_PER_SECOND = 20.0
-MOST_POSITIONS = 250_000
-"""Pixels that the windows around all handles of a drag may have together."""
 FILMS = 4
 """Edits whose steps are kept for a film."""
+GONE = 16
+"""Nodes that are remembered for a while when others have taken their place."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,6 @@ class Tools:
             raise UserError("the studio has no memory left for this: try again when fewer people are here")
 
 
-def check_cost(edit: Any, subject: Subject) -> None:
-    """Raise UserError if a step of the edit would take a memory or a time that nobody can mean."""
-    if not isinstance(edit, Drag):
-        return
-    fitted = edit.fitted(subject)
-    for name, reach in (("r1", fitted.r1), ("r2", fitted.r2)):
-        if reach is not None and len(edit.handles) * (2 * min(reach, 1e6) + 1) ** 2 > MOST_POSITIONS:
-            raise UserError(f"{name} is too large for {len(edit.handles)} points: take less of either")
-
-
 class Desk:
     """One person's place in the studio."""
 
@@ -75,7 +65,7 @@ class Desk:
         self.tools, self.key = tools, key
         self.session = session or Session()
         self.restored = session is not None
-        self.screen = Screen(self.draw, self.fault)
+        self.screen = Screen(self.draw, self._sketch, self.fault)
         self._summary = Summary()
         self.work: Work | None = None
         self.left_at = tools.loop.time()
@@ -87,6 +77,7 @@ class Desk:
         """Whether there is anything that anybody would miss."""
         self.films: OrderedDict[int, tuple[Found, ...]] = OrderedDict()
         """Node to the steps that its film is made of."""
+        self._gone: OrderedDict[int, Node] = OrderedDict()
         self._stopped: tuple[int, Job] | None = None
         """The node whose edit can be resumed, with its run."""
         self._last_progress = 0.0
@@ -178,11 +169,29 @@ class Desk:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def draw(self, draw: Callable[[], Any], key: object = None) -> Any:
+    async def draw(self, draw: Draw, key: object = None) -> Any:
         """What `draw` makes, on the painter's thread."""
         return await asyncio.wrap_future(self.tools.painter.draw(self, draw, key))
 
+    async def _sketch(self, draw: Draw) -> Any:
+        """What `draw` makes, on the stepper's thread."""
+        return await asyncio.wrap_future(self.tools.stepper.draw(draw))
+
+    def find(self, id: int) -> Node:
+        """The node of that id, even if another took its place a moment ago: a slider makes them quicker than the page can
+        fetch their pictures. Raises NoEntry.
+        """
+        return self._gone.get(id) or self.session.find(id)
+
     # --- What can be done ---------------------------------------------------------------------------------------------
+
+    def _drop(self, id: int) -> None:
+        """Forget a node that nothing was made of. Raises UserError."""
+        node = self.session.find(id)
+        self.session.drop(id)
+        self._gone[id] = node
+        while len(self._gone) > GONE:
+            self._gone.popitem(last=False)
 
     def room(self) -> None:
         """Raise UserError if the history is full."""
@@ -205,7 +214,7 @@ class Desk:
         subject = await self.draw(draw)
         await self.stop()
         if message.replacing is not None:
-            self.session.drop(message.replacing)
+            self._drop(message.replacing)
         self.session.add(subject, source={"seed": message.seed, "psi": message.psi, "label": label})
 
     async def _between(self, message: protocol.Interpolate) -> None:
@@ -241,11 +250,12 @@ class Desk:
         parent, replaced = self.session.find(message.node), message.replacing
         if replaced is not None and self.session.find(replaced) is parent:
             raise UserError("an edit cannot replace the picture that it begins with")
-        check_cost(edit, parent.subject)
+        if isinstance(edit, Drag):
+            edit.fitted(parent.subject)  # so that a mistake is told before anything is stopped
         await self.stop()
         parent = self.session.find(parent.id)  # as the stopped edit left it
         if replaced in self.session.nodes:  # and did not go when it was stopped before its first step
-            self.session.drop(replaced)
+            self._drop(replaced)
         await self.begin(edit, parent.id, parent.subject)
 
     async def adopt(self, session: Session) -> Node:
@@ -343,7 +353,7 @@ class Desk:
         if problem is not None:
             self.fault(problem)
         if not node.trail:
-            self.session.drop(node.id)  # it never came to anything
+            self._drop(node.id)  # it never came to anything
         elif not node.done:
             self._stopped = (node.id, work.job)
         while len(self.films) > FILMS:

@@ -1,6 +1,7 @@
 """The picture that one page sees: the newest that there is, drawn as often as page and painter can do."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from typing import Any
 from gansteer.session import Trace
 from gansteer.studio.line import Line
 from gansteer.studio.protocol import Frame
-from gansteer.studio.work import explained
+from gansteer.studio.work import Draw, explained
 from gansteer.subject import Subject, to_image
 
-FRAMES_PER_SECOND = 12.0
+FRAMES_PER_SECOND = 11.0
 SLOW, QUICK, SMALLEST = 0.12, 0.02, 128  # below, colours go astray: the last layers bring them
 """Previews that take more seconds than SLOW become half as wide, down to SMALLEST; below QUICK, twice as wide again."""
+BETWEEN = 0.04
+"""Previews of less computing are drawn between two steps: to draw them beside steps would hold those up for longer."""
 PAINTING = 0.6
 """The painter spends at most this part of its time on the previews of one edit."""
 
@@ -42,22 +45,38 @@ def picture(what: Showing, resolution: int | None = None) -> tuple[Frame, bytes]
     return Frame(0, what.node, what.final, image.width, image.height, kind, what.trace), data.getvalue()
 
 
-def timed(what: Showing, resolution: int | None) -> tuple[Frame, bytes, float]:
-    """The frame of what is to be shown, and the seconds that it took."""
-    begun = time.perf_counter()
+@dataclass(frozen=True)
+class Drawn:
+    """A frame, and what it cost."""
+
+    head: Frame
+    data: bytes
+    seconds: float
+    work: float
+    """Seconds of computing in them, of the thread that drew; the rest it waited for others."""
+
+
+def drawn(what: Showing, resolution: int | None) -> Drawn:
+    """The frame of what is to be shown."""
+    begun, work = time.perf_counter(), time.thread_time()
     head, data = picture(what, resolution)
-    return head, data, time.perf_counter() - begun
+    return Drawn(head, data, time.perf_counter() - begun, time.thread_time() - work)
 
 
 class Screen:
     """The page's socket, and which picture goes there next. Lives on the event loop."""
 
     def __init__(
-        self, draw: Callable[[Callable[[], Any], object], Awaitable[Any]], fault: Callable[[str], None]
+        self,
+        draw: Callable[[Draw, object], Awaitable[Any]],
+        sketch: Callable[[Draw], Awaitable[Any]],
+        fault: Callable[[str], None],
     ) -> None:
-        """`draw` has the painter draw, of requests with the same key the newest; `fault` tells what went wrong."""
+        """`draw` has the painter draw, of requests with the same key the newest; `sketch` has the stepper draw, between
+        two steps; `fault` tells what went wrong.
+        """
         self.line: Line | None = None
-        self._draw, self._fault = draw, fault
+        self._draw, self._sketch, self._fault = draw, sketch, fault
         self._loop = asyncio.get_running_loop()
         self._next: Showing | None = None
         self._painting: asyncio.Task[None] | None = None
@@ -66,6 +85,8 @@ class Screen:
         self._pause = 1 / FRAMES_PER_SECOND
         self._resolution: int | None = None
         """Of previews; None: the model's."""
+        self._work = math.inf
+        """Seconds of computing that the last preview took."""
 
     def show(self, what: Showing) -> None:
         """Show this next, instead of what has not been drawn yet."""
@@ -89,21 +110,30 @@ class Screen:
 
     async def _paint(self, what: Showing, line: Line) -> None:
         try:
-            head, data, took = await self._draw(lambda: timed(what, self._resolution), "frame")
-            line.frame(head, data)
+            frame = await self._drawn(what)
+            line.frame(frame.head, frame.data)
             if not what.final:
-                self._adapt(took, head.width, what.subject.model.resolution)
+                self._work = frame.work
+                self._adapt(frame.seconds, frame.head.width, what.subject.model.resolution)
         except Exception as error:
             self._fault(explained(error))
         self._pause = max(1 / FRAMES_PER_SECOND, (self._loop.time() - self._last) / PAINTING)
         self._painting = None
         self.paint()
 
+    async def _drawn(self, what: Showing) -> Drawn:
+        """The frame of what is to be shown, drawn where that holds up the edits least."""
+        resolution, running = self._resolution, what.trace is not None and not what.final
+        if running and self._work < BETWEEN:
+            found: Drawn = await self._sketch(lambda: drawn(what, resolution))
+        else:
+            found = await self._draw(lambda: drawn(what, resolution), "frame")
+        return found
+
     def _adapt(self, took: float, width: int, whole: int) -> None:
         """Draw smaller previews if the last, `width` wide, was slow; larger ones if it was quick."""
+        self._resolution = width
         if took > SLOW and width > SMALLEST:
             self._resolution = width // 2
         elif took < QUICK and width < whole:
             self._resolution = width * 2
-        else:
-            self._resolution = width

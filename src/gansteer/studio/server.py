@@ -1,6 +1,7 @@
 """The web server: the page's files, one socket for each page, and what is fetched or dropped as a file."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from gansteer.edits import KINDS
 from gansteer.errors import UserError
 from gansteer.inversion.edit import Inversion
 from gansteer.memory import give_back_memory
+from gansteer.session import NoEntry
 from gansteer.studio import protocol
 from gansteer.studio.answers import ANSWERS
 from gansteer.studio.catalogue import Catalogue
@@ -36,6 +38,8 @@ from gansteer.subject import Subject
 
 SWEEP = 5.0
 """Seconds between looks for sessions that nobody needs in memory."""
+TIDY = 3600.0
+"""Seconds between looks for sessions that are kept no longer."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Limits:
     upload_pixels: int = 64_000_000
     memory_bytes: int | None = None
     """No session and no edit begins while the process uses more."""
+    keep_days: float | None = None
+    """Sessions that nobody opened for longer are deleted from the disk; None keeps them for good."""
 
 
 class TooLarge(Exception):
@@ -60,6 +66,10 @@ class TooLarge(Exception):
 
 class Full(Exception):
     """There is no room for another session."""
+
+
+class NotOpen(UserError):
+    """A session is not in memory."""
 
 
 class Studio:
@@ -140,6 +150,29 @@ class Studio:
                 if desk.touched and not desk.saved:
                     desk.save()
 
+    async def tidying(self) -> None:
+        """Delete sessions that nobody opened for too long, now and every hour, and say so."""
+        while self.limits.keep_days is not None:
+            gone = await asyncio.wrap_future(self.tools.store.tidy(self.limits.keep_days, frozenset(self.desks)))
+            if gone:
+                old = f"nobody opened for {self.limits.keep_days:g} days"
+                print(f"gansteer: {gone} session{'s' * (gone > 1)} that {old} deleted", file=sys.stderr)
+            await asyncio.sleep(TIDY)
+
+    async def forget(self, request: Request) -> Response:
+        """Delete a session that no page shows."""
+        key = request.path_params["key"]
+        async with self._opening:
+            desk = self.desks.get(key)
+            if desk is not None:
+                if desk.line is not None:
+                    return _refusal("this session is open in a page: begin a new one there first", 409)
+                await desk.close()
+                self.desks.pop(key, None)
+            if not await asyncio.wrap_future(self.tools.store.forget(key)):
+                raise NotOpen("there is no such session")
+        return Response(status_code=204)
+
     async def close(self) -> None:
         """Stop all edits and write all sessions."""
         for desk in list(self.desks.values()):
@@ -155,6 +188,7 @@ class Studio:
         return protocol.Welcome(
             protocol.VERSION, version("gansteer"), desk.key, desk.restored, self.tools.catalogue.infos, tuple(KINDS),
             tuple(ANSWERS), exports(), self.limits.upload_bytes, self.limits.upload_pixels,
+            self.limits.keep_days,
         )  # fmt: skip
 
     async def seat(self, line: Line, key: str | None) -> Desk:
@@ -225,13 +259,13 @@ class Studio:
     def _desk_of(self, request: Request) -> Desk:
         desk = self.desks.get(request.path_params["key"])
         if desk is None:
-            raise UserError("this session is not open: open its page first")
+            raise NotOpen("this session is not open: open its page first")
         return desk
 
     async def node(self, request: Request) -> Response:
         """The picture of a node."""
         desk = self._desk_of(request)
-        node = desk.session.find(request.path_params["id"])
+        node = desk.find(request.path_params["id"])
         size = _number(request, "size", 0)
         data = await desk.draw(lambda: _drawn(node.subject, size, "PNG"))
         forever = {"cache-control": "private, max-age=31536000, immutable" if node.done else "no-store"}
@@ -257,7 +291,7 @@ class Studio:
     async def change(self, request: Request) -> Response:
         """Where two nodes' pictures differ."""
         desk = self._desk_of(request)
-        a, b = (desk.session.find(request.path_params[name]).subject for name in ("a", "b"))
+        a, b = (desk.find(request.path_params[name]).subject for name in ("a", "b"))
 
         def draw() -> bytes:
             one, two = (each.image.convert("RGB") for each in (a, b))
@@ -355,7 +389,7 @@ def _careful(endpoint: Endpoint) -> Endpoint:
         except TooLarge as error:
             return _refusal(str(error), 413)
         except (UserError, ValueError) as error:
-            return _refusal(" ".join(str(error).split()), 404 if "session is not open" in str(error) else 400)
+            return _refusal(" ".join(str(error).split()), 404 if isinstance(error, NoEntry | NotOpen) else 400)
         except Exception as error:
             return _refusal(explained(error), 500)
 
@@ -383,10 +417,11 @@ def application(
         studio = Studio(catalogue, folder, limits or Limits())
         first = studio.tools.painter.draw(None, lambda: catalogue.load(catalogue.default).sample(0).image)
         await asyncio.wrap_future(first)
-        sweeping = asyncio.create_task(studio.sweeping())
+        tasks = [asyncio.create_task(studio.sweeping()), asyncio.create_task(studio.tidying())]
         ready()
         yield
-        sweeping.cancel()
+        for task in tasks:
+            task.cancel()
         await studio.close()
 
     def the(method: Callable[[Studio, Request], Awaitable[Response]]) -> Endpoint:
@@ -402,6 +437,7 @@ def application(
 
     routes = [
         WebSocketRoute("/socket", socket),
+        Route("/session/{key}", the(Studio.forget), methods=["DELETE"]),
         Route("/session/{key}/node/{id:int}", the(Studio.node)),
         Route("/session/{key}/seed/{seed:int}", the(Studio.seed)),
         Route("/session/{key}/change/{a:int}/{b:int}", the(Studio.change)),

@@ -1,7 +1,12 @@
 """Sessions on the disk: one `.steer` file each and, while an edit runs, the journal of its steps."""
 
+import contextlib
+import math
+import os
+import re
 import secrets
 import time
+from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +15,8 @@ from gansteer.session import Session
 from gansteer.steerfile import SUFFIX, Load, open_journal, open_session, to_bytes, write
 
 JOURNAL = ".steps"
+KEY = re.compile(r"[A-Za-z0-9_-]{22}")
+"""What a key looks like: 16 random bytes in base64."""
 
 
 class Store:
@@ -43,6 +50,8 @@ class Store:
         paths = {path.stem: path for path in self._folder.glob(f"*{SUFFIX}")}
         if key not in paths:
             return None
+        with contextlib.suppress(OSError):
+            os.utime(paths[key])  # `tidy` counts from here
         session = open_session(paths[key], load)
         open_journal(session, paths[key].with_suffix(JOURNAL))
         return session
@@ -58,6 +67,41 @@ class Store:
 
         return self._disk.submit(work)
 
+    def forget(self, key: str) -> "Future[bool]":
+        """Delete a session; whether there was one."""
+        return self._disk.submit(lambda: key in self._made() and self._delete(self._made()[key]))
+
+    def tidy(self, days: float, but: Collection[str]) -> "Future[int]":
+        """Delete the sessions, `but` for some, that were neither opened nor changed for so many days; how many."""
+
+        def work() -> int:
+            end = time.time() - days * 86_400
+            old = [path for key, path in self._made().items() if key not in but and _changed(path) < end]
+            return sum(self._delete(path) for path in old)
+
+        return self._disk.submit(work)
+
+    def _made(self) -> dict[str, Path]:
+        """The sessions that this store made, by key. Files that a person named are not among them."""
+        return {path.stem: path for path in self._folder.glob(f"*{SUFFIX}") if KEY.fullmatch(path.stem)}
+
+    def _delete(self, path: Path) -> bool:
+        """Delete a session with its journal; whether that could be done."""
+        try:
+            path.unlink()
+            path.with_suffix(JOURNAL).unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
+
     def close(self) -> None:
         """Wait until everything is written."""
         self._disk.shutdown()
+
+
+def _changed(path: Path) -> float:
+    """When a file was changed; never, if it is gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return math.inf

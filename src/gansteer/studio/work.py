@@ -2,6 +2,9 @@
 
 Edits stand in one queue. The first few are abreast and take turns, step by step; one that had its share of time while
 others wait goes back to the end. So everybody sees their picture move soon, and nobody's edit waits for ever.
+
+Two threads hold each other up: every operation takes the interpreter for a moment, and a step has hundreds of them. So the
+stepper has all cores, and draws quick previews of running edits itself, between two steps.
 """
 
 import os
@@ -63,6 +66,18 @@ class Job:
         return progress.ended is not None
 
 
+Draw = Callable[[], Any]
+"""Makes a picture. For the painter it may be a generator function: others have their turn at every `yield`."""
+
+
+def fulfil(draw: Draw, future: "Future[Any]") -> None:
+    """Give the future what `draw` makes."""
+    try:
+        future.set_result(draw())
+    except Exception as error:
+        future.set_exception(error)
+
+
 class Stepper:
     """The queue of edits and the thread that works on it."""
 
@@ -71,6 +86,7 @@ class Stepper:
         self._changed, self._longest = changed, longest
         self._abreast: deque[Job] = deque()
         self._waiting: deque[Job] = deque()
+        self._drawings: deque[tuple[Draw, Future[Any]]] = deque()
         self._wake = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="stepper", daemon=True)
@@ -96,6 +112,14 @@ class Stepper:
             job.left(None)
             self._changed()
 
+    def draw(self, draw: Draw) -> "Future[Any]":
+        """What `draw` returns, from between two steps: at most one picture is drawn before the next."""
+        future: Future[Any] = Future()
+        with self._wake:
+            self._drawings.append((draw, future))
+            self._wake.notify()
+        return future
+
     def position(self, job: Job) -> int:
         """How many jobs wait before it, or 0 if it has its turns."""
         with self._wake:
@@ -113,36 +137,39 @@ class Stepper:
             self._abreast.append(self._waiting.popleft())
 
     def _work(self) -> None:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) - 1))  # of this thread; the rest is the painter's
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._abreast or self._closed)
+                self._wake.wait_for(lambda: self._abreast or self._drawings or self._closed)
                 if self._closed:
                     return
-                job = self._abreast[0]
-            problem, over = None, job.stopped
-            try:
-                over = over or job.step()
-            except Exception as error:
-                problem, over = explained(error), True
-            with self._wake:
-                self._abreast.popleft()
-                over = over or job.stopped
-                moved = over or (bool(self._waiting) and job.share >= SHARE)
-                if moved:
-                    job.share = 0.0
-                    self._fill()
-                if not over:
-                    (self._waiting if moved else self._abreast).append(job)
-                self._fill()
-            if over:
-                job.left(problem)
+                drawing = self._drawings.popleft() if self._drawings else None
+                job = self._abreast[0] if self._abreast else None
+            if drawing is not None and drawing[1].set_running_or_notify_cancel():
+                fulfil(*drawing)
+            if job is not None:
+                self._turn(job)
+
+    def _turn(self, job: Job) -> None:
+        """One step of the job that is first, and who is first then."""
+        problem, over = None, job.stopped
+        try:
+            over = over or job.step()
+        except Exception as error:
+            problem, over = explained(error), True
+        with self._wake:
+            self._abreast.popleft()
+            over = over or job.stopped
+            moved = over or (bool(self._waiting) and job.share >= SHARE)
             if moved:
-                self._changed()
-
-
-Draw = Callable[[], Any]
-"""Makes a picture. It may be a generator function: others have their turn at every `yield`."""
+                job.share = 0.0
+                self._fill()
+            if not over:
+                (self._waiting if moved else self._abreast).append(job)
+            self._fill()
+        if over:
+            job.left(problem)
+        if moved:
+            self._changed()
 
 
 class Painter:

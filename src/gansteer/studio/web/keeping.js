@@ -40,6 +40,13 @@ export function remember(session) {
   forget((key) => !all.some((one) => key.startsWith(`draft:${one.key}:`)));
 }
 
+/** This session is no more.
+ * @type {(session: string) => void} */
+export function strike(session) {
+  localStorage.setItem("recent", JSON.stringify(recent().filter((one) => one.key !== session)));
+  forget((key) => key.startsWith(`draft:${session}:`));
+}
+
 /** The photos that were brought in, which are too large for the rest.
  * @template T
  * @param {IDBTransactionMode} mode @param {(photos: IDBObjectStore) => IDBRequest<T>} what

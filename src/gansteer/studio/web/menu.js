@@ -2,12 +2,14 @@
 
 import { ACTIONS } from "./actions.js";
 import { icon } from "./icons.js";
-import { recent } from "./keeping.js";
+import { recent, strike } from "./keeping.js";
+import { sentence } from "./studio.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
 /** @param {{studio: import("./studio.js").Studio}} props */
 export function Menu({ studio }) {
   const [open, setOpen] = useState(false);
+  const [doomed, setDoomed] = useState("");
   /** @type {import("./vendor/preact.js").Ref<HTMLElement>} */
   const box = useRef(null);
   useEffect(() => {
@@ -31,6 +33,29 @@ export function Menu({ studio }) {
     event.preventDefault();
     event.stopPropagation();
   };
+  /** @param {string} session */
+  const drop = async (session) => {
+    try {
+      await studio.wire.forget(session);
+      strike(session);
+      studio.tell("The session is deleted.");
+    } catch (error) {
+      studio.complain(sentence(/** @type {Error} */ (error).message));
+    }
+    setDoomed("");
+  };
+  /** @param {{key: string, when: number}} one */
+  const earlier = (one) =>
+    doomed === one.key
+      ? html`<div class="row" key=${one.key}>
+          <button class="grow" onClick=${() => drop(one.key)}>${icon("trash")}Delete it for good</button>
+          <button class="grow" onClick=${() => setDoomed("")}>Keep it</button>
+        </div>`
+      : html`<div class="row" key=${one.key}>
+          <button class="grow" onClick=${() => studio.enter(one.key)}>${when(one.when)}</button>
+          <button class="icon" aria-label=${`Delete the session of ${when(one.when)}`} title="Delete this session" onClick=${() => setDoomed(one.key)}>${icon("trash")}</button>
+        </div>`;
+  const days = studio.state.welcome?.keep_days;
   const others = recent().filter((one) => one.key !== studio.wire.session);
   return html`<div class="menu" ref=${box} onKeyDown=${key}>
     <button class="icon" aria-label="Sessions and files" title="Sessions and files" aria-expanded=${open} onClick=${() => setOpen(!open)}>${icon("menu")}</button>
@@ -39,7 +64,8 @@ export function Menu({ studio }) {
       <button onClick=${then(() => ACTIONS.open(studio))}>${icon("folder")}Open a session, picture or photo</button>
       <button onClick=${then(() => studio.fresh())}>${icon("plus")}New session</button>
       ${others.length > 0 && html`<hr /><h3 class="muted">Earlier sessions</h3>
-        ${others.slice(0, 5).map((one) => html`<button key=${one.key} onClick=${() => studio.enter(one.key)}>${when(one.when)}</button>`)}`}
+        ${others.slice(0, 5).map(earlier)}
+        ${days != null && html`<p class="muted">Deleted when nobody opened them for ${days} days.</p>`}`}
     </div>`}
   </div>`;
 }

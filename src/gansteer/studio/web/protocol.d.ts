@@ -39,6 +39,7 @@ export interface Welcome {
   exports: Record<string, string>;
   upload_bytes: number;
   upload_pixels: number;
+  keep_days: number | null;
 }
 export interface NodeInfo {
   id: number;

@@ -119,6 +119,15 @@ export class Wire {
     return this.path(`session/${this.session}/${what}`, query);
   }
 
+  /** Have the server delete a session that no page shows. Raises an Error with a line for the person.
+   * @param {string} session */
+  async forget(session) {
+    const answer = await fetch(this.path(`session/${session}`), { method: "DELETE" }).catch(() => {
+      throw new Error("The studio could not be reached. Is it still running?");
+    });
+    if (!answer.ok && answer.status !== 404) throw new Error((await answer.json()).error);
+  }
+
   /** Give the server a file. Raises an Error with a line for the person.
    * @param {Blob} file @param {Record<string, string>} [wishes]
    * @returns {Promise<import("./protocol").Received | import("./protocol").Sight>} */
