@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gansteer.commands.progress import bar
-from gansteer.commands.seeds import check_psi
-from gansteer.commands.starting import open_start, read_mask
+from gansteer.commands.starting import Beginning, open_start, read_mask
 from gansteer.edits.config import DragSettings
 from gansteer.errors import UserError
 from gansteer.output import check_picture, check_writable, replacing, save_picture
@@ -23,23 +22,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drag:
+class Drag(Beginning):
     """Move points of a picture to where you want them: one picture, or a file of jobs."""
 
-    model: str | None = None
-    """Name of a model, a checkpoint's file, or a hub id; with --subject, the one it was made with."""
-    subject: Path | None = None
-    """A .steer file of the picture to edit, such as an inverted photo, instead of a seed."""
     out: Path
     """The picture (.png, .jpg or .webp); with --jobs, the folder for the results."""
     point: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """A handle and its target as x,y:x,y in pixels, such as 60,70:78,68; give --point once for each."""
-    seed: int = 0
-    """Of the picture to edit."""
-    psi: float = 0.7
-    """Truncation of the picture to edit."""
-    label: int | None = None
-    """The class, for a class-conditional model."""
     mask: Path | None = None
     """A picture of the model's size: white may move, black shall stay."""
     film: Path | None = None
@@ -52,7 +41,6 @@ class Drag:
     """Run this record again (the points and everything else come from it)."""
     jobs: Path | None = None
     """A file with one job a line: a JSON object with seed, points (["60,70:78,68"]) and any other flag of this command."""
-    device: str = "auto"
     how: tyro.conf.OmitArgPrefixes[DragSettings] = field(default_factory=DragSettings)
 
     def run(self) -> None:
@@ -62,22 +50,23 @@ class Drag:
         if bool(self.point) == bool(self.replay):
             raise UserError("give --point x,y:x,y for every handle, or --replay with a record")
         self.check()
-        recorded = _read_json(self.replay) if self.replay else None
-        edit = None if recorded is not None else self.edit()
-        model, given = open_start(self.model, self.subject, self.device)
-        if recorded is not None:
-            from gansteer.edits.record import replay
-
-            run = replay(recorded, model)
-            save_picture(run.subject.image, self.out)
-            print(f"wrote {self.out}: the same as recorded, bit for bit")
+        if self.replay is not None:
+            self._replay(self.replay)
             return
-        assert edit is not None
-        print(self.carry_out(given or self.drawn(model), edit))
+        edit = self.edit()
+        _, subject = self.begin()
+        print(self.carry_out(subject, edit))
+
+    def _replay(self, record: Path) -> None:
+        recorded = _read_json(record)
+        model, _ = open_start(self.model, self.subject, self.device)
+        from gansteer.edits.record import replay
+
+        save_picture(replay(recorded, model).subject.image, self.out)
+        print(f"wrote {self.out}: the same as recorded, bit for bit")
 
     def check(self) -> None:
-        """Raise UserError before the work if it could not be done, or a result not be written after it."""
-        check_psi(self.psi)
+        """Raise UserError before the work if a result could not be written after it."""
         check_picture(self.out)
         if self.film is not None:
             from gansteer.film import check_film
@@ -85,10 +74,6 @@ class Drag:
             check_film(self.film)
         if self.json is not None:
             check_writable(self.json)
-
-    def drawn(self, model: "Model") -> "Subject":
-        """The picture of the seed."""
-        return model.sample(self.seed, self.psi, self.label)
 
     def edit(self) -> "DragEdit":
         """The edit that the flags describe."""

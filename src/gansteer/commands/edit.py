@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from gansteer.commands.progress import bar
-from gansteer.commands.seeds import check_psi
-from gansteer.commands.starting import open_start, read_mask
+from gansteer.commands.starting import Beginning, read_mask
 from gansteer.errors import UserError
 from gansteer.output import check_picture, save_picture
 
@@ -22,25 +21,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edit:
+class Edit(Beginning):
     """Turn attributes of a picture, as a whole or inside a region only."""
 
-    model: str | None = None
-    """Name of a model, a checkpoint's file, or a hub id; with --subject, the one it was made with."""
     out: Path
     """The picture (.png, .jpg or .webp), or the subject (.steer) for another edit."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Attribute and deviations, such as smile=+2 or smile=+2,age=-1; see `gansteer directions list`."""
     hold: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Attributes that shall stay, such as age,gender."""
-    seed: int = 0
-    """Of the picture to edit."""
-    psi: float = 0.7
-    """Truncation of the picture to edit."""
-    label: int | None = None
-    """The class, for a class-conditional model."""
-    subject: Path | None = None
-    """A .steer file of the picture to edit, instead of a seed."""
     region: str | None = None
     """Change this region only: mouth, eyes, brows, nose, face, hair; a point x,y, for all that is like it; or a picture,
     white where it may change."""
@@ -54,10 +43,8 @@ class Edit:
     """w, s (style offsets), or z (for a picture that is that of its seed)."""
     directions: Path | None = None
     """A file of `gansteer directions fit`, besides the model's own."""
-    device: str = "auto"
 
     def run(self) -> None:
-        check_psi(self.psi)
         change, hold, rows = parse_changes(self.set), parse_names(self.hold), parse_rows(self.layers)
         if not change:
             raise UserError("say what to change, such as --set smile=+2")
@@ -65,9 +52,8 @@ class Edit:
         from gansteer.checkpoints.directions import directions_for
         from gansteer.edits.attribute import Attribute
 
-        model, subject = open_start(self.model, self.subject, self.device)
+        model, subject = self.begin()
         directions = directions_for(model, self.directions)
-        subject = subject or model.sample(self.seed, self.psi, self.label)
         if self.region is not None:
             from gansteer.edits.intervention import Intervention
 
