@@ -163,7 +163,7 @@ def plain_anchored_step(config, nets, pictures, codes, known):
         for f, r in zip(features, real, strict=True)
         for i in range(known)
     ]
-    loss = config.anchor_weight * (sum(ratios) / len(ratios) + 4 * pyramid(fakes[:known], x[:known]))
+    loss = config.anchor_weight * (sum(ratios) / len(ratios) + 12 * pyramid(fakes[:known], x[:known]))
     parameters = list(d.levels.parameters())
     for p in parameters:
         p.requires_grad_(True)

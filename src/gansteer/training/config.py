@@ -49,7 +49,7 @@ class TrainConfig:
     anchor_images: int = 0
     """With --anchor: so many pictures are only drawn again at first; over half as many more the discriminator comes in."""
     anchor_weight: float = 20.0
-    """With --anchor: weight of the difference in features; that of the pixels has 4 times as much."""
+    """With --anchor: weight of the difference in features; that of the pixels has 12 times as much."""
     anchor_lr: float = 1e-2
     """With --anchor-images: the generator's learning rate while it only draws pictures again."""
     anchor_faces: bool = False

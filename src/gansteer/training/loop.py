@@ -26,7 +26,7 @@ ADA_IMAGES = 500_000
 """Pictures in which the augmentation strength can go from 0 to 1."""
 CODE_NOISE = 0.1
 """Standard deviation of what is added to a known picture's latent, so that its neighbourhood draws it too."""
-ANCHOR_PIXELS = 4.0
+ANCHOR_PIXELS = 12.0
 """Weight of the pixels' difference beside that of the features, of which one is worth more."""
 REDRAW_MOMENTUM = 0.9
 """Adam's first moment while pictures are only drawn again: a fit, not a contest, so momentum helps."""
