@@ -37,22 +37,28 @@ export function Align({ studio }) {
     <${Photo} sight=${sight} crop=${crop} set=${set} />
     <div class="stack wide">
       <div class="row"><${Taken} sight=${sight} crop=${crop} />
-        <p class="grow muted">${sight.faces ? `${sentence(sight.note)} This is what is taken of the photo.` : `${sentence(sight.note)} Put the square where it shall be.`}</p></div>
+        <p class="grow muted">${found(sight)}</p></div>
       ${sight.faces > 1 && html`<div class="segmented" role="group" aria-label="What to take">
         ${sight.crops.map((one, i) => html`<button key=${i} aria-pressed=${near(one, crop)} onClick=${() => setCrop(one)}>${i < sight.faces ? `Face ${i + 1}` : "Middle"}</button>`)}</div>`}
       <div class="stack"><label class="field">Size
         <input type="range" min=${Math.log(SMALLEST)} max=${Math.log(largest(sight))} step="0.01" value=${Math.log(crop.size)}
           aria-valuetext=${`${Math.round(crop.size)} pixels`} onInput=${num((value) => set({ size: Math.exp(value) }))} /></label>
-      <label class="field"><span class="row"><span class="grow">Turn</span><output class="muted number">${crop.angle.toFixed(0)}°</output></span>
+      <label class="field"><span class="row"><span class="grow">Turn</span><output class="muted number">${crop.angle.toFixed(0).replace("-", "−")}°</output></span>
         <input type="range" min=${-STEEPEST} max=${STEEPEST} step="1" value=${crop.angle} onInput=${num((angle) => set({ angle }))} /></label></div>
       <div class="stack"><div class="segmented" role="group" aria-label="Aim">
         ${AIMS.map((one) => html`<button key=${one.tuning} aria-pressed=${one === aim} onClick=${() => setTuning(one.tuning)}>${one.words}</button>`)}</div>
         <p class="muted">${aim.what}</p></div>
-      <p class="cost">${cost(sight.costs[tuning])} <span class="muted">Stop whenever it is good enough.</span></p>
-      <div class="row"><button class="primary" onClick=${begin}>Begin</button>
-        <button onClick=${() => studio.store.set({ dialog: null })}>Cancel</button></div>
+      <div class="stack begin"><p class="cost">${cost(sight.costs[tuning])} <span class="muted">Stop whenever it is good enough.</span></p>
+        <div class="row"><button class="primary" autofocus onClick=${begin}>Begin</button>
+          <button onClick=${() => studio.store.set({ dialog: null })}>Cancel</button></div></div>
     </div></div>`;
 }
+
+/** @type {(sight: Sight) => string} */
+const found = ({ faces, note }) =>
+  faces === 0 ? `${sentence(note)} Put the square where it shall be.`
+  : faces === 1 ? "One face was found. This is what is taken of the photo."
+  : `${faces} faces were found. This is what is taken of the photo.`;
 
 /** @type {(a: Crop, b: Crop) => boolean} */
 const near = (a, b) => distance([a.x, a.y], [b.x, b.y]) < 0.02 * a.size && Math.abs(a.size - b.size) < 0.02 * a.size;
@@ -78,6 +84,7 @@ function Photo({ sight, crop, set }) {
     const scale = width / wide;
     return /** @type {Point} */ ([(event.clientX - left) * scale - 0.5, (event.clientY - top) * scale - 0.5]);
   };
+  const others = sight.crops.slice(0, sight.faces).filter((one) => !near(one, crop));
   /** @param {PointerEvent} event */
   const down = (event) => {
     const from = at(event);
@@ -98,8 +105,9 @@ function Photo({ sight, crop, set }) {
   const up = () => {
     const { current } = held;
     held.current = null;
-    if (current && !current.moved && !current.corner && reaching(crop, current.from) > crop.size)
-      set({ x: current.from[0], y: current.from[1] }); // a click beside the square brings it there
+    if (!current || current.moved || current.corner || reaching(crop, current.from) <= crop.size) return;
+    const [x, y] = current.from; // a click beside the square takes another face, or brings the square there
+    set(others.find((one) => reaching(one, current.from) <= one.size) ?? { x, y });
   };
   /** @param {KeyboardEvent} event */
   const key = (event) => {
@@ -113,8 +121,7 @@ function Photo({ sight, crop, set }) {
     event.stopPropagation();
   };
   const line = (/** @type {Crop} */ one) => `M${corners(one).map(([x, y]) => `${x + 0.5} ${y + 0.5}`).join("L")}Z`;
-  const others = sight.crops.slice(0, sight.faces).filter((one) => !near(one, crop));
-  return html`<div class="photo" ref=${box} tabindex="0" role="application" style=${{ aspectRatio: `${width} / ${height}`, maxWidth: `calc(60dvh * ${width / height})` }}
+  return html`<div class="photo" ref=${box} tabindex="0" role="application" style=${{ aspectRatio: `${width} / ${height}`, "--shape": width / height }}
     aria-label="The photo. Arrow keys move the square that is taken, plus and minus change its size."
     onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${up} onKeyDown=${key}>
     <img src=${sight.preview} alt="" draggable=${false} />

@@ -3,9 +3,10 @@
 import { unpack } from "./draft.js";
 import { icon } from "./icons.js";
 import { fill, FREE } from "./paint.js";
-import { label, useSliders } from "./sliders.js";
+import { useSliders } from "./sliders.js";
 import { draftOf, running } from "./state.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
+import { label } from "./words.js";
 
 /** @param {{studio: import("./studio.js").Studio}} props */
 export function Area({ studio }) {

@@ -94,7 +94,7 @@ export function ToolOptions({ studio }) {
     ${shape === "brush" && html`<label class="row slim"><span>Size</span>
       <input type="range" min="1" max=${most} value=${radius} onInput=${num((radius) => studio.store.set({ radius }))} />
       <output class="number">${radius}</output></label>`}
-    <label class="row slim"><span>Paint</span><input type="range" min="0.15" max="1" step="0.05" value=${opacity} aria-label="Opacity of the paint"
+    <label class="row slim opacity"><span>Paint</span><input type="range" min="0.15" max="1" step="0.05" value=${opacity} aria-label="Opacity of the paint"
       onInput=${num((opacity) => studio.store.set({ opacity }))} /></label>
     <div class="row tight">
       ${!area && html`<button class="icon small" disabled=${nothing} title=${tip("Swap what may move and what must stay", "invert")} aria-label="Swap what may move and what must stay" onClick=${() => studio.invert()}>${icon("invert")}</button>`}

@@ -2,6 +2,7 @@
 
 import { beforeOf, present } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { titled } from "./words.js";
 
 /** @typedef {import("./protocol").NodeInfo} NodeInfo */
 /** @typedef {{node: NodeInfo, column: number, row: number}} Placed */
@@ -79,20 +80,25 @@ function Entry({ studio, placed, before }) {
   const { session } = studio.state;
   const now = session?.current === node.id;
   const runs = session?.run?.node === node.id;
-  const words = `${capital(node.title)}${runs ? ", running" : node.done ? "" : ", stopped"}${before ? ", compared with" : ""}`;
-  const src = runs ? begun(studio, node) : studio.wire.file(`node/${node.id}`, { size: 96, at: node.steps });
+  const words = `${titled(node)}${runs ? ", running" : node.done ? "" : ", stopped"}${before ? ", compared with" : ""}`;
   return html`<button class=${`entry${before ? " before" : ""}`} title=${words} aria-label=${words} aria-current=${now ? "step" : undefined}
     style=${{ left: `${column * WIDE + 4}px`, top: `${row * HIGH + 4}px` }} onClick=${() => studio.go(node.id)}>
-    ${src ? html`<img class=${runs ? "thumb busy" : "thumb"} alt="" loading="lazy" draggable=${false} width=${THUMB} height=${THUMB} src=${src} />` : html`<span class="thumb busy"></span>`}
-    <span class="name">${node.title}</span>
+    ${runs || (now && studio.state.turning) ? html`<${Live} studio=${studio} node=${node} runs=${runs} />`
+      : html`<img class="thumb" alt="" loading="lazy" draggable=${false} width=${THUMB} height=${THUMB} src=${studio.wire.file(`node/${node.id}`, { size: 96, at: node.steps })} />`}
+    <span class="name">${titled(node)}</span>
   </button>`;
 }
 
-/** The picture that an edit in progress began with.
- * @type {(studio: import("./studio.js").Studio, node: NodeInfo) => string | null} */
-function begun(studio, { id, parent, kind }) {
-  if (parent != null) return studio.wire.file(`node/${parent}`, { size: 96 });
-  return kind === "inversion" ? studio.wire.file(`photo/${id}`) : null;
+/** A picture that is still becoming: the one on the stage, small.
+ * @param {{studio: import("./studio.js").Studio, node: NodeInfo, runs: boolean}} props */
+function Live({ studio, node, runs }) {
+  /** @type {import("./vendor/preact.js").Ref<HTMLCanvasElement>} */
+  const ref = useRef(null);
+  useEffect(() => {
+    if (studio.picture && studio.state.shown === node.id)
+      ref.current.getContext("2d")?.drawImage(studio.picture, 0, 0, THUMB, THUMB);
+  });
+  return html`<canvas class=${runs ? "thumb busy" : "thumb"} ref=${ref} width=${THUMB} height=${THUMB}></canvas>`;
 }
 
 /** Compare the present picture with any other, and mix the two.
@@ -112,7 +118,7 @@ function Between({ studio }) {
     <label class="field">Compare with
       <select value=${String(before ?? "")} onChange=${(/** @type {Event} */ event) => studio.store.set({ before: Number(/** @type {HTMLSelectElement} */ (event.target).value), blend: 1 })}>
         ${before == null && html`<option value="" selected disabled>Choose</option>`}
-        ${others.map((one) => html`<option key=${one.id} value=${String(one.id)} selected=${one.id === before}>${capital(one.title)}${nth(one, others)}</option>`)}
+        ${others.map((one) => html`<option key=${one.id} value=${String(one.id)} selected=${one.id === before}>${titled(one)}${nth(one, others)}</option>`)}
       </select></label>
     ${before != null && html`<div class="row">
       <label class="grow field">Mix of both
@@ -122,9 +128,6 @@ function Between({ studio }) {
     </div>`}
   </div>`;
 }
-
-/** @type {(text: string) => string} */
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** Tells entries of the same title apart.
  * @type {(node: NodeInfo, all: NodeInfo[]) => string} */

@@ -3,11 +3,13 @@
 import { icon } from "./icons.js";
 import { present, running } from "./state.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
+import { label } from "./words.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
 /** @typedef {{name: string, value: number, low: number, high: number, method: string}} Slider */
 
 const TOGETHER = 1500; // ms within which moves of one slider are one entry of the history
+const PATIENCE = 5000; // ms after which an answer that has not come is no longer waited for
 
 /** The attributes of the present picture; null while the answer is on its way.
  * @param {Studio} studio @returns {Slider[] | null} */
@@ -20,7 +22,7 @@ export function useSliders(studio) {
     let here = true;
     studio.ask("directions", {}, node).then(
       (answer) => here && setKnown(answer),
-      () => here && setKnown([]),
+      () => here && setKnown((known) => known ?? []), // a picture that gave way to another meanwhile
     );
     return () => {
       here = false;
@@ -29,52 +31,69 @@ export function useSliders(studio) {
   return known;
 }
 
-/** @type {Record<string, string>} */
-const WORDS = { yaw: "Turn", pitch: "Nod", roll: "Tilt" };
-
-/** A word of the library's as a label.
- * @type {(name: string) => string} */
-export const label = (name) =>
-  WORDS[name] ?? (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ").replaceAll("-", " ");
-
-/** One slider being moved: what is sent, newest only, and where it goes in the history. */
-class Moving {
-  /** @param {Studio} studio @param {string} name @param {number} base */
-  constructor(studio, name, base) {
+/** Sliders being moved: of many values the newest is sent as soon as the last is done, and those of one move are one
+ * entry of the history. */
+class Mover {
+  /** @param {Studio} studio */
+  constructor(studio) {
     this.studio = studio;
-    this.name = name;
-    this.base = base;
-    this.until = 0;
-    /** @type {number | null} */
+    this.name = "";
+    /** The picture that the present move began with. @type {number | null} */
+    this.base = null;
+    /** @type {{name: string, value: number, hold: string[]} | null} */
     this.wanted = null;
-    /** @type {string[]} */
-    this.hold = [];
-    this.busy = false;
+    /** The picture that there was when the last value was sent, until another comes. @type {number | null} */
+    this.sent = null;
+    /** Whether a slider is held by a pointer. */
+    this.held = false;
+    this.until = 0;
   }
 
-  /** @param {number} value @param {string[]} hold */
-  to(value, hold) {
-    this.wanted = value;
-    this.hold = hold.filter((name) => name !== this.name);
-    this.until = Date.now() + TOGETHER;
+  get busy() {
+    return this.sent != null && Date.now() < this.until + PATIENCE;
+  }
+
+  /** @param {string} name @param {number} value @param {string[]} hold */
+  to(name, value, hold) {
+    this.wanted = { name, value, hold: hold.filter((one) => one !== name) };
+    const same = name === this.name && (this.held || this.busy || Date.now() < this.until);
+    if (!same) this.base = null;
+    this.name = name;
+    this.rest();
     this.send();
   }
 
-  /** Send what is wanted as soon as the last one is done. */
+  /** For a while yet, moves of this slider belong together. */
+  rest() {
+    this.until = Date.now() + TOGETHER;
+    this.studio.store.set({ turning: true });
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => (this.held || this.busy ? this.rest() : this.studio.store.set({ turning: false })), TOGETHER);
+  }
+
+  /** Send what is wanted, unless the last is on its way. */
   send() {
     const { session } = this.studio.state;
-    if (this.wanted == null || !session || session.run || this.busy) return;
-    const edit = { kind: "attribute", change: { [this.name]: this.wanted }, hold: this.hold, absolute: true };
-    const made = session.current !== this.base ? session.current : null;
-    this.busy = this.studio.send({ type: "start", edit, node: this.base, ...(made == null ? {} : { replacing: made }) });
+    if (!this.wanted || session?.current == null || session.run || this.busy) return;
+    const { name, value, hold } = this.wanted;
+    this.base ??= session.current;
+    const edit = { kind: "attribute", change: { [name]: value }, hold, absolute: true };
+    const made = session.current !== this.base ? { replacing: session.current } : {};
+    if (this.studio.send({ type: "start", edit, node: this.base, ...made })) this.sent = session.current;
     this.wanted = null;
   }
 
-  /** The server has answered. */
+  /** The session is another. */
   told() {
-    if (this.studio.state.session?.run) return;
-    this.busy = false;
+    const { session } = this.studio.state;
+    if (session?.run || session?.current === this.sent) return;
+    this.sent = null;
     this.send();
+  }
+
+  /** What was sent was refused. */
+  refused() {
+    this.sent = this.base = this.wanted = null;
   }
 }
 
@@ -83,27 +102,30 @@ export function Sliders({ studio }) {
   const { state } = studio;
   const sliders = useSliders(studio);
   const [moved, setMoved] = useState(/** @type {Record<string, number>} */ ({}));
-  const [moving, setMoving] = useState(/** @type {Moving | null} */ (null));
-  const { session, locks } = state;
-  useEffect(() => moving?.told(), [session]);
-  useEffect(() => setMoved({}), [sliders]);
+  const [mover] = useState(() => new Mover(studio));
+  const { session, locks, notice } = state;
+  useEffect(() => mover.told(), [session]);
+  useEffect(() => {
+    if (notice?.kind === "bad") mover.refused();
+  }, [notice]);
+  useEffect(() => {
+    if (!mover.held && !mover.wanted) setMoved({});
+  }, [sliders]);
   if (!sliders) return html`<p class="muted">One moment …</p>`;
   if (!sliders.length) return html`<p class="muted">No attributes are known for this model yet. They are found with <code>gansteer directions</code>.</p>`;
   const busy = running(state) && present(state)?.kind !== "attribute";
   /** @param {string} name @param {number} value */
   const move = (name, value) => {
     if (Number.isNaN(value) || session?.current == null) return;
-    const same = moving && moving.name === name && Date.now() < moving.until;
-    const next = same ? moving : new Moving(studio, name, session.current);
-    if (!same) setMoving(next);
     setMoved({ ...moved, [name]: value });
-    next.to(value, locks);
+    mover.to(name, value, locks);
   };
+  const hold = (/** @type {boolean} */ held) => () => (mover.held = held);
   /** @param {string} name */
   const lock = (name) => studio.store.set({ locks: locks.includes(name) ? locks.filter((one) => one !== name) : [...locks, name] });
   return html`<div class="stack wide"><div class="stack"><h2>Sliders</h2>
     <p class="muted">A lock holds an attribute while others move.</p></div>
-    <ul class="stack">${sliders.map((slider) => html`<${Row} key=${slider.name} slider=${slider} value=${moved[slider.name] ?? slider.value}
+    <ul class="stack" onPointerDown=${hold(true)} onPointerUp=${hold(false)} onPointerCancel=${hold(false)}>${sliders.map((slider) => html`<${Row} key=${slider.name} slider=${slider} value=${moved[slider.name] ?? slider.value}
       locked=${locks.includes(slider.name)} disabled=${busy} move=${(/** @type {number} */ value) => move(slider.name, value)} lock=${() => lock(slider.name)}
       start=${startOf(studio, slider)} />`)}</ul></div>`;
 }

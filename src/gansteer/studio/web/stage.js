@@ -8,6 +8,7 @@ import { learn, pointing, wanted } from "./parts.js";
 import * as points from "./points.js";
 import { beforeOf, beneath, draftOf, present, running, sideOf } from "./state.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact.js";
+import { titled } from "./words.js";
 
 /** @typedef {import("./geometry.js").Point} Point */
 /** @typedef {import("./studio.js").Studio} Studio */
@@ -128,7 +129,7 @@ export function Stage({ studio }) {
       onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${cancel}
       onPointerLeave=${() => setHover(null)} onKeyDown=${key} onContextMenu=${quiet}>
       <canvas class="picture" ref=${canvas} width=${side || 1} height=${side || 1}
-        style=${look.place(1)} role="img" aria-label=${node ? `${node.title}, now` : "No picture yet"}></canvas>
+        style=${look.place(1)} role="img" aria-label=${node ? `${titled(node)}, now` : "No picture yet"}></canvas>
       ${under && (peek || state.comparing !== "off") && html`<${Before} studio=${studio} look=${look} under=${under} peek=${peek} />`}
       ${state.changes && before != null && node && !peek && html`<div class="changes" role="img" aria-label="Where the picture changed"
         style=${{ ...look.place(1), maskImage: `url("${studio.wire.file(`change/${before}/${node.id}`, { at: node.steps })}")` }}></div>`}

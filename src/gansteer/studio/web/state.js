@@ -1,6 +1,7 @@
 // All that the page knows, in one object that is replaced when anything changes.
 
 import { empty } from "./draft.js";
+import { titled } from "./words.js";
 
 /** @typedef {import("./protocol").State} Session */
 /** @typedef {import("./protocol").Trace} Trace */
@@ -43,6 +44,7 @@ import { empty } from "./draft.js";
  * @property {string} said  for the live region
  * @property {boolean} uploading
  * @property {{file: File, sight: import("./protocol").Sight} | null} sight  a photo that is not brought in yet
+ * @property {boolean} turning  whether a slider is being moved
  * @property {string[]} locks  attributes that are held while others move
  * @property {{name: string, amount: number}} local  the attribute of a local change, and how much
  * @property {boolean} changes  whether it is shown where the picture changed
@@ -103,6 +105,7 @@ export const initial = () => ({
   said: "",
   uploading: false,
   sight: null,
+  turning: false,
   locks: [],
   local: { name: "", amount: 2 },
   changes: false,
@@ -150,7 +153,7 @@ export function beforeOf(state) {
 export function beneath(state) {
   const node = present(state);
   const before = state.session?.nodes.find((one) => one.id === beforeOf(state));
-  if (before) return { path: `node/${before.id}`, title: before.title };
+  if (before) return { path: `node/${before.id}`, title: titled(before) };
   return node?.kind === "inversion" ? { path: `photo/${node.id}`, title: "the photo" } : null;
 }
 

@@ -8,6 +8,7 @@ import * as points from "./points.js";
 import { draftOf, present, running, sideOf, Store } from "./state.js";
 import { changed, redone, trail, undone } from "./undo.js";
 import { Wire } from "./wire.js";
+import { titled } from "./words.js";
 
 /** @typedef {import("./state.js").Draft} Draft */
 /** @typedef {import("./protocol").State} Session */
@@ -74,9 +75,10 @@ export class Studio {
     const moved = before?.current !== session.current;
     const ended = before?.run && !session.run;
     this.store.set({ session });
+    const node = present(this.state);
     if (session.current != null && (moved || ended || !trails[session.current])) this.arrive(session, Boolean(ended));
     if (ended) this.say(session.ended ? sentence(session.ended) : "Stopped.");
-    if (moved && before && !session.run) this.say(`Now at ${present(this.state)?.title ?? "the start"}.`);
+    if (moved && before && !session.run) this.say(`Now at ${node ? titled(node) : "the start"}.`);
     if (session.run?.state === "waiting" && session.run.position !== before?.run?.position)
       this.say(`Waiting: ${ahead(session.run.position)}.`);
   }
