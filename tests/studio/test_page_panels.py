@@ -60,6 +60,17 @@ def test_a_slider_being_moved_is_one_entry_of_the_history(visitor):
     assert len(visitor.session["nodes"]) == 2
     (value,) = visitor.session["edit"]["change"].values()
     assert value == pytest.approx(float(slider.input_value()))
+    box = visitor.page.locator(".slider input[type=range]").nth(1).bounding_box()
+    visitor.page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] / 2)
+    visitor.page.mouse.down()
+    visitor.page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2, steps=10)
+    visitor.page.mouse.up()
+    visitor.until("!window.studio.state.turning")
+    visitor.settled()
+    assert len(visitor.session["nodes"]) == 3
+    (value,) = visitor.session["edit"]["change"].values()
+    assert value == pytest.approx(float(visitor.page.locator(".slider input[type=range]").nth(1).input_value()))
+    assert visitor.problems == []  # no picture was asked for that has given way to another
 
 
 @pytest.mark.usefixtures("attributes")

@@ -83,22 +83,22 @@ function Entry({ studio, placed, before }) {
   const words = `${titled(node)}${runs ? ", running" : node.done ? "" : ", stopped"}${before ? ", compared with" : ""}`;
   return html`<button class=${`entry${before ? " before" : ""}`} title=${words} aria-label=${words} aria-current=${now ? "step" : undefined}
     style=${{ left: `${column * WIDE + 4}px`, top: `${row * HIGH + 4}px` }} onClick=${() => studio.go(node.id)}>
-    ${runs || (now && studio.state.turning) ? html`<${Live} studio=${studio} node=${node} runs=${runs} />`
-      : html`<img class="thumb" alt="" loading="lazy" draggable=${false} width=${THUMB} height=${THUMB} src=${studio.wire.file(`node/${node.id}`, { size: 96, at: node.steps })} />`}
+    <${Thumb} studio=${studio} node=${node} becoming=${runs || (now && studio.state.turning)} runs=${runs} />
     <span class="name">${titled(node)}</span>
   </button>`;
 }
 
-/** A picture that is still becoming: the one on the stage, small.
- * @param {{studio: import("./studio.js").Studio, node: NodeInfo, runs: boolean}} props */
-function Live({ studio, node, runs }) {
+/** A small picture: drawn from the stage while it is the one there, under the one that comes when it is done.
+ * @param {{studio: import("./studio.js").Studio, node: NodeInfo, becoming: boolean, runs: boolean}} props */
+function Thumb({ studio, node, becoming, runs }) {
   /** @type {import("./vendor/preact.js").Ref<HTMLCanvasElement>} */
   const ref = useRef(null);
   useEffect(() => {
     if (studio.picture && studio.state.shown === node.id)
-      ref.current.getContext("2d")?.drawImage(studio.picture, 0, 0, THUMB, THUMB);
+      ref.current.getContext("2d")?.drawImage(studio.picture, 0, 0, 2 * THUMB, 2 * THUMB);
   });
-  return html`<canvas class=${runs ? "thumb busy" : "thumb"} ref=${ref} width=${THUMB} height=${THUMB}></canvas>`;
+  return html`<span class=${runs ? "thumb busy" : "thumb"}><canvas ref=${ref} width=${2 * THUMB} height=${2 * THUMB}></canvas>
+    ${!becoming && html`<img alt="" loading="lazy" draggable=${false} src=${studio.wire.file(`node/${node.id}`, { size: 96, at: node.steps })} />`}</span>`;
 }
 
 /** Compare the present picture with any other, and mix the two.

@@ -23,7 +23,7 @@ export function Marks({ studio, look, hover, corner }) {
   const points = pointing(state) && tip;
   const part = points ? under(state.parts.list, state.cross ?? toPicture(look.view, tip), look.side) : null;
   return html`
-    <${Paint} look=${look} paint=${draft.paint} area=${draft.area} opacity=${state.opacity * (running(state) ? 0.4 : 1)} />
+    <${Paint} look=${look} paint=${draft.paint} area=${draft.area} result=${isResult(state)} opacity=${state.opacity * (running(state) ? 0.4 : 1)} />
     ${part && html`<${Lit} look=${look} part=${part} />`}
     <svg class="marks" style=${{ left: `${look.left}px` }} width=${look.pane.width} height=${look.pane.height}
       role="group" aria-label="Points">
@@ -105,9 +105,14 @@ function Outline({ state, a, b }) {
   return html`<rect class="tip" x=${x} y=${y} width=${w} height=${h} />`;
 }
 
-/** What stays is hatched, an area is tinted: drawn at the screen's own resolution, cut out by the layers.
- * @param {{look: Look, paint: import("./paint.js").Layer, area: import("./paint.js").Layer, opacity: number}} props */
-function Paint({ look, paint, area, opacity }) {
+/** Whether the area is that of the edit that made the present picture, which it must not hide.
+ * @type {(state: import("./state.js").State) => boolean} */
+const isResult = (state) =>
+  state.session?.edit?.kind === "intervention" && !state.trails[/** @type {number} */ (state.session.current)]?.past.length;
+
+/** What stays is hatched, an area is outlined and tinted: drawn at the screen's own resolution, cut out by the layers.
+ * @param {{look: Look, paint: import("./paint.js").Layer, area: import("./paint.js").Layer, result: boolean, opacity: number}} props */
+function Paint({ look, paint, area, result, opacity }) {
   /** @type {import("./vendor/preact.js").Ref<HTMLCanvasElement>} */
   const ref = useRef(null);
   const { width, height } = look.pane;
@@ -121,8 +126,10 @@ function Paint({ look, paint, area, opacity }) {
     const place = { dense, scale, x, y, width, height };
     const held = mask(paint)?.map((value) => 1 - value);
     if (held) lay(context, held, place, hatched);
-    if (area.includes(FREE)) lay(context, area, place, tinted);
-  }, [paint, area, width, height, scale, x, y, dense]);
+    if (!area.includes(FREE)) return;
+    if (!result) lay(context, area, place, tinted);
+    outline(context, area, place);
+  }, [paint, area, result, width, height, scale, x, y, dense]);
   return html`<canvas class="paint" ref=${ref} aria-hidden="true" width=${Math.round(width * dense)} height=${Math.round(height * dense)}
     style=${{ left: `${look.left}px`, width: `${width}px`, height: `${height}px`, opacity }}></canvas>`;
 }
@@ -140,19 +147,9 @@ function Lit({ look, part }) {
     if (!context || !width) return;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, ref.current.width, ref.current.height);
-    lay(context, part.layer, { dense, scale, x, y, width, height }, lit);
-    context.setTransform(dense, 0, 0, dense, 0, 0);
-    context.lineCap = "round";
-    context.beginPath();
-    for (const [ax, ay, bx, by] of border(part.layer)) {
-      context.moveTo((ax + 0.5) * scale + x, (ay + 0.5) * scale + y);
-      context.lineTo((bx + 0.5) * scale + x, (by + 0.5) * scale + y);
-    }
-    for (const [colour, wide] of /** @type {[string, number][]} */ ([["rgb(18 20 28 / 55%)", 3.5], ["#fff", 1.75]])) {
-      context.strokeStyle = colour;
-      context.lineWidth = wide;
-      context.stroke();
-    }
+    const place = { dense, scale, x, y, width, height };
+    lay(context, part.layer, place, lit);
+    outline(context, part.layer, place);
   }, [part, width, height, scale, x, y, dense]);
   return html`<canvas class="paint" ref=${ref} aria-hidden="true" width=${Math.round(width * dense)} height=${Math.round(height * dense)}
     style=${{ left: `${look.left}px`, width: `${width}px`, height: `${height}px` }}></canvas>`;
@@ -180,6 +177,23 @@ function lay(context, layer, place, how) {
   context.drawImage(sheet, 0, 0);
 }
 
+/** A line around where `layer` isn't 0.
+ * @param {CanvasRenderingContext2D} context @param {import("./paint.js").Layer} layer @param {Place} place */
+function outline(context, layer, { dense, scale, x, y }) {
+  context.setTransform(dense, 0, 0, dense, 0, 0);
+  context.lineCap = "round";
+  context.beginPath();
+  for (const [ax, ay, bx, by] of border(layer)) {
+    context.moveTo((ax + 0.5) * scale + x, (ay + 0.5) * scale + y);
+    context.lineTo((bx + 0.5) * scale + x, (by + 0.5) * scale + y);
+  }
+  for (const [colour, wide] of /** @type {[string, number][]} */ ([["rgb(18 20 28 / 55%)", 3.5], ["#fff", 1.75]])) {
+    context.strokeStyle = colour;
+    context.lineWidth = wide;
+    context.stroke();
+  }
+}
+
 /** @type {(context: OffscreenCanvasRenderingContext2D, place: Place) => void} */
 function hatched(context, { dense, width, height }) {
   context.scale(dense, dense);
@@ -205,6 +219,6 @@ function lit(context, { dense, width, height }) {
 /** @type {(context: OffscreenCanvasRenderingContext2D, place: Place) => void} */
 function tinted(context, { dense, width, height }) {
   context.scale(dense, dense);
-  context.fillStyle = "rgb(60 84 255 / 62%)";
+  context.fillStyle = "rgb(60 84 255 / 50%)";
   context.fillRect(0, 0, width, height);
 }
