@@ -1,4 +1,4 @@
-"""The web server: the page's files, one socket for each page, and what is fetched or dropped as a file."""
+"""The web server: who has which session, one socket for each page, and all addresses."""
 
 import asyncio
 import sys
@@ -6,11 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
 
 import msgspec
-from PIL import Image, ImageChops
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,21 +18,18 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gansteer.edits import KINDS
 from gansteer.errors import UserError
-from gansteer.inversion.edit import Inversion
 from gansteer.memory import give_back_memory
-from gansteer.session import NoEntry
 from gansteer.studio import protocol
 from gansteer.studio.answers import ANSWERS
 from gansteer.studio.catalogue import Catalogue
 from gansteer.studio.desk import Desk, Tools
-from gansteer.studio.export import FILMS, Export, export, exports, film_file, movie
+from gansteer.studio.export import exports
+from gansteer.studio.files import Endpoint, Files, NotOpen, careful, refusal
 from gansteer.studio.guard import Guard
 from gansteer.studio.line import Line
 from gansteer.studio.pages import Pages
-from gansteer.studio.receive import Receiver
 from gansteer.studio.store import Store
-from gansteer.studio.work import Painter, Stepper, explained
-from gansteer.subject import Subject
+from gansteer.studio.work import ABREAST, Painter, Stepper
 
 SWEEP = 5.0
 """Seconds between looks for sessions that nobody needs in memory."""
@@ -50,6 +45,8 @@ class Limits:
     """In memory at a time."""
     queue: int = 32
     """Edits at a time, running and waiting."""
+    abreast: int = ABREAST
+    """Edits that take turns, step by step."""
     idle: float = 300.0
     """Seconds after which a session that no page shows leaves the memory."""
     upload_bytes: int = 64 << 20
@@ -60,16 +57,8 @@ class Limits:
     """Sessions that nobody opened for longer are deleted from the disk; None keeps them for good."""
 
 
-class TooLarge(Exception):
-    """A file has more bytes than are allowed."""
-
-
 class Full(Exception):
     """There is no room for another session."""
-
-
-class NotOpen(UserError):
-    """A session is not in memory."""
 
 
 class Studio:
@@ -81,14 +70,14 @@ class Studio:
         loop = asyncio.get_running_loop()
         self.tools = Tools(
             catalogue,
-            Stepper(self._queue_changed_elsewhere, limits.queue),
+            Stepper(self._queue_changed_elsewhere, limits.queue, limits.abreast),
             Painter(),
             Store(folder),
             loop,
             limits.memory_bytes,
         )
         self._opening = asyncio.Lock()
-        self._receiver = Receiver(limits.upload_pixels)
+        self.files = Files(self.desks, catalogue, limits.upload_bytes, limits.upload_pixels)
 
     def _queue_changed_elsewhere(self) -> None:  # on the stepper's thread
         self.tools.loop.call_soon_threadsafe(self._queue_changed)
@@ -166,7 +155,7 @@ class Studio:
             desk = self.desks.get(key)
             if desk is not None:
                 if desk.line is not None:
-                    return _refusal("this session is open in a page: begin a new one there first", 409)
+                    return refusal("this session is open in a page: begin a new one there first", 409)
                 await desk.close()
                 self.desks.pop(key, None)
             if not await asyncio.wrap_future(self.tools.store.forget(key)):
@@ -254,147 +243,6 @@ class Studio:
                 await desk.carefully(message)
             await asyncio.sleep(0)  # others have their turn
 
-    # --- Files --------------------------------------------------------------------------------------------------------
-
-    def _desk_of(self, request: Request) -> Desk:
-        desk = self.desks.get(request.path_params["key"])
-        if desk is None:
-            raise NotOpen("this session is not open: open its page first")
-        return desk
-
-    async def node(self, request: Request) -> Response:
-        """The picture of a node."""
-        desk = self._desk_of(request)
-        node = desk.find(request.path_params["id"])
-        size = _number(request, "size", 0)
-        data = await desk.draw(lambda: _drawn(node.subject, size, "PNG"))
-        forever = {"cache-control": "private, max-age=31536000, immutable" if node.done else "no-store"}
-        return Response(data, media_type="image/png", headers=forever)
-
-    async def seed(self, request: Request) -> Response:
-        """The picture of a seed."""
-        desk = self._desk_of(request)
-        seed, size = request.path_params["seed"], _number(request, "size", 0)
-        psi = float(request.query_params.get("psi", "0.7"))
-        if not -2 <= psi <= 2:
-            raise UserError("psi must be from -2 to 2")
-        name = request.query_params.get("model") or self.tools.catalogue.default
-
-        def draw() -> bytes:
-            model = self.tools.catalogue.load(name)
-            label = 0 if model.generator.config.c_dim else None
-            return _drawn(model.sample(seed, psi, label), size, "JPEG")
-
-        forever = {"cache-control": "private, max-age=86400"}
-        return Response(await desk.draw(draw), media_type="image/jpeg", headers=forever)
-
-    async def change(self, request: Request) -> Response:
-        """Where two nodes' pictures differ."""
-        desk = self._desk_of(request)
-        a, b = (desk.find(request.path_params[name]).subject for name in ("a", "b"))
-
-        def draw() -> bytes:
-            one, two = (each.image.convert("RGB") for each in (a, b))
-            if one.size != two.size:
-                raise UserError("these two pictures are of different size")
-            grey, data = ImageChops.difference(one, two).convert("L"), BytesIO()
-            most = grey.getextrema()[1]
-            grey.point(lambda v: v * 255 // most if most else 0).save(data, "PNG")
-            return data.getvalue()
-
-        return Response(await desk.draw(draw), media_type="image/png", headers={"cache-control": "no-store"})
-
-    async def export(self, request: Request) -> Response:
-        """A file to keep."""
-        desk, what = self._desk_of(request), request.path_params["what"]
-        session, id = desk.session.copy(), request.path_params["id"]
-        film, marks = desk.films.get(id, ()), request.query_params.get("marks") != "0"
-        if what in FILMS:
-            shots = await desk.draw(lambda: movie(session, session.find(id), film, marks))
-            file = await asyncio.to_thread(film_file, shots, id, what)
-        else:
-            file = await desk.draw(lambda: export(session, id, what))
-        return _download(file)
-
-    async def file(self, request: Request) -> Response:
-        """Something that was dropped on the page."""
-        desk = self._desk_of(request)
-        received = await self._receiver.receive(desk, await self._body(request), request.query_params)
-        return Response(protocol.encode(received), media_type="application/json")
-
-    async def paste(self, request: Request) -> Response:
-        """The whole photo with a node's picture in it."""
-        desk, body = self._desk_of(request), await self._body(request)
-        subject, edit = desk.session.find(request.path_params["id"]).subject, self._brought(request)
-        kind = request.query_params.get("kind", "jpeg")
-        return _download(await desk.draw(lambda: self._receiver.paste(body, edit, subject, kind)))
-
-    async def photo(self, request: Request) -> Response:
-        """What was cut out of the photo that a node began with."""
-        data = BytesIO()
-        Image.fromarray(self._brought(request).picture.numpy()).save(data, "PNG")
-        return Response(data.getvalue(), media_type="image/png", headers={"cache-control": "private, max-age=86400"})
-
-    def _brought(self, request: Request) -> Inversion:
-        """How the photo was brought in that a node began with. Raises UserError if it began otherwise."""
-        session = self._desk_of(request).session
-        for node in reversed(session.path(session.find(request.path_params["id"]).id)):
-            if isinstance(node.edit, Inversion):
-                return node.edit
-        raise UserError("this picture did not begin with a photo")
-
-    async def _body(self, request: Request) -> bytes:
-        body, most = bytearray(), self.limits.upload_bytes
-        async for piece in request.stream():
-            body += piece
-            if len(body) > most:
-                raise TooLarge(f"this file is larger than {most >> 20} MB: take a smaller one")
-        return bytes(body)
-
-
-def _download(file: Export) -> Response:
-    headers = {"content-disposition": f'attachment; filename="{file.name}"', "cache-control": "no-store"}
-    return Response(file.data, media_type=file.kind, headers=headers)
-
-
-def _number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and int(text[:6]) == int(text)):
-        raise UserError(f"{name} must be a number")
-    return int(text)
-
-
-def _drawn(subject: Subject, size: int, kind: str) -> bytes:
-    """A subject's picture as a file; no side is longer than `size`, if that is not 0."""
-    image, data = subject.image.convert("RGB"), BytesIO()
-    if size:
-        image.thumbnail((size, size), Image.Resampling.LANCZOS)
-    image.save(data, kind, **({"quality": 90} if kind == "JPEG" else {}))
-    return data.getvalue()
-
-
-def _refusal(text: str, status: int = 400) -> Response:
-    return Response(msgspec.json.encode({"error": text}), status, media_type="application/json")
-
-
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-def _careful(endpoint: Endpoint) -> Endpoint:
-    """What goes wrong becomes an answer of one line."""
-
-    async def answer(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except TooLarge as error:
-            return _refusal(str(error), 413)
-        except (UserError, ValueError) as error:
-            return _refusal(" ".join(str(error).split()), 404 if isinstance(error, NoEntry | NotOpen) else 400)
-        except Exception as error:
-            return _refusal(explained(error), 500)
-
-    return answer
-
 
 def application(
     catalogue: Catalogue,
@@ -424,12 +272,12 @@ def application(
             task.cancel()
         await studio.close()
 
-    def the(method: Callable[[Studio, Request], Awaitable[Response]]) -> Endpoint:
+    def the(endpoint_of: Callable[[Studio], Endpoint]) -> Endpoint:
         def endpoint(request: Request) -> Awaitable[Response]:
             assert studio is not None
-            return method(studio, request)
+            return endpoint_of(studio)(request)
 
-        return _careful(endpoint)
+        return careful(endpoint)
 
     async def socket(websocket: WebSocket) -> None:
         assert studio is not None
@@ -437,14 +285,14 @@ def application(
 
     routes = [
         WebSocketRoute("/socket", socket),
-        Route("/session/{key}", the(Studio.forget), methods=["DELETE"]),
-        Route("/session/{key}/node/{id:int}", the(Studio.node)),
-        Route("/session/{key}/seed/{seed:int}", the(Studio.seed)),
-        Route("/session/{key}/change/{a:int}/{b:int}", the(Studio.change)),
-        Route("/session/{key}/export/{id:int}/{what}", the(Studio.export)),
-        Route("/session/{key}/file", the(Studio.file), methods=["POST"]),
-        Route("/session/{key}/photo/{id:int}", the(Studio.photo)),
-        Route("/session/{key}/paste/{id:int}", the(Studio.paste), methods=["POST"]),
+        Route("/session/{key}", the(lambda studio: studio.forget), methods=["DELETE"]),
+        Route("/session/{key}/node/{id:int}", the(lambda studio: studio.files.node)),
+        Route("/session/{key}/seed/{seed:int}", the(lambda studio: studio.files.seed)),
+        Route("/session/{key}/change/{a:int}/{b:int}", the(lambda studio: studio.files.change)),
+        Route("/session/{key}/export/{id:int}/{what}", the(lambda studio: studio.files.export)),
+        Route("/session/{key}/file", the(lambda studio: studio.files.file), methods=["POST"]),
+        Route("/session/{key}/photo/{id:int}", the(lambda studio: studio.files.photo)),
+        Route("/session/{key}/paste/{id:int}", the(lambda studio: studio.files.paste), methods=["POST"]),
         Route("/{path:path}", Pages().get),
     ]
     return Guard(Starlette(routes=routes, lifespan=lifespan), names, token)

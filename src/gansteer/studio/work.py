@@ -1,7 +1,7 @@
 """The two threads that compute: the stepper carries out edits, the painter draws pictures. Neither waits for a browser.
 
-Edits stand in one queue. The first few are abreast and take turns, step by step; one that had its share of time while
-others wait goes back to the end. So everybody sees their picture move soon, and nobody's edit waits for ever.
+Edits stand in one queue. The first are abreast: whichever had the least time takes the next step. One that had its share
+while others wait goes back to the end. So everybody sees their picture move soon, and nobody's edit waits for ever.
 
 Two threads hold each other up: every operation takes the interpreter for a moment, and a step has hundreds of them. So the
 stepper has all cores, and draws quick previews of running edits itself, between two steps.
@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,8 +21,8 @@ import torch
 from gansteer.edits.run import Progress, Run
 from gansteer.errors import UserError
 
-ABREAST = 4
-"""Edits that take turns; each keeps its features and gradients in memory."""
+ABREAST = 16
+"""Edits that take turns."""
 SHARE = 1.0
 """Seconds of computing after which an edit lets those who wait go first."""
 OUT_OF_MEMORY = "there is not enough memory for this: try it with a smaller model, or when fewer people are here"
@@ -50,7 +50,10 @@ class Job:
     """Called once, at the end: with None after the last step or when stopped, or with what went wrong."""
     run: Run | None = None
     seconds: float = 0.0
-    share: float = field(default=0.0, repr=False)
+    clock: float = 0.0
+    """Seconds of computing, as if it had had as many as the others abreast when it joined them."""
+    joined: float = 0.0
+    """Its clock then."""
     stopped: bool = False
 
     def step(self) -> bool:
@@ -61,7 +64,7 @@ class Job:
         progress = self.run.step()
         took = time.perf_counter() - before
         self.seconds += took
-        self.share += took
+        self.clock += took
         self.stepped(progress, self.seconds)
         return progress.ended is not None
 
@@ -81,10 +84,15 @@ def fulfil(draw: Draw, future: "Future[Any]") -> None:
 class Stepper:
     """The queue of edits and the thread that works on it."""
 
-    def __init__(self, changed: Callable[[], None] = lambda: None, longest: int = 32) -> None:
-        """`changed` is called, on any thread, when somebody's place in the queue changes; `longest` bounds it."""
-        self._changed, self._longest = changed, longest
-        self._abreast: deque[Job] = deque()
+    def __init__(self, changed: Callable[[], None] = lambda: None, longest: int = 32, abreast: int = ABREAST) -> None:
+        """`changed` is called, on any thread, when somebody's place in the queue changes; `longest` bounds it, and
+        `abreast` how many take turns.
+        """
+        self._changed, self._longest, self._most = changed, longest, abreast
+        self._now: Job | None = None
+        """Whose step is being taken."""
+        self._abreast: list[Job] = []
+        """Those that have their turns, but for `_now`."""
         self._waiting: deque[Job] = deque()
         self._drawings: deque[tuple[Draw, Future[Any]]] = deque()
         self._wake = threading.Condition()
@@ -95,20 +103,21 @@ class Stepper:
     def add(self, job: Job) -> None:
         """Put a job at the end of the queue. Raises UserError if it is full."""
         with self._wake:
-            if len(self._abreast) + len(self._waiting) >= self._longest:
+            if len(self._turns()) + len(self._waiting) >= self._longest:
                 raise UserError(f"{self._longest} edits wait already: try again in a minute")
             self._waiting.append(job)
             self._fill()
             self._wake.notify()
 
     def stop(self, job: Job) -> None:
-        """End the job after the step that it is in; at once if it waits."""
+        """End the job: at once, or after the step that it is in."""
         with self._wake:
             job.stopped = True
-            waiting = job in self._waiting
-            if waiting:
-                self._waiting.remove(job)
-        if waiting:
+            line = next((line for line in (self._waiting, self._abreast) if job in line), None)
+            if line is not None:
+                line.remove(job)
+                self._fill()
+        if line is not None:
             job.left(None)
             self._changed()
 
@@ -132,9 +141,14 @@ class Stepper:
             self._wake.notify()
         self._thread.join()
 
+    def _turns(self) -> list[Job]:
+        return self._abreast if self._now is None else [*self._abreast, self._now]
+
     def _fill(self) -> None:
-        while self._waiting and len(self._abreast) < ABREAST:
-            self._abreast.append(self._waiting.popleft())
+        while self._waiting and len(turns := self._turns()) < self._most:
+            job = self._waiting.popleft()
+            job.clock = job.joined = min((other.clock for other in turns), default=0.0)
+            self._abreast.append(job)
 
     def _work(self) -> None:
         while True:
@@ -143,29 +157,30 @@ class Stepper:
                 if self._closed:
                     return
                 drawing = self._drawings.popleft() if self._drawings else None
-                job = self._abreast[0] if self._abreast else None
             if drawing is not None and drawing[1].set_running_or_notify_cancel():
                 fulfil(*drawing)
-            if job is not None:
-                self._turn(job)
+            with self._wake:
+                if not self._abreast:
+                    continue
+                job = self._now = min(self._abreast, key=lambda job: job.clock)
+                self._abreast.remove(job)
+            self._turn(job)
 
     def _turn(self, job: Job) -> None:
-        """One step of the job that is first, and who is first then."""
-        problem, over = None, job.stopped
+        """One step of the job, and where it goes then."""
+        problem, over = None, False
         try:
-            over = over or job.step()
+            over = job.step()
         except Exception as error:
             problem, over = explained(error), True
         with self._wake:
-            self._abreast.popleft()
+            self._now = None
             over = over or job.stopped
-            moved = over or (bool(self._waiting) and job.share >= SHARE)
+            moved = over or (bool(self._waiting) and job.clock - job.joined >= SHARE)
             if moved:
-                job.share = 0.0
                 self._fill()
             if not over:
                 (self._waiting if moved else self._abreast).append(job)
-            self._fill()
         if over:
             job.left(problem)
         if moved:
