@@ -1,6 +1,6 @@
 """The pictures of docs/studio.md: screenshots of the running studio, and a short film of a drag.
 
-    python recipes/studio_pictures.py --out docs/images
+    python recipes/studio_pictures.py --out docs/images --photo PHOTO
 
 Needs the extra `dev` and Chromium (see tests/studio/browser.py). The points fit the shipped portraits model; give others
 with --seed, --handle and --target.
@@ -85,7 +85,7 @@ def stroke(page: Page, *points: Point, shot: Any = lambda: None) -> None:
 
 
 def screenshots(browser: Browser, address: str, out: Path, arguments: argparse.Namespace) -> None:
-    """The whole page: during a run, with paint and before/after in the dark, and on a telephone."""
+    """The whole page: during a run, with paint and before/after in the dark, pointing at parts, with a photo, on a telephone."""
     where = (arguments.seed, *arguments.handle, *arguments.target)
     handle, target = where[1:3], where[3:5]
     page = opened(browser, address, arguments.seed, 1440, 900)
@@ -107,6 +107,28 @@ def screenshots(browser: Browser, address: str, out: Path, arguments: argparse.N
     page.wait_for_timeout(500)
     page.screenshot(path=out / "studio-dark.png")
     page.context.close()
+
+    page = opened(browser, address, arguments.seed, 1440, 900)
+    page.click("#tab-area")
+    page.click(".segmented button:has-text('Point')")
+    until(page, "s.parts.list")
+    page.mouse.click(*spot(page, arguments.part))
+    page.mouse.move(*spot(page, arguments.other))
+    page.wait_for_selector(".hint")
+    page.wait_for_timeout(300)
+    page.screenshot(path=out / "studio-area.png")
+    page.context.close()
+
+    if arguments.photo is not None:
+        page = opened(browser, address, arguments.seed, 1440, 900)
+        page.click("#tab-photo")
+        with page.expect_file_chooser() as chooser:
+            page.click("button.drop")
+        chooser.value.set_files(arguments.photo)
+        page.wait_for_selector("dialog .photo", timeout=120_000)
+        page.wait_for_timeout(800)
+        page.screenshot(path=out / "studio-photo.png")
+        page.context.close()
 
     page = opened(browser, address, arguments.seed, 360, 740, device_scale_factor=2, has_touch=True, is_mobile=True)
     for point in (handle, target):
@@ -147,6 +169,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--handle", type=float, nargs=2, default=(64, 76), metavar=("X", "Y"))
     parser.add_argument("--target", type=float, nargs=2, default=(72, 70), metavar=("X", "Y"))
+    parser.add_argument(
+        "--part", type=float, nargs=2, default=(64, 84), metavar=("X", "Y"), help="a part that is taken"
+    )
+    parser.add_argument("--other", type=float, nargs=2, default=(64, 14), metavar=("X", "Y"), help="one pointed at")
+    parser.add_argument("--photo", type=Path, help="a photo with a face, for its picture")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     with studio() as address, sync_playwright() as playwright:

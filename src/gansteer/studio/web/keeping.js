@@ -45,6 +45,7 @@ export function remember(session) {
 export function strike(session) {
   localStorage.setItem("recent", JSON.stringify(recent().filter((one) => one.key !== session)));
   forget((key) => key.startsWith(`draft:${session}:`));
+  stored("readwrite", (photos) => photos.delete(IDBKeyRange.bound(`${session} `, `${session} ~`)));
 }
 
 /** The photos that were brought in, which are too large for the rest.
