@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from client import Nursery, studio
 from PIL import Image
 from visitor import Visitor
@@ -109,3 +110,27 @@ def test_only_its_own_photo_takes_a_picture_back(visitor):
     with page.expect_file_chooser() as chooser, page.expect_download():
         page.click("text=Put it back")
         chooser.value.set_files({"name": "mine.png", "mimeType": "image/png", "buffer": file(photo())})
+
+
+def test_the_photo_on_a_narrow_screen(browser, nursery, models, tmp_path):
+    with (
+        studio(nursery, tmp_path, models) as server,
+        Visitor(browser, server, 360, 740, has_touch=True, bypass_csp=True) as visitor,
+    ):
+        page = visitor.page
+        visitor.drop(file(photo()), "mine.png", "image/png")
+        page.wait_for_selector("dialog .photo")
+        serious = [v for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
+        assert [(v["id"], [node["html"][:120] for node in v["nodes"]]) for v in serious] == []
+        box = page.locator("dialog .photo").bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 360
+        assert page.locator("dialog button.primary").bounding_box()["y"] < 740 - 36  # in sight without scrolling
+        page.touchscreen.tap(box["x"] + 0.1 * box["width"], box["y"] + 0.5 * box["height"])
+        page.tap("dialog button.primary")
+        visitor.until("window.studio.state.session.run || window.studio.state.session.nodes.length > 1")
+        visitor.press("Escape")
+        visitor.settled()
+        crop = visitor.session["edit"]["crop"]
+        assert (crop["x"], crop["y"]) == pytest.approx((0.1 * WIDE, 0.5 * HIGH), abs=3)
+        assert visitor.problems == []
