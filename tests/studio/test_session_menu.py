@@ -34,7 +34,7 @@ def test_an_earlier_session_is_deleted_on_the_second_word(visitor: Visitor, tmp_
     page.click("text=Keep it")
     assert (tmp_path / f"{old}.steer").exists()
     page.click("button[title='Delete this session']")
-    page.click("text=Delete it for good")
+    page.click("text=Delete for good")
     page.wait_for_selector("text=The session is deleted.")
     assert page.locator("button[title='Delete this session']").count() == 0
     assert list(tmp_path.glob(f"{old}*")) == []

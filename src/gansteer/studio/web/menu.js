@@ -48,7 +48,7 @@ export function Menu({ studio }) {
   const earlier = (one) =>
     doomed === one.key
       ? html`<div class="row" key=${one.key}>
-          <button class="grow" onClick=${() => drop(one.key)}>${icon("trash")}Delete it for good</button>
+          <button class="grow" onClick=${() => drop(one.key)}>${icon("trash")}Delete for good</button>
           <button class="grow" onClick=${() => setDoomed("")}>Keep it</button>
         </div>`
       : html`<div class="row" key=${one.key}>
@@ -71,4 +71,4 @@ export function Menu({ studio }) {
 }
 
 /** @type {(time: number) => string} */
-const when = (time) => new Date(time).toLocaleString(undefined, { weekday: "long", day: "numeric", month: "long", hour: "numeric", minute: "2-digit" });
+const when = (time) => new Date(time).toLocaleString(undefined, { weekday: "short", day: "numeric", month: "short", hour: "numeric", minute: "2-digit" });
