@@ -4,8 +4,8 @@ import { corners, largest, place, proper, reaching, SMALLEST, STEEPEST } from ".
 import { distance } from "./geometry.js";
 import { num } from "./frame.js";
 import { bring } from "./photos.js";
-import { sentence } from "./studio.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { sentence } from "./words.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
 /** @typedef {import("./crop.js").Crop} Crop */

@@ -2,6 +2,7 @@
 
 import { unpack } from "./draft.js";
 import { icon } from "./icons.js";
+import { showStage } from "./look.js";
 import { fill, FREE } from "./paint.js";
 import { useSliders } from "./sliders.js";
 import { draftOf, running } from "./state.js";
@@ -33,6 +34,11 @@ export function Area({ studio }) {
   };
   /** @param {Partial<typeof local>} change */
   const set = (change) => studio.store.set({ local: { ...local, ...change } });
+  /** @param {Pick<import("./state.js").State, "shape">} change */
+  const use = (change) => {
+    studio.store.set({ tool: "area", ...change });
+    showStage();
+  };
   const fixed = running(state);
   const points = state.shape === "part";
   const share = draft.area.reduce((sum, value) => sum + (value === FREE ? 1 : 0), 0) / Math.max(1, draft.area.length);
@@ -47,8 +53,8 @@ export function Area({ studio }) {
       <p class="muted">${share ? `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} % of the picture. The rest stays as it is.` : "Point at it, paint it, or take one of these:"}</p>
       <div class="row wrap">${parts.map((part) => html`<button key=${part} class="plain small" disabled=${fixed} onClick=${() => take(part)}>${label(part)}</button>`)}</div>
       <div class="segmented" role="group" aria-label="How the area is made">
-        <button aria-pressed=${tool === "area" && points} onClick=${() => studio.store.set({ tool: "area", shape: "part" })}>${icon("part")}Point</button>
-        <button aria-pressed=${tool === "area" && !points} onClick=${() => studio.store.set({ tool: "area", shape: points ? "brush" : state.shape })}>${icon("free")}Paint</button>
+        <button aria-pressed=${tool === "area" && points} onClick=${() => use({ shape: "part" })}>${icon("part")}Point</button>
+        <button aria-pressed=${tool === "area" && !points} onClick=${() => use({ shape: points ? "brush" : state.shape })}>${icon("free")}Paint</button>
         <button aria-pressed=${tool === "erase"} onClick=${() => studio.store.set({ tool: "erase" })}>${icon("erase")}Erase</button></div>
     </section>
     <section class="stack"><h2>Change</h2>

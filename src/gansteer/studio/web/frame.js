@@ -7,9 +7,9 @@ import { Look } from "./look.js";
 import { isBlank } from "./paint.js";
 import { complete, waiting } from "./points.js";
 import { beforeOf, beneath, draftOf, present, running, sideOf, traceOf } from "./state.js";
-import { ahead, sentence } from "./studio.js";
 import { Menu } from "./menu.js";
 import { html } from "./vendor/preact.js";
+import { ahead, sentence } from "./words.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
 /** @typedef {{studio: Studio}} Props */

@@ -1,4 +1,4 @@
-// Where things are on a stage of a given size: one pane, or two side by side. Pure.
+// Where things are on a stage of a given size: one pane, or two side by side.
 
 import { centred, fit } from "./geometry.js";
 import { sideOf } from "./state.js";
@@ -45,3 +45,6 @@ export const whole = (side, pane) => fit(side, pane, Math.min(MARGIN, pane.width
 /** One pixel of the picture on one pixel of the screen.
  * @type {(side: number, pane: import("./geometry.js").Size) => import("./geometry.js").View} */
 export const actual = (side, pane) => centred(side, pane, 1);
+
+/** Bring the picture into sight where the page scrolls. */
+export const showStage = () => document.querySelector(".stage")?.scrollIntoView({ block: "nearest" });

@@ -3,8 +3,8 @@
 import { ACTIONS } from "./actions.js";
 import { icon } from "./icons.js";
 import { recent, strike } from "./keeping.js";
-import { sentence } from "./studio.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { sentence } from "./words.js";
 
 /** @param {{studio: import("./studio.js").Studio}} props */
 export function Menu({ studio }) {

@@ -3,8 +3,8 @@
 import { icon } from "./icons.js";
 import { photoIn, putBack } from "./photos.js";
 import { running } from "./state.js";
-import { sentence } from "./studio.js";
 import { html } from "./vendor/preact.js";
+import { sentence } from "./words.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
 

@@ -2,6 +2,7 @@
 
 import { written } from "./crop.js";
 import { keepPhoto, photoOf } from "./keeping.js";
+import { showStage } from "./look.js";
 import { present } from "./state.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
@@ -21,6 +22,7 @@ export function photoIn(state) {
  * @param {Studio} studio @param {File} file @param {import("./crop.js").Crop} crop @param {string} tuning */
 export async function bring(studio, file, crop, tuning) {
   studio.store.set({ uploading: true, tab: "photo", tool: "points" });
+  showStage();
   try {
     const told = await studio.wire.upload(file, { crop: written(crop), tuning });
     if (told.type === "received") await keepPhoto(studio.wire.session, told.node, file);

@@ -8,7 +8,7 @@ import * as points from "./points.js";
 import { draftOf, present, running, sideOf, Store } from "./state.js";
 import { changed, redone, trail, undone } from "./undo.js";
 import { Wire } from "./wire.js";
-import { titled } from "./words.js";
+import { ahead, sentence, titled } from "./words.js";
 
 /** @typedef {import("./state.js").Draft} Draft */
 /** @typedef {import("./protocol").State} Session */
@@ -212,7 +212,7 @@ export class Studio {
    * @param {Draft} draft */
   startLocal(draft) {
     const { local, locks } = this.state;
-    if (isBlank(draft.area)) return this.tell("Paint the area that shall change, or take a part of the picture.");
+    if (isBlank(draft.area)) return this.tell("Point at the area that shall change, or paint it.");
     if (!local.name || !local.amount) return this.tell("Choose an attribute, and how much of it.");
     const hold = locks.filter((name) => name !== local.name);
     const edit = { kind: "intervention", change: { [local.name]: local.amount }, hold, region: drafts.pack(draft.area) };
@@ -396,13 +396,3 @@ export class Studio {
     this.store.set({ trails: {}, traces: [], view: null, before: null });
   }
 }
-
-/** @type {(text: string) => string} */
-export const sentence = (text) => {
-  const long = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?)]$/.test(long) ? long : `${long}.`;
-};
-
-/** @type {(position: number) => string} */
-export const ahead = (position) =>
-  position === 0 ? "next in line" : position === 1 ? "one edit comes first" : `${position} edits come first`;

@@ -1,4 +1,4 @@
-// The library's words as people read them. Pure.
+// What is said, as people read it. Pure.
 
 /** @type {Record<string, string>} */
 const WORDS = { yaw: "Turn", pitch: "Nod", roll: "Tilt" };
@@ -15,3 +15,13 @@ export function titled({ title, kind }) {
   const named = turned ? title.replace(/(^|, )(\S+)/g, (_, before, name) => before + label(name)) : title;
   return named.charAt(0).toUpperCase() + named.slice(1).replace(/-(?=\d)/g, "−");
 }
+
+/** @type {(text: string) => string} */
+export const sentence = (text) => {
+  const long = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?)]$/.test(long) ? long : `${long}.`;
+};
+
+/** @type {(position: number) => string} */
+export const ahead = (position) =>
+  position === 0 ? "next in line" : position === 1 ? "one edit comes first" : `${position} edits come first`;
