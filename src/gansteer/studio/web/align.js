@@ -43,7 +43,7 @@ export function Align({ studio }) {
       <div class="stack"><label class="field">Size
         <input type="range" min=${Math.log(SMALLEST)} max=${Math.log(largest(sight))} step="0.01" value=${Math.log(crop.size)}
           aria-valuetext=${`${Math.round(crop.size)} pixels`} onInput=${num((value) => set({ size: Math.exp(value) }))} /></label>
-      <label class="field"><span class="row"><span class="grow">Turn</span><output class="muted number">${crop.angle.toFixed(0).replace("-", "−")}°</output></span>
+      <label class="field"><span class="row"><span class="grow">Turn</span><output class="muted number">${String(Math.round(crop.angle)).replace("-", "−")}°</output></span>
         <input type="range" min=${-STEEPEST} max=${STEEPEST} step="1" value=${crop.angle} onInput=${num((angle) => set({ angle }))} /></label></div>
       <div class="stack"><div class="segmented" role="group" aria-label="Aim">
         ${AIMS.map((one) => html`<button key=${one.tuning} aria-pressed=${one === aim} onClick=${() => setTuning(one.tuning)}>${one.words}</button>`)}</div>
