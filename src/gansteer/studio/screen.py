@@ -14,7 +14,7 @@ from gansteer.studio.protocol import Frame
 from gansteer.studio.work import Draw, explained
 from gansteer.subject import Subject, to_image
 
-FRAMES_PER_SECOND = 11.0
+FRAMES_PER_SECOND = 10.5
 SLOW, QUICK, SMALLEST = 0.12, 0.02, 128  # below, colours go astray: the last layers bring them
 """Previews that take more seconds than SLOW become half as wide, down to SMALLEST; below QUICK, twice as wide again."""
 BETWEEN = 0.04

@@ -4,7 +4,7 @@ Edits stand in one queue. The first are abreast: whichever had the least time ta
 while others wait goes back to the end. So everybody sees their picture move soon, and nobody's edit waits for ever.
 
 Two threads hold each other up: every operation takes the interpreter for a moment, and a step has hundreds of them. So the
-stepper has all cores, and draws quick previews of running edits itself, between two steps.
+stepper draws quick previews of running edits itself, between two steps.
 """
 
 import os
@@ -151,6 +151,8 @@ class Stepper:
             self._abreast.append(job)
 
     def _work(self) -> None:
+        # One core is left to the rest and to the browser: where threads that work together wait for one, a step takes seconds.
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) - 1)))
         while True:
             with self._wake:
                 self._wake.wait_for(lambda: self._abreast or self._drawings or self._closed)
