@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 from browser import node
+from scipy import ndimage
 
 from gansteer.edits.record import edit_from_json
 from gansteer.studio import protocol
@@ -61,15 +62,19 @@ def test_paint_against_loops():
     assert out["erased"] is None
 
 
-def test_the_border_of_a_part_goes_round_it():
+def test_the_border_of_a_part_goes_round_it_and_pieces_hang_together():
     """Each line lies between a pixel inside and one outside; all ends meet in pairs; a square's is as long as it should be."""
     script = """
     const p = await import(`${web}/paint.js`);
     const square = p.fill(p.blank(12), 1, p.rectangle([3, 4], [7, 9]));
     const odd = p.fill(p.fill(p.blank(12), 1, (x, y) => (x * x + 3 * y) % 5 < 2), 1, p.rectangle([0, 0], [2, 2]));
-    console.log(JSON.stringify({ square: p.border(square), odd: p.border(odd) }));
+    console.log(JSON.stringify({ square: p.border(square), odd: p.border(odd), layer: [...odd], pieces: p.pieces(odd).map((one) => [...one]) }));
     """
     out = run(script)
+    labels, count = ndimage.label(np.reshape(out.pop("layer"), (12, 12)))
+    pieces = out.pop("pieces")
+    assert len(pieces) == count > 3
+    assert {tuple(piece) for piece in pieces} == {tuple((labels == k + 1).ravel().astype(int)) for k in range(count)}
     for lines in out.values():
         ends = [tuple(end) for line in lines for end in (line[:2], line[2:])]
         assert all(ends.count(end) == 2 for end in ends)

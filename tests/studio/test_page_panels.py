@@ -114,7 +114,7 @@ AREA = """(() => { const s = window.studio.state, d = s.trails[s.session.current
 
 
 def test_a_part_is_taken_by_pointing_at_it(visitor):
-    """What a click takes is what the studio finds there: a part of the face, or all that is alike."""
+    """What a click takes is what the studio finds there: a part of the face, or the area that is alike around it."""
     page = visitor.page
     page.click("#tab-area")
     page.click(".segmented button:has-text('Point')")
@@ -131,7 +131,7 @@ def test_a_part_is_taken_by_pointing_at_it(visitor):
     back, low = (3, 3), (64, 120)
     assert not np.array_equal(under(*back), under(*low))
     page.mouse.move(*visitor.spot(*back))
-    page.wait_for_selector(".hint:has-text('All like this')")
+    page.wait_for_selector(".hint:has-text('This area')")
     page.mouse.click(*visitor.spot(*back))
     assert np.array_equal(painted(0), under(*back))
     page.mouse.click(*visitor.spot(*low))  # takes its place

@@ -69,6 +69,32 @@ export function border(layer) {
   return lines;
 }
 
+/** The pieces of what isn't 0 that hang together by their sides.
+ * @type {(layer: Layer) => Layer[]} */
+export function pieces(layer) {
+  const side = Math.sqrt(layer.length);
+  const left = layer.slice();
+  const found = [];
+  for (let first = 0; first < left.length; first++) {
+    if (!left[first]) continue;
+    const piece = blank(side);
+    const open = [first];
+    left[first] = 0;
+    while (open.length) {
+      const i = /** @type {number} */ (open.pop());
+      piece[i] = 1;
+      const x = i % side;
+      for (const next of [x > 0 ? i - 1 : -1, x < side - 1 ? i + 1 : -1, i - side, i + side])
+        if (left[next]) {
+          left[next] = 0;
+          open.push(next);
+        }
+    }
+    found.push(piece);
+  }
+  return found;
+}
+
 /** What moves: 1 = may move, 0 = must stay; null when everything may.
  * @type {(layer: Layer) => Layer | null} */
 export function mask(layer) {

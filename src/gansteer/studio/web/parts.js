@@ -1,9 +1,10 @@
 // Pointing at a part of the picture: which parts there are, and which of them is under a point.
 
 import { unpack } from "./draft.js";
+import { pieces } from "./paint.js";
 import { present } from "./state.js";
 
-/** @typedef {{name: string, layer: import("./paint.js").Layer, share: number}} Part  without a name: all that is alike */
+/** @typedef {{name: string, layer: import("./paint.js").Layer, share: number}} Part  without a name: what is alike there */
 /** @typedef {{of: string, list: Part[] | null}} Parts  `of` names the picture; null while it is being looked at */
 
 /** The finest part at a point of a picture of `side` pixels.
@@ -17,7 +18,10 @@ export function under(list, [x, y], side) {
 /** What a part is called, and how much of the picture it is.
  * @type {(part: Part) => string} */
 export const called = ({ name, share }) =>
-  `${name ? name.charAt(0).toUpperCase() + name.slice(1) : "All like this"}, ${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
+  `${name ? name.charAt(0).toUpperCase() + name.slice(1) : "This area"}, ${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
+
+/** @type {(layer: import("./paint.js").Layer) => number} */
+const shareOf = (layer) => layer.reduce((sum, value) => sum + value, 0) / layer.length;
 
 /** Whether parts are pointed at just now.
  * @type {(state: import("./state.js").State) => boolean} */
@@ -38,10 +42,9 @@ export async function learn(studio) {
   try {
     /** @type {{name: string, mask: import("./protocol").PackedMask}[]} */
     const found = await studio.ask("regions", {}, studio.state.session?.current);
-    const list = found.map(({ name, mask }) => {
-      const layer = unpack(mask);
-      return { name, layer, share: layer.reduce((sum, value) => sum + value, 0) / layer.length };
-    });
+    const list = found.flatMap(({ name, mask }) =>
+      (name ? [unpack(mask)] : pieces(unpack(mask))).map((layer) => ({ name, layer, share: shareOf(layer) })),
+    );
     if (studio.state.parts.of === of) set(list);
   } catch (error) {
     if (studio.state.parts.of !== of) return; // the answer is of no interest any more

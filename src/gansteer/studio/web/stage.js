@@ -68,7 +68,8 @@ export function Stage({ studio }) {
     if (event.target instanceof Element && event.target.closest("[data-own]")) return;
     const { state } = studio; // now, which may be newer than what is drawn
     const point = at(event, looks(studio), box.current);
-    const reach = event.pointerType === "touch" ? 26 : 15;
+    const open = points.waiting(draftOf(state).pairs); // then a finger near the point means the target
+    const reach = event.pointerType === "touch" && !open ? 26 : 15;
     const target = state.tool === "points" ? gestures.current.near(point, reach) : null;
     box.current.setPointerCapture(event.pointerId);
     if (pointing(state)) setHover(point);
