@@ -58,13 +58,14 @@ class Job:
 
     def step(self) -> bool:
         """One step; whether the run has ended."""
-        before = time.perf_counter()
+        before, begun = time.perf_counter(), self.run is not None
         if self.run is None:
             self.run = self.begin()
         progress = self.run.step()
         took = time.perf_counter() - before
         self.seconds += took
-        self.clock += took
+        if begun:  # the first step prepares all others: who begins shall not stand still for it
+            self.clock += took
         self.stepped(progress, self.seconds)
         return progress.ended is not None
 
