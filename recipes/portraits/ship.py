@@ -20,7 +20,7 @@ from gansteer.subject import Card, Model
 LIMITS = (
     "rendered heads of synthetic people: it does not draw, and cannot represent, photographs of real people",
     "no beards, no glasses, few hair styles, plain backgrounds: its training pictures have none",
-    "an early snapshot, still training: soft and often distorted, eyes and mouths above all",
+    "little training: softer than its training pictures, with creases and unequal eyes",
 )
 
 
@@ -39,15 +39,16 @@ def main(snapshot: Path, reports: Path, before: int, out: Path) -> None:
         name="portraits",
         domain="rendered human heads, 128 px",
         licence="MIT (weights); CC0 (training pictures)",
-        description="StyleGAN2 trained on rendered portraits of synthetic people, with a projected discriminator and known pictures drawn again (--anchor); grown from 64 px.",
+        description="StyleGAN2 trained on rendered portraits of synthetic people, with a projected discriminator and known pictures drawn again (--anchor-faces); grown from 64 px.",
         training={
             "data": "portraits rendered from public-domain parts by recipes/portraits/render, with mirrored copies",
             "images": images,
             **{
                 key: config[key]
-                for key in ("loss", "batch", "g_lr", "d_lr", "anchor", "anchor_weight", "augment_colour")
+                for key in ("loss", "batch", "g_lr", "d_lr", "anchor", "anchor_faces", "anchor_weight", "augment_colour")
             },
         },
+        drag_layer="b32.conv1",  # docs/drag.md has the comparison
         metrics=metrics,
         limits=LIMITS,
     )
