@@ -45,7 +45,16 @@ def main(snapshot: Path, reports: Path, before: int, out: Path) -> None:
             "images": images,
             **{
                 key: config[key]
-                for key in ("loss", "batch", "g_lr", "d_lr", "anchor", "anchor_faces", "anchor_weight", "augment_colour")
+                for key in (
+                    "loss",
+                    "batch",
+                    "g_lr",
+                    "d_lr",
+                    "anchor",
+                    "anchor_faces",
+                    "anchor_weight",
+                    "augment_colour",
+                )
             },
         },
         drag_layer="b32.conv1",  # docs/drag.md has the comparison
