@@ -16,7 +16,7 @@ from gansteer.edits import Drag, start
 from gansteer.edits.attribute import Attribute, styles_of
 from gansteer.edits.intervention import Intervention, intervention_loss
 from gansteer.edits.locality import channel_energy, local_channels
-from gansteer.edits.parts import PARTS, cluster_mask, feature_clusters, grown_mask, part_mask, part_of
+from gansteer.edits.parts import PARTS, cluster_mask, feature_clusters, grown_mask, part_mask, part_of, parts_of
 from gansteer.edits.record import edit_from_json, edit_to_json
 from gansteer.errors import UserError
 from gansteer.subject import Subject
@@ -250,6 +250,9 @@ def test_parts_hold_their_landmarks_and_little_else(portrait: Subject) -> None:
     mouth, eyes = (part_mask(landmarks, part, 128) for part in ("mouth", "eyes"))
     assert not bool((mouth & eyes).any())
     assert all(bool(part_of(portrait, part).any()) for part in PARTS if part != "hair")
+    together = parts_of(portrait)
+    assert set(PARTS) - set(together) <= {"hair"}
+    assert all(torch.equal(mask, part_of(portrait, part)) for part, mask in together.items())
     with pytest.raises(UserError, match="did you mean 'mouth'"):
         part_of(portrait, "mouths")
     with pytest.raises(UserError, match="outside the picture"):

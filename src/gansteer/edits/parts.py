@@ -1,6 +1,7 @@
 """Regions of a picture that need no brush: parts of a face from its landmarks, and clusters of the generator's features."""
 
 import math
+from contextlib import suppress
 from difflib import get_close_matches
 
 import numpy as np
@@ -37,8 +38,27 @@ def part_of(subject: Subject, part: str) -> Tensor:
         )
     if subject.model.generator.config.img_channels != 3:
         raise UserError(f"{subject.model.card.name} draws no portraits: paint the region instead")
+    return _region(subject, _landmarks(subject), part)
+
+
+def parts_of(subject: Subject) -> dict[str, Tensor]:
+    """All parts that are found, in the order of `PARTS`, to their regions `[H, W]`; none if it is no colour picture."""
+    if subject.model.generator.config.img_channels != 3:
+        return {}
+    found, landmarks = {}, _landmarks(subject)
+    for part in PARTS:
+        with suppress(UserError):
+            found[part] = _region(subject, landmarks, part)
+    return found
+
+
+def _landmarks(subject: Subject) -> Tensor:
+    """`[68, 2]`: (x, y) in pixels, as the shipped face reader sees them."""
     with torch.no_grad():
-        landmarks = load_face_reader(subject.model.device).read(subject.render()[None].float()).landmarks[0]
+        return load_face_reader(subject.model.device).read(subject.render()[None].float()).landmarks[0]
+
+
+def _region(subject: Subject, landmarks: Tensor, part: str) -> Tensor:
     return hair_mask(subject, landmarks) if part == "hair" else part_mask(landmarks, part, subject.model.resolution)
 
 

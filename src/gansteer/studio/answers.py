@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from gansteer.edits.attribute import sliders
-from gansteer.edits.parts import PARTS, cluster_mask, feature_clusters, part_of
+from gansteer.edits.parts import PARTS, cluster_mask, feature_clusters, part_of, parts_of
 from gansteer.errors import UserError
 from gansteer.subject import Subject
 
@@ -43,18 +43,11 @@ def regions(subject: Subject, arguments: dict[str, Any]) -> list[dict[str, Any]]
 
     First the parts of the face that are found, then the clusters of features, which have no names.
     """
-    found = [(name, mask) for name in parts(subject, {}) if (mask := _part(subject, name)) is not None]
+    found = list(parts_of(subject).items())
     clusters = feature_clusters(subject)
     found += [("", clusters == k) for k in range(int(clusters.max()) + 1)]
     found.sort(key=lambda one: (one[0] in COARSE, not one[0], int(one[1].sum())))
     return [{"name": name, "mask": _packed(mask)} for name, mask in found if bool(mask.any())]
-
-
-def _part(subject: Subject, name: str) -> Tensor | None:
-    try:
-        return part_of(subject, name)
-    except UserError:
-        return None
 
 
 def _packed(mask: Tensor) -> dict[str, Any]:
