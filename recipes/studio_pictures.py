@@ -99,7 +99,7 @@ def screenshots(browser: Browser, address: str, out: Path, arguments: argparse.N
     stroke(page, handle, target)
     page.keyboard.press("b")
     page.keyboard.press("]")
-    stroke(page, (40, 84), (88, 84), (86, 70), (42, 70))
+    stroke(page, (42, 24), (86, 24), (92, 44), (38, 44), (36, 64), (92, 64), (88, 84), (42, 84), (50, 102), (80, 102))
     page.click("button.primary")
     until(page, "s.session.run")
     settled(page)
@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--handle", type=float, nargs=2, default=(64, 76), metavar=("X", "Y"))
-    parser.add_argument("--target", type=float, nargs=2, default=(72, 70), metavar=("X", "Y"))
+    parser.add_argument("--target", type=float, nargs=2, default=(75, 74), metavar=("X", "Y"))
     parser.add_argument(
         "--part", type=float, nargs=2, default=(64, 84), metavar=("X", "Y"), help="a part that is taken"
     )
