@@ -49,11 +49,11 @@ class Case:
     targets: tuple[tuple[float, float], ...]
 
 
-def methods(resolution: int) -> dict[str, dict[str, object] | None]:
+def methods(model: Model) -> dict[str, dict[str, object] | None]:
     """Name of the row to what it changes in `Drag`; None is no edit."""
-    top = int(math.log2(resolution))
+    top = int(math.log2(model.resolution))
     blocks = [f"b{2**i}.conv1" for i in range(4, min(top, 8) + 1)]
-    default = default_layer(resolution)
+    default = model.card.drag_layer or default_layer(model.resolution)
     rows: dict[str, dict[str, object] | None] = {"no edit": None, "no tracking": {"tracker": "none"}}
     rows[f"DragGAN, {default} (default)"] = {}
     rows.update({f"DragGAN, {block}": {"layer": block} for block in blocks if block != default})
@@ -221,7 +221,7 @@ def main() -> None:
     common = {name: float(value) for name, value in (item.split("=") for item in args.set)}
     rows = {
         name: changes if changes is None else {**common, **changes}
-        for name, changes in methods(model.resolution).items()
+        for name, changes in methods(model).items()
         if not args.only or any(word in name for word in args.only)
     }
     report = []
