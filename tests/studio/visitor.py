@@ -8,7 +8,7 @@ import numpy as np
 from client import Server
 from PIL import Image
 
-ARRIVED = "!window.studio.state.session.run && window.studio.state.session.saved && window.studio.state.whole"
+ARRIVED = "window.studio.state.session?.saved && !window.studio.state.session.run && window.studio.state.whole"
 
 
 class Visitor:

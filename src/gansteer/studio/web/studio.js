@@ -65,7 +65,9 @@ export class Studio {
   /** @param {import("./protocol").Welcome} welcome */
   welcomed(welcome) {
     if (welcome.protocol !== PROTOCOL) return location.reload();
-    this.store.set({ welcome });
+    // The entries of another session have no pictures in this one, so they are not shown until its own are told.
+    const other = this.state.welcome != null && this.state.welcome.session !== welcome.session;
+    this.store.set(other ? { welcome, session: null } : { welcome });
     remember(welcome.session);
   }
 
