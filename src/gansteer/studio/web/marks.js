@@ -110,33 +110,37 @@ function Outline({ state, a, b }) {
 const isResult = (state) =>
   state.session?.edit?.kind === "intervention" && !state.trails[/** @type {number} */ (state.session.current)]?.past.length;
 
-/** What stays is hatched, an area is outlined and tinted: drawn at the screen's own resolution, cut out by the layers.
+/** What stays is hatched, an area is outlined and tinted.
  * @param {{look: Look, paint: import("./paint.js").Layer, area: import("./paint.js").Layer, result: boolean, opacity: number}} props */
 function Paint({ look, paint, area, result, opacity }) {
-  /** @type {import("./vendor/preact.js").Ref<HTMLCanvasElement>} */
-  const ref = useRef(null);
-  const { width, height } = look.pane;
-  const { scale, x, y } = look.view;
-  const dense = globalThis.devicePixelRatio || 1;
-  useLayoutEffect(() => {
-    const context = ref.current.getContext("2d");
-    if (!context || !width) return;
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, ref.current.width, ref.current.height);
-    const place = { dense, scale, x, y, width, height };
+  /** @type {Draw} */
+  const draw = (context, place) => {
     const held = mask(paint)?.map((value) => 1 - value);
     if (held) lay(context, held, place, hatched);
     if (!area.includes(FREE)) return;
     if (!result) lay(context, area, place, tinted);
     outline(context, area, place);
-  }, [paint, area, result, width, height, scale, x, y, dense]);
-  return html`<canvas class="paint" ref=${ref} aria-hidden="true" width=${Math.round(width * dense)} height=${Math.round(height * dense)}
-    style=${{ left: `${look.left}px`, width: `${width}px`, height: `${height}px`, opacity }}></canvas>`;
+  };
+  return html`<${Sheet} look=${look} draw=${draw} of=${[paint, area, result]} opacity=${opacity} />`;
 }
 
 /** The part that a click would take.
  * @param {{look: Look, part: import("./parts.js").Part}} props */
 function Lit({ look, part }) {
+  /** @type {Draw} */
+  const draw = (context, place) => {
+    lay(context, part.layer, place, lit);
+    outline(context, part.layer, place);
+  };
+  return html`<${Sheet} look=${look} draw=${draw} of=${[part]} />`;
+}
+
+/** @typedef {(context: CanvasRenderingContext2D, place: Place) => void} Draw */
+
+/** A canvas over the pane at the screen's own resolution, cut out by the layers; drawn anew when the view or one of `of`
+ * has changed, of which there are always as many.
+ * @param {{look: Look, draw: Draw, of: unknown[], opacity?: number}} props */
+function Sheet({ look, draw, of, opacity }) {
   /** @type {import("./vendor/preact.js").Ref<HTMLCanvasElement>} */
   const ref = useRef(null);
   const { width, height } = look.pane;
@@ -147,12 +151,10 @@ function Lit({ look, part }) {
     if (!context || !width) return;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, ref.current.width, ref.current.height);
-    const place = { dense, scale, x, y, width, height };
-    lay(context, part.layer, place, lit);
-    outline(context, part.layer, place);
-  }, [part, width, height, scale, x, y, dense]);
+    draw(context, { dense, scale, x, y, width, height });
+  }, [...of, width, height, scale, x, y, dense]);
   return html`<canvas class="paint" ref=${ref} aria-hidden="true" width=${Math.round(width * dense)} height=${Math.round(height * dense)}
-    style=${{ left: `${look.left}px`, width: `${width}px`, height: `${height}px` }}></canvas>`;
+    style=${{ left: `${look.left}px`, width: `${width}px`, height: `${height}px`, opacity }}></canvas>`;
 }
 
 /** @typedef {{dense: number, scale: number, x: number, y: number, width: number, height: number}} Place */
