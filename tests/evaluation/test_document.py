@@ -27,4 +27,5 @@ def test_a_document_without_the_marks_stays_as_it_is(tmp_path: Path) -> None:
     page.write_text("nothing here\n")
     with pytest.raises(UserError, match="<!-- one -->"):
         fill(page, "one", "new")
-    assert page.read_text() == "nothing here\n" and list(tmp_path.iterdir()) == [page]
+    assert page.read_text() == "nothing here\n"
+    assert list(tmp_path.iterdir()) == [page]
