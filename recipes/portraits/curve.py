@@ -1,14 +1,15 @@
 """The quality of every snapshot of one or more runs, in the order of the images seen.
 
-usage: python curve.py DATA OUT.jsonl RUN [RUN ...] [--samples N]
+usage: python curve.py DATA OUT.jsonl RUN [RUN ...] [--samples N] [--every IMAGES]
 
 DATA is the folder of training pictures. RUNs follow each other: each was grown from the one before, so its images are
 counted on from there. A line: run, resolution, images, frechet (N samples, psi 1, against all pictures at the run's
-resolution), floor (half of the pictures against the other half). Snapshots that OUT.jsonl has already are skipped.
+resolution), floor (half of the pictures against the other half). Snapshots that OUT.jsonl has already are skipped, and
+so are those nearer than IMAGES to the one before, except a run's last.
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import torch
@@ -29,15 +30,24 @@ def real_features(data: Path, resolution: int) -> Tensor:
     return extract(batches, extractor("efficientnet-lite0", torch.device("cpu")), lambda done: None)
 
 
-def main(data: Path, out: Path, runs: list[Path], samples: int) -> None:
+def spaced(paths: list[Path], every: int) -> list[tuple[int, Path]]:
+    """The snapshots of a run at least `every` images apart, and the last: (images, path)."""
+    kept: list[tuple[int, Path]] = []
+    for path in paths:
+        at = int(path.stem.split("-")[1])
+        if path == paths[-1] or not kept or at - kept[-1][0] >= every:
+            kept.append((at, path))
+    return kept
+
+
+def main(data: Path, out: Path, runs: list[Path], samples: int, every: int) -> None:
     done = {(p["run"], p["at"]) for p in map(json.loads, out.read_text().splitlines())} if out.exists() else set()
     network = extractor("efficientnet-lite0", torch.device("cpu"))
     reals: dict[int, Tensor] = {}
     before = 0
     for run in runs:
         at = 0
-        for path in sorted(run.glob("snapshot-*.safetensors")):
-            at = int(path.stem.split("-")[1])
+        for at, path in spaced(sorted(run.glob("snapshot-*.safetensors")), every):
             if (run.name, at) in done:
                 continue
             model = gansteer.load(str(path), device="cpu")
@@ -47,7 +57,7 @@ def main(data: Path, out: Path, runs: list[Path], samples: int) -> None:
             fake = extract(draw(model, samples), network, lambda done: None)
             half = len(real) // 2
             line = {
-                "run": run.name, "at": at, "resolution": model.resolution, "images": before + at,
+                "run": run.name, "at": at, "resolution": model.resolution, "images": before + at, "samples": samples,
                 "frechet": frechet_distance(fake, real), "floor": frechet_distance(real[:half], real[half:]),
             }  # fmt: skip
             print(json.dumps(line), flush=True)
@@ -57,12 +67,10 @@ def main(data: Path, out: Path, runs: list[Path], samples: int) -> None:
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    samples = 2000
-    if "--samples" in words:
-        place = words.index("--samples")
-        samples = int(words[place + 1])
-        del words[place : place + 2]
-    if len(words) < 3:
-        sys.exit(__doc__)
-    main(Path(words[0]), Path(words[1]), [Path(run) for run in words[2:]], samples)
+    words = argparse.ArgumentParser(usage=__doc__)
+    words.add_argument("data", type=Path)
+    words.add_argument("out", type=Path)
+    words.add_argument("runs", type=Path, nargs="+")
+    words.add_argument("--samples", type=int, default=2000)
+    words.add_argument("--every", type=int, default=0)
+    main(**vars(words.parse_args()))

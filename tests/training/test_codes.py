@@ -228,6 +228,7 @@ def test_impossible_anchors(tiny):
         ({"anchor": 1.0, "loss": "projected"}, "--anchor is a share"),
         ({"anchor": 0.5, "loss": "stylegan2"}, "--loss projected"),
         ({"anchor_images": -1}, "--anchor-images"),
+        ({"anchor_faces": True}, "use it with --anchor"),
     ):
         with pytest.raises(UserError, match=message):
             tiny(**flags)

@@ -89,6 +89,8 @@ class TrainConfig:
             raise UserError(f"--anchor is a share of the batch from 0 to below 1, not {self.anchor}")
         if self.anchor and self.loss != "projected":
             raise UserError("--anchor compares features: use it with --loss projected")
+        if self.anchor_faces and not self.anchor:
+            raise UserError("--anchor-faces says what known pictures are drawn from: use it with --anchor, such as 0.5")
         if self.conditional and self.loss == "projected":
             raise UserError("the projected discriminator ignores labels: use --loss stylegan2 with --conditional")
         self.generator_config()  # says what is wrong with the shape
