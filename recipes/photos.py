@@ -1,26 +1,25 @@
-"""Measures how photos come in, draws the pictures, and puts the tables into docs/photos.md: all that a new model changes.
+"""What a new model changes in docs/photos.md: its pictures are drawn, its tables written from files of records.
 
-    python recipes/photos.py portraits HELDOUT PHOTOGRAPHS runs/reports [COUNT]
+    python recipes/photos.py pictures portraits HELDOUT PHOTOGRAPHS
+    python recipes/photos.py document HELDOUT.jsonl,MORE.jsonl PHOTOGRAPHS.jsonl
 
-HELDOUT is a folder of pictures cut like the model's that it was never trained on; PHOTOGRAPHS one of photographs with
-faces. COUNT of the former are taken, 10 unless told; about three minutes each on one core. The model needs an encoder.
+The files are what `gansteer evaluate inversion --records` keeps; docs/photos.md says with which commands. HELDOUT is a folder
+of pictures cut like the model's that it was never trained on; PHOTOGRAPHS one of photographs with faces. `pictures` brings in
+the first four of the former and all of the latter, half a minute each.
 """
 
-import json
 import re
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw
 
 import gansteer
-from gansteer.checkpoints.directions import own_directions
 from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.edits import Drag, start
 from gansteer.edits.attribute import Attribute
-from gansteer.evaluation.inversion import InversionReport, inversion
+from gansteer.evaluation.inversion import OWN, InversionReport, read_records, summed_up
 from gansteer.inversion.align import Aligner
 from gansteer.inversion.crop import Crop, cut
 from gansteer.inversion.edit import Inversion
@@ -28,16 +27,12 @@ from gansteer.inversion.photo import read_photo
 from gansteer.memory import keep_freed_memory
 from gansteer.models.face_reader import FaceReader
 from gansteer.output import replacing, save_picture
-from gansteer.subject import Subject
+from gansteer.subject import Model
 
 DOCS = Path(__file__).parent.parent / "docs"
 SHOWN = 4
-STAGES = ("encoder", "w+", "tuned")
-CAPTION = [
-    "![The photo, the three stages, the nose dragged by 10 px, smile +2](images/photos.jpg)",
-    "",
-    "Held-out portraits and photographs: the crop, the three stages, the nose dragged to the right by 10 px, smile +2.",
-]
+SIDE = 2 * 128
+COLUMNS = ("photo", "encoder", "projection in w+", "tuned", "dragged", "smile +2")
 NAMES = {
     "encoder": "encoder alone",
     "w": "w, 400 steps from the mean",
@@ -45,39 +40,43 @@ NAMES = {
     "w+": "encoder, then w+",
     "tuned": "encoder, w+, light tuning (the default)",
     "tuned without locality": "the same without locality",
-    "the model's own": "the model's own pictures",
+    OWN: "the model's own pictures",
 }
 
 
-def main(name: str, heldout: str, photographs: str, reports: str, count: str = "10") -> None:
-    """Everything, with `count` pictures of `heldout`."""
+def pictures(name: str, heldout: str, photographs: str) -> None:
+    """docs/images/photos.jpg: each picture with its stages and two edits beside it."""
     keep_freed_memory()
     model = gansteer.load(name, "cpu")
-    aligner = Aligner.of(model)
-    ours = [read_photo(path) for path in pictures_in(Path(heldout))[: int(count)]]
+    reader, aligner = load_face_reader("cpu"), Aligner.of(model)
+    ours = [read_photo(path) for path in pictures_in(Path(heldout))[:SHOWN]]
     theirs = [read_photo(path) for path in pictures_in(Path(photographs))]
     crops = [cut(photo, Crop.centred(photo), model.resolution) for photo in ours]
-    real = [cut(photo, aligner.align(photo).crop, model.resolution) for photo in theirs]
-    reader, edit = load_face_reader("cpu"), Inversion(crops[0])
-    one, found = inversion(model, crops, edit, reader=reader, directions=own_directions(model), report=say)
-    other, more = inversion(model, real, edit, reader=reader, edits=False, report=say)
-    sheet([*crops[:SHOWN], *real], {n: [s for s, _ in [*found[n][:SHOWN], *more[n]]] for n in STAGES}, reader)
-    for what, report in (("heldout", one), ("photographs", other)):
-        with replacing(Path(reports) / f"inversion-{what}.json") as path:
-            path.write_text(json.dumps(asdict(report), indent=1) + "\n")
-    page = DOCS / "photos.md"
-    text = page.read_text()
-    parts = {"heldout": table(one), "photographs": table(other), "edits": edits(one), "pictures": CAPTION}
-    for mark, lines in parts.items():
-        block = f"<!-- {mark} -->\n" + "\n".join(lines) + f"\n<!-- end of {mark} -->"
-        text = re.sub(rf"<!-- {mark} -->.*?<!-- end of {mark} -->", lambda _, block=block: block, text, flags=re.DOTALL)
-    with replacing(page) as path:
-        path.write_text(text)
+    crops += [cut(photo, aligner.align(photo).crop, model.resolution) for photo in theirs]
+    head = 24
+    page = Image.new("RGB", (SIDE * len(COLUMNS), head + SIDE * len(crops)), "white")
+    for x, text in enumerate(COLUMNS):
+        ImageDraw.Draw(page).text((x * SIDE + 6, 6), text, fill="black")
+    for y, crop in enumerate(crops):
+        for x, shot in enumerate(shots(model, crop, reader)):
+            page.paste(shot.resize((SIDE, SIDE), Image.Resampling.BICUBIC), (x * SIDE, head + y * SIDE))
+        print(f"{y + 1} of {len(crops)}", flush=True)
+    save_picture(page, DOCS / "images" / "photos.jpg")
 
 
-def say(done: int, total: int) -> None:
-    """It takes long."""
-    print(f"{done} of {total}", flush=True)
+def shots(model: Model, crop: torch.Tensor, reader: FaceReader) -> list[Image.Image]:
+    """The columns of one row."""
+    stages: dict[str, Image.Image] = {}
+    run = start(model.sample(), Inversion(crop))
+    for now in run:
+        stages[now.stage] = now.subject.image
+    subject = run.subject
+    with torch.no_grad():
+        nose = reader.read(subject.render()[None].clamp(-1, 1)).landmarks[0, 30].tolist()
+    *_, dragged = start(subject, Drag([(nose[0], nose[1])], [(nose[0] + 10, nose[1])]))
+    smiling = start(subject, Attribute({"smile": 2.0})).step()
+    found = (stages["first guess"], stages["projection"], stages["tuning"])
+    return [Image.fromarray(crop.numpy()), *found, dragged.subject.image, smiling.subject.image]
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -85,57 +84,71 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".png"))
 
 
+def document(heldout: str, photographs: str) -> None:
+    """Put the tables into docs/photos.md; each argument is a file of records, or several with commas between."""
+    one, other = read(heldout), read(photographs)
+    page = DOCS / "photos.md"
+    text = page.read_text()
+    for mark, lines in {"heldout": table(one), "photographs": table(other), "edits": edits(one)}.items():
+        block = f"<!-- {mark} -->\n" + "\n".join(lines) + f"\n<!-- end of {mark} -->"
+        text, times = re.subn(rf"<!-- {mark} -->.*?<!-- end of {mark} -->", lambda _: block, text, flags=re.DOTALL)  # noqa: B023
+        if times != 1:
+            raise SystemExit(f"{page} lacks its mark {mark}")
+    with replacing(page) as path:
+        path.write_text(text)
+
+
+def read(files: str) -> InversionReport:
+    """What files of records of the same model and settings say together."""
+    found = [read_records(Path(file)) for file in files.split(",")]
+    if any(about != found[0][0] for about, _ in found):
+        raise SystemExit(f"{files} are not of the same model and settings")
+    return summed_up("portraits", [record for _, records in found for record in records])
+
+
+def counted(number: int, what: str) -> str:
+    """With an s where it belongs."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def table(report: InversionReport) -> list[str]:
     """The stages and options as a Markdown table."""
     lines = [
-        f"{report.pictures} pictures, {report.model}, {report.threads} thread{'s' * (report.threads > 1)}.",
+        f"{counted(report.pictures, 'picture')}, one thread.",
         "",
         "| | PSNR | MSE | SSIM | perceptual | landmarks | time | tuned weights |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for f in report.faithful:
+    for option in report.options:
+        if (f := option.near) is None:
+            continue
         size = f"{f.size / 1e6:.2f} MB" if f.size else ""
         marks = "" if f.landmarks is None else f"{f.landmarks:.1f} %"
-        cells = (NAMES[f.name], f"{f.psnr:.1f} dB", f"{f.mse:.4f}", f"{f.ssim:.3f}", f"{f.perceptual:.3f}", marks)
+        cells = (NAMES[option.name], f"{f.psnr:.1f} dB", f"{f.mse:.4f}", f"{f.ssim:.3f}", f"{f.perceptual:.3f}", marks)
         lines.append("| " + " | ".join((*cells, f"{f.seconds:.1f} s", size)) + " |")
     return lines
 
 
 def edits(report: InversionReport) -> list[str]:
     """Editability and locality as Markdown tables."""
-    own = report.editable[0]
+    able = [option for option in report.options if option.arrived is not None]
+    if not able:
+        raise SystemExit("the records of the held-out pictures are without edits")
     lines = [
-        f"| | drags that arrive, of {own.drags} | " + " | ".join(own.gains) + " | mean gain |",
-        "|---|---|" + "---|" * (len(own.gains) + 1),
+        f"{counted(report.pictures, 'picture')} brought in, {able[0].pictures} of the model's own.",
+        "",
+        f"| | drags that arrive, of {able[0].drags} | " + " | ".join(able[0].changes) + " | mean gain |",
+        "|---|---|" + "---|" * (len(able[0].changes) + 1),
     ]
-    for e in report.editable:
-        share = "" if e.gain is None else f"{e.gain:.0%}"
-        gains = " | ".join(f"{gain:+.2f}" for gain in e.gains.values())
-        lines.append(f"| {NAMES[e.name]} | {e.arrived:.0%} | {gains} | {share} |")
+    for option in able:
+        share = "" if option.gain is None else f"{option.gain:.0%}"
+        gains = " | ".join(f"{change:+.2f}" for change in option.changes.values())
+        lines.append(f"| {NAMES[option.name]} | {option.arrived:.0%} | {gains} | {share} |")
     lines += ["", "| tuned for a photo | other pictures agree to | perceptual distance |", "|---|---|---|"]
-    lines += [f"| {NAMES[x.name]} | {x.psnr:.1f} dB | {x.perceptual:.3f} |" for x in report.local]
+    held = [(option.name, option.local) for option in able if option.local is not None]
+    lines += [f"| {NAMES[name]} | {x.psnr:.1f} dB | {x.perceptual:.3f} |" for name, x in held]
     return lines
 
 
-def sheet(crops: list[torch.Tensor], stages: dict[str, list[Subject]], reader: FaceReader) -> None:
-    """Each picture with its stages and two edits beside it."""
-    columns = ("photo", "encoder", "projection in w+", "tuned", "dragged", "smile +2")
-    side, head = 2 * 128, 24
-    page = Image.new("RGB", (side * len(columns), head + side * len(crops)), "white")
-    for x, text in enumerate(columns):
-        ImageDraw.Draw(page).text((x * side + 6, 6), text, fill="black")
-    for y, crop in enumerate(crops):
-        subject = stages["tuned"][y]
-        with torch.no_grad():
-            nose = reader.read(subject.render()[None].clamp(-1, 1)).landmarks[0, 30].tolist()
-        *_, dragged = start(subject, Drag([(nose[0], nose[1])], [(nose[0] + 10, nose[1])]))
-        smiling = start(subject, Attribute({"smile": 2.0})).step()
-        shots = [Image.fromarray(crop.numpy()), *(stages[name][y].image for name in STAGES)]
-        shots += [dragged.subject.image, smiling.subject.image]
-        for x, shot in enumerate(shots):
-            page.paste(shot.resize((side, side), Image.Resampling.BICUBIC), (x * side, head + y * side))
-    save_picture(page, DOCS / "images" / "photos.jpg")
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    {"pictures": pictures, "document": document}[sys.argv[1]](*sys.argv[2:])

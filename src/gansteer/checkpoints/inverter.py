@@ -56,15 +56,25 @@ def load_inverter(path: Path, model: Model) -> Inverter:
         raise UserError(
             f"{path} belongs to other weights than {model.card.name}'s: run gansteer train-encoder for these"
         )
+    like = model.generator.synthesis.constant
+    head = read_head(path).to(like).eval().requires_grad_(False)
+    return Inverter(load_efficientnet().to(like), head, model.generator)
+
+
+def read_head(path: Path) -> InverterHead:
+    """What is trained of the encoder in a file, whatever model it belongs to. Raises UserError if it can't be read."""
+    about = read_about(path)
+    if not about:
+        raise UserError(f"{path} is no encoder: give a file that gansteer train-encoder wrote")
     try:
         config = InverterConfig(**about["config"])
-        head = InverterHead(replace(config, widths=tuple(config.widths)))
+        widths, others = tuple(config.widths), tuple(config.corrector_widths)  # lists, as JSON has them
+        head = InverterHead(replace(config, widths=widths, corrector_widths=others))
         with safe_open(path, "pt") as file:
             head.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
-        raise UserError(f"{path} is damaged: train the encoder again") from error
-    inverter = Inverter(load_efficientnet(), head).eval().requires_grad_(False)
-    return inverter.to(model.generator.synthesis.constant)
+        raise UserError(f"{path} is damaged, or of a later version: train the encoder again") from error
+    return head
 
 
 def save_inverter(head: InverterHead, model: Model, path: Path, card: Mapping[str, object]) -> None:

@@ -1,6 +1,9 @@
 """`gansteer evaluate inversion`."""
 
-from dataclasses import dataclass
+import json
+import re
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,11 +11,12 @@ from gansteer.commands.evaluate import Evaluation
 from gansteer.commands.progress import bar
 from gansteer.errors import UserError
 from gansteer.inversion.config import InversionSettings
+from gansteer.output import check_writable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gansteer.evaluation.inversion import InversionReport
+    from gansteer.evaluation.inversion import InversionReport, Judge, Record
     from gansteer.subject import Model
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic")
@@ -35,20 +39,77 @@ class InversionQuality(Evaluation):
     projection: int = InversionSettings.projection
     """Steps in w+."""
     tuning_steps: int = InversionSettings.tuning_steps
+    records: Path | None = None
+    """Keep what is found of each picture in this file (.jsonl), and pass over what is there already."""
+    part: str = "1/1"
+    """Which part of the pictures, as 2/3: several processes, each with its own file of records, share the work."""
+    minutes: float | None = None
+    """Begin no other picture after so long; the report says how many were measured."""
 
     def check(self) -> None:
         super().check()
         if self.count < 1:
             raise UserError(f"--count must be at least 1, not {self.count}")
+        if self.minutes is not None and not self.minutes > 0:
+            raise UserError(f"--minutes must be above 0, not {self.minutes:g}")
+        self._part()
+        if self.records is not None:
+            if self.records.suffix != ".jsonl":
+                raise UserError(f"{self.records}: the file of records ends in .jsonl")
+            check_writable(self.records)
+
+    def _part(self) -> tuple[int, int]:
+        found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", self.part)
+        if found is None or int(found[1]) > int(found[2]):
+            raise UserError(f"--part is one of several, as 1/2 or 2/2, not {self.part}")
+        return int(found[1]) - 1, int(found[2])
 
     def measure(self, model: "Model") -> "InversionReport":
-        from gansteer.checkpoints.directions import own_directions
-        from gansteer.checkpoints.face_reader import load_face_reader
-        from gansteer.evaluation.inversion import inversion
+        from gansteer.evaluation.inversion import measured, summed_up
         from gansteer.inversion.edit import Inversion
 
         pictures = self._pictures(model)
-        edit = Inversion(pictures[0], projection=self.projection, tuning_steps=self.tuning_steps)
+        records = self._kept(model)
+        known = {record.picture for record in records}
+        end = None if self.minutes is None else time.monotonic() + 60 * self.minutes
+        judge = self._judge(model)
+        with bar("bringing in") as report:
+            for done, (number, name, picture) in enumerate(pictures):
+                report(done, len(pictures))
+                if name in known or (end is not None and time.monotonic() > end):
+                    continue
+                edit = Inversion(picture, projection=self.projection, tuning_steps=self.tuning_steps)
+                new = measured(model, name, number, picture, edit, judge)
+                if self.records is not None:
+                    with self.records.open("a") as file:  # a picture's lines at once
+                        file.write("".join(json.dumps(asdict(record)) + "\n" for record in new))
+                records += new
+        return summed_up(model.card.name, records)
+
+    def _kept(self, model: "Model") -> "list[Record]":
+        """What the file of records holds already; a new one is begun with what it is of."""
+        from gansteer.evaluation.inversion import read_records
+
+        about = {
+            "model": model.digest,
+            "projection": self.projection,
+            "tuning_steps": self.tuning_steps,
+            "edits": self.edits,
+        }
+        if self.records is None:
+            return []
+        if not self.records.exists():
+            self.records.write_text(json.dumps(about) + "\n")
+        found, records = read_records(self.records)
+        if found != about:
+            raise UserError(f"{self.records} is of other weights or settings: give another file")
+        return records
+
+    def _judge(self, model: "Model") -> "Judge":
+        from gansteer.checkpoints.directions import own_directions
+        from gansteer.checkpoints.face_reader import load_face_reader
+        from gansteer.evaluation.inversion import Judge
+
         reader = load_face_reader(model.device) if self.faces else None
         directions = None
         if self.faces and self.edits:
@@ -56,13 +117,10 @@ class InversionQuality(Evaluation):
                 directions = own_directions(model)
             except UserError as error:
                 print(f"attributes are left out: {error}")
-        with bar("bringing in") as report:
-            found, _ = inversion(
-                model, pictures, edit, reader=reader, directions=directions, edits=self.edits, report=report
-            )
-        return found
+        return Judge(reader, directions, self.edits)
 
-    def _pictures(self, model: "Model") -> "list[Tensor]":
+    def _pictures(self, model: "Model") -> "list[tuple[int, str, Tensor]]":
+        """The part's pictures: number, name and `uint8 [R, R, 3]`."""
         from gansteer.inversion.align import Aligner
         from gansteer.inversion.crop import Crop, cut
         from gansteer.inversion.photo import read_photo
@@ -73,11 +131,12 @@ class InversionQuality(Evaluation):
         if not files:
             raise UserError(f"{self.data} holds no pictures ({', '.join(ENDINGS)})")
         aligner = Aligner.of(model) if self.align else None
+        first, step = self._part()
         pictures = []
-        for path in files:
+        for number, path in list(enumerate(files))[first::step]:
             photo = read_photo(path)
             crop = Crop.centred(photo) if aligner is None else aligner.align(photo).crop
-            pictures.append(cut(photo, crop, model.resolution))
+            pictures.append((number, path.name, cut(photo, crop, model.resolution)))
         return pictures
 
     def tell(self, found: "InversionReport") -> None:
@@ -88,19 +147,22 @@ class InversionQuality(Evaluation):
         table.add_column("", no_wrap=True)
         for heading in ("PSNR, dB", "MSE", "SSIM", "perceptual", "landmarks, %", "seconds", "MB"):
             table.add_column(heading, justify="right")
-        for f in found.faithful:
-            landmarks = "" if f.landmarks is None else f"{f.landmarks:.1f}"
-            table.add_row(
-                f.name, f"{f.psnr:.2f}", f"{f.mse:.4f}", f"{f.ssim:.3f}", f"{f.perceptual:.3f}", landmarks,
-                f"{f.seconds:.1f}", f"{f.size / 1e6:.1f}",
-            )  # fmt: skip
+        for option in found.options:
+            if (f := option.near) is not None:
+                landmarks = "" if f.landmarks is None else f"{f.landmarks:.1f}"
+                table.add_row(
+                    option.name, f"{f.psnr:.2f}", f"{f.mse:.4f}", f"{f.ssim:.3f}", f"{f.perceptual:.3f}", landmarks,
+                    f"{f.seconds:.1f}", f"{f.size / 1e6:.1f}",
+                )  # fmt: skip
         Console().print(table)
-        for e in found.editable:
-            gains = ", ".join(f"{name} {gain:+.2f}" for name, gain in e.gains.items())
-            gain = "" if e.gain is None else f"; attributes {e.gain:.0%} ({gains})"
-            print(f"{e.name}: {e.arrived:.0%} of {e.drags} drags arrive{gain}")
-        for held in found.local:
-            print(
-                f"{held.name}: pictures at other seeds agree to {held.psnr:.1f} dB (perceptual {held.perceptual:.3f})"
-            )
+        for option in found.options:
+            if option.arrived is not None:
+                turned = ", ".join(f"{name} {change:+.2f}" for name, change in option.changes.items())
+                gain = "" if option.gain is None else f"; attributes {option.gain:.0%} ({turned})"
+                print(f"{option.name}: {option.arrived:.0%} of {option.drags} drags arrive{gain}")
+        for option in found.options:
+            if (held := option.local) is not None:
+                print(
+                    f"{option.name}: pictures at other seeds agree to {held.psnr:.1f} dB (perceptual {held.perceptual:.3f})"
+                )
         print(f"{found.pictures} pictures, {found.model}, {found.threads} threads")

@@ -17,6 +17,8 @@ class TrainEncoder(InverterTraining):
     """Name of a model, a checkpoint's file, or a hub id."""
     data: Path | None = None
     """Folder or zip of real pictures cut like the model's; without, only its own pictures are learnt from."""
+    begin: Path | None = None
+    """An encoder's file to begin with, of this model or of one of the same shape."""
     out: Path | None = None
     """The file to write (.safetensors); by default where it is found for this model from now on."""
     device: str = "auto"
@@ -36,7 +38,7 @@ class TrainEncoder(InverterTraining):
         if out.suffix != ".safetensors":
             raise UserError(f"{out}: the file to write ends in .safetensors")
         check_writable(out)
-        trainer = InverterTrainer(model, self, self.data)
+        trainer = InverterTrainer(model, self, self.data, self.begin)
         psnr, step, stopped = 0.0, 0, False
         with bar("training") as report:
             try:
@@ -52,11 +54,12 @@ class TrainEncoder(InverterTraining):
             "model": model.card.name,
             "steps": step,
             "batch": self.batch,
+            "passes": self.passes,
             "data": "its own pictures" + ("" if self.data is None else " and real ones"),
             "psnr": psnr,
         }
         save_inverter(trainer.head, model, out, card)
-        line = f"wrote {out}: {step} steps, {psnr:.1f} dB on the last pictures, {out.stat().st_size / 1e6:.1f} MB"
+        line = f"wrote {out}: {step} steps, {psnr:.1f} dB on the last pictures after all passes, {out.stat().st_size / 1e6:.1f} MB"
         if stopped:
             raise KeyboardInterrupt(f"stopped; {line}")
         print(line)

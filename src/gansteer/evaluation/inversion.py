@@ -1,46 +1,43 @@
-"""How faithfully photos come in, how well they can be edited then, and what that does to the model's other pictures."""
+"""How faithfully photos come in, how well they can be edited then, and what that does to the model's other pictures.
 
+A picture is measured with every option before the next is begun, and what was found of it is a few records: they can be
+kept in a file as they come, made by several processes, and summed up at any time.
+"""
+
+import json
+import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gansteer.checkpoints.inverter import find_inverter
-from gansteer.edits.attribute import Attribute
 from gansteer.edits.directions import Directions
-from gansteer.edits.drag import Drag
-from gansteer.edits.portrait_scores import scores_of
 from gansteer.errors import UserError
+from gansteer.evaluation.editability import arrivals, changes, eye_distance, gain, mean_changes
 from gansteer.inversion.edit import Inversion
 from gansteer.inversion.perceptual import comparison
 from gansteer.inversion.run import InversionRun, peak_signal
 from gansteer.models.face_reader import FaceReader
 from gansteer.subject import Model, Subject
 
-DRAGS = ((30, 0.25, 0.0), (8, 0.0, 0.25), (54, 0.2, -0.1), (19, 0.0, -0.2), (57, 0.0, 0.2))
-"""A landmark (nose, chin, corner of the mouth, brow, lower lip) and its way, in distances between the eyes."""
-PLACES = ((0.5, 0.5), (0.3, 0.4), (0.7, 0.4), (0.4, 0.7), (0.6, 0.7))
-"""Where handles stand in pictures that are no faces, as shares of the side; each goes 5 % of it to the right."""
-DRAG_STEPS = 40
-TURNED = 1.5
-"""Deviations by which each attribute is turned."""
-ATTRIBUTES = ("smile", "age", "gender", "yaw", "mouth_open")
 BASELINE = 400
 """Steps in w from the mean, the usual way, that everything is compared with."""
+OWN = "the model's own"
+"""The name under which the model's own pictures are edited."""
 ORDER = ("encoder", "w", "w+ without prior", "w+", "tuned", "tuned without locality")
 SEEDS = 100
 """Pictures on which locality is measured."""
 
-Report = Callable[[int, int], None]
-
 
 @dataclass(frozen=True)
-class Faithful:
-    """How near a stage or an option comes to the pictures: means over them."""
+class Near:
+    """How near a stage or an option comes to a picture."""
 
-    name: str
     psnr: float
     mse: float
     """Of pixels from -1 to 1."""
@@ -55,27 +52,59 @@ class Faithful:
 
 
 @dataclass(frozen=True)
-class Editable:
-    """What edits do to pictures: the model's own, or those that were brought in."""
-
-    name: str
-    drags: int
-    arrived: float
-    """Share of the drags whose handles all arrived."""
-    gains: dict[str, float]
-    """Attribute to the mean change of what the face reader reads when it is turned by `TURNED` deviations."""
-    gain: float | None
-    """Mean of the gains' ratios to those on the model's own pictures; None without directions."""
-
-
-@dataclass(frozen=True)
 class Local:
     """How much the model's own pictures at other seeds change when it is tuned for one photo."""
 
-    name: str
-    psnr: float
-    """Decibels between the pictures of the tuned and the untuned generator; more is less change."""
+    mse: float
+    """Between the pictures of the tuned and the untuned generator, from -1 to 1."""
     perceptual: float
+
+    @property
+    def psnr(self) -> float:
+        """Decibels between the pictures; more is less change."""
+        return 10 * math.log10(4 / max(self.mse, 1e-12))
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was measured of one picture with one option."""
+
+    picture: str
+    option: str
+    near: Near | None = None
+    """None for the model's own pictures."""
+    arrived: tuple[bool, ...] = ()
+    """Of each drag, if there were any."""
+    changes: dict[str, float] | None = None
+    """Attribute to how much more of it the face reader saw when it was turned."""
+    local: Local | None = None
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> "Record":
+        """From what `asdict` and JSON make of one. Raises KeyError or TypeError if it is none."""
+        near, local = fields["near"], fields["local"]
+        return cls(
+            fields["picture"], fields["option"], None if near is None else Near(**near), tuple(fields["arrived"]),
+            fields["changes"], None if local is None else Local(**local),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Summary:
+    """An option over all pictures: means."""
+
+    name: str
+    pictures: int
+    near: Near | None
+    """`size` is the largest."""
+    drags: int
+    arrived: float | None
+    """Share of the drags whose handles arrived; None if none were run."""
+    changes: dict[str, float]
+    """Attribute to the mean change of what the face reader reads when it is turned."""
+    gain: float | None
+    """Mean of the changes' ratios to those on the model's own pictures; None without directions."""
+    local: Local | None
 
 
 @dataclass(frozen=True)
@@ -85,14 +114,20 @@ class InversionReport:
     model: str
     pictures: int
     threads: int
-    faithful: tuple[Faithful, ...]
-    editable: tuple[Editable, ...]
-    """The model's own pictures first."""
-    local: tuple[Local, ...]
+    options: tuple[Summary, ...]
+    """The model's own pictures first, if there was editing."""
 
 
-Found = dict[str, list[tuple[Subject, float]]]
-"""Option to a subject for each picture, and the seconds it took."""
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """What pictures are measured with."""
+
+    reader: FaceReader | None = None
+    """Says that they are faces, and where their landmarks are."""
+    directions: Directions | None = None
+    """The attributes that are turned."""
+    edits: bool = True
+    """Also edit, for more options, and see what became of the model's other pictures."""
 
 
 def bring_in(model: Model, picture: Tensor, edit: Inversion, options: bool) -> dict[str, tuple[Subject, float]]:
@@ -113,9 +148,8 @@ def bring_in(model: Model, picture: Tensor, edit: Inversion, options: bool) -> d
         found[name] = run.subject, before + time.perf_counter() - begin
         return run
 
-    guess = replace(edit, projection=0, tuning="none")
     if find_inverter(model) is not None:
-        run("encoder", replace(guess, start="encoder"))
+        run("encoder", replace(edit, projection=0, tuning="none", start="encoder"))
     run("w", replace(edit, start="mean", space="w", projection=BASELINE, prior=0, tuning="none"))
     run("tuned", edit)
     if not options:
@@ -126,140 +160,112 @@ def bring_in(model: Model, picture: Tensor, edit: Inversion, options: bool) -> d
     return found
 
 
-def faithful(name: str, found: Sequence[tuple[Subject, float]], targets: Tensor, reader: FaceReader | None) -> Faithful:
-    """`targets [N, 3, R, R]` in [-1, 1], one for each of `found`."""
+def measured(model: Model, name: str, number: int, picture: Tensor, edit: Inversion, judge: Judge) -> list[Record]:
+    """The records of one picture `uint8 [R, R, 3]`, and of the model's own picture of seed `number`. Raises UserError."""
+    found = bring_in(model, picture, edit, judge.edits)
+    target = picture.to(model.generator.synthesis.constant).permute(2, 0, 1)[None] / 127.5 - 1
+    subjects: dict[str, Subject] = {option: found[option][0] for option in ORDER if option in found}
+    if judge.edits:
+        own = model.sample(number, label=0 if model.generator.config.c_dim else None)
+        subjects = {OWN: own, **subjects}
+    records = []
+    for option, subject in subjects.items():
+        record = Record(name, option)
+        if option in found:
+            record = replace(record, near=near(subject, target, judge.reader, found[option][1]))
+        if judge.edits:
+            record = replace(record, arrived=arrivals(subject, judge.reader))
+            if judge.reader is not None and judge.directions is not None:
+                record = replace(record, changes=changes(subject, judge.reader, judge.directions))
+            if option.startswith("tuned"):
+                record = replace(record, local=local(subject))
+        records.append(record)
+    return records
+
+
+def near(subject: Subject, target: Tensor, reader: FaceReader | None, seconds: float) -> Near:
+    """`target [1, 3, R, R]` in [-1, 1] is what the subject should look like."""
     try:
         from torchmetrics.functional.image import structural_similarity_index_measure as similarity
     except ImportError as error:
         raise UserError("this needs torchmetrics: run pip install 'gansteer[train]'") from error
-    pictures = torch.stack([subject.render().clamp(-1, 1) for subject, _ in found])
+    picture = subject.render()[None].clamp(-1, 1)
     with torch.no_grad():
-        distance = comparison("efficientnet-lite0", targets)(targets)(pictures).mean()
+        distance = comparison("efficientnet-lite0", target)(target)(picture)
         landmarks = None
         if reader is not None:
-            true = reader.read(targets).landmarks
-            away = (reader.read(pictures).landmarks - true).norm(dim=2).mean(dim=1)
-            landmarks = float((100 * away / eye_distance(true)).mean())
-    structure = similarity(pictures, targets, data_range=2.0)
+            true = reader.read(target).landmarks
+            away = (reader.read(picture).landmarks - true).norm(dim=2).mean(dim=1)
+            landmarks = float(100 * away / eye_distance(true))
+    structure = similarity(picture, target, data_range=2.0)
     assert isinstance(structure, Tensor)
-    return Faithful(
-        name=name,
-        psnr=float(peak_signal(pictures, targets).mean()),
-        mse=float((pictures - targets).square().mean()),
+    return Near(
+        psnr=float(peak_signal(picture, target)),
+        mse=float((picture - target).square().mean()),
         ssim=float(structure),
         perceptual=float(distance),
         landmarks=landmarks,
-        seconds=sum(seconds for _, seconds in found) / len(found),
-        size=max(0 if subject.tuning is None else subject.tuning.size for subject, _ in found),
+        seconds=seconds,
+        size=0 if subject.tuning is None else subject.tuning.size,
     )
 
 
-def eye_distance(landmarks: Tensor) -> Tensor:
-    """`[B, 68, 2]` to the distance between the eyes' centres `[B]`."""
-    right, left = landmarks[:, 36:42].mean(dim=1), landmarks[:, 42:48].mean(dim=1)
-    distance: Tensor = (right - left).norm(dim=1)
-    return distance
-
-
-def drags_on(subject: Subject, reader: FaceReader | None) -> list[Drag]:
-    """The drags that a picture is tried with: at its landmarks, or at fixed places if it is no face."""
-    last = subject.model.resolution - 1
-    if reader is None:
-        pairs = [((x * last, y * last), ((x + 0.05) * last, y * last)) for x, y in PLACES]
-    else:
-        with torch.no_grad():
-            seen = reader.read(subject.render()[None].clamp(-1, 1)).landmarks
-        unit = float(eye_distance(seen)[0])
-        at = [(seen[0, i].tolist(), (dx * unit, dy * unit)) for i, dx, dy in DRAGS]
-        pairs = [((x, y), (x + dx, y + dy)) for (x, y), (dx, dy) in at]
-
-    def inside(point: tuple[float, float]) -> tuple[float, float]:
-        return min(max(point[0], 0.0), last), min(max(point[1], 0.0), last)
-
-    return [
-        Drag([inside(handle)], [inside(target)], method="gauss-newton", steps=DRAG_STEPS) for handle, target in pairs
-    ]
-
-
-def editable(
-    name: str, subjects: Sequence[Subject], reader: FaceReader | None, directions: Directions | None,
-    own: Editable | None = None,
-) -> Editable:  # fmt: skip
-    """Drags and attributes on these pictures; `own` is what the same edits did to the model's own pictures."""
-    arrived = []
-    for subject in subjects:
-        for drag in drags_on(subject, reader):
-            *_, last = drag.begin(subject)
-            arrived.append(last.ended == "all handles have arrived")
-    gains: dict[str, float] = {}
-    if directions is not None and reader is not None:
-        for attribute in ATTRIBUTES:
-            edit = Attribute({attribute: TURNED}, directions=directions)
-            changes = [
-                _score(edit.begin(s).step().subject, reader, attribute) - _score(s, reader, attribute) for s in subjects
-            ]
-            gains[attribute] = sum(changes) / len(changes)
-    ratios = [gains[a] / own.gains[a] for a in gains if own.gains[a]] if own is not None else [1.0] * len(gains)
-    gain = sum(ratios) / len(ratios) if ratios else None
-    return Editable(name, len(arrived), sum(arrived) / len(arrived), gains, gain)
-
-
-def _score(subject: Subject, reader: FaceReader, attribute: str) -> float:
-    """What the reader reads; gender in log-odds, as its probability saturates on clear cases."""
-    with torch.no_grad():
-        score = scores_of(reader.read(subject.render()[None].clamp(-1, 1)))[attribute][0]
-    return float(score.logit(1e-6) if attribute == "gender" else score)
-
-
-def local(name: str, subjects: Sequence[Subject]) -> Local:
-    """The change of `SEEDS` pictures (psi 1), mean over the tuned generators of `subjects`."""
-    model = subjects[0].model
+def local(subject: Subject) -> Local:
+    """The change of `SEEDS` pictures (psi 1) by the subject's tuning."""
+    model = subject.model
     label = 0 if model.generator.config.c_dim else None
+    compare = comparison("efficientnet-lite0", model.generator.synthesis.constant)
     squares, distances = [], []
     for seed in range(SEEDS):
         plain = model.sample(seed, 1.0, label)
         before = plain.render()[None].clamp(-1, 1)
-        for subject in subjects:
-            after = replace(plain, tuning=subject.tuning).render()[None].clamp(-1, 1)
-            squares.append((after - before).square().mean())
-            if seed % 10 == 0:
-                with torch.no_grad():
-                    distances.append(comparison("efficientnet-lite0", before)(before)(after)[0])
-    mean = torch.stack(squares).mean().clamp_min(1e-12)
-    return Local(name, float(10 * torch.log10(4 / mean)), float(torch.stack(distances).mean()))
+        after = replace(plain, tuning=subject.tuning).render()[None].clamp(-1, 1)
+        squares.append((after - before).square().mean())
+        if seed % 10 == 0:
+            with torch.no_grad():
+                distances.append(compare(before)(after)[0])
+    return Local(float(torch.stack(squares).mean()), float(torch.stack(distances).mean()))
 
 
-def inversion(
-    model: Model, pictures: Sequence[Tensor], edit: Inversion, *, reader: FaceReader | None = None,
-    directions: Directions | None = None, edits: bool = True, report: Report = lambda done, total: None,
-) -> tuple[InversionReport, Found]:  # fmt: skip
-    """Bring in all `pictures` (`uint8 [R, R, 3]` each) with every option, and measure. Raises UserError.
+def read_records(path: Path) -> tuple[dict[str, Any], list[Record]]:
+    """A file of records: what it is of, and the records of all pictures that were finished. Raises UserError."""
+    try:
+        first, *rest = path.read_text().splitlines()
+        about = json.loads(first)
+        return about, [Record.of(json.loads(line)) for line in rest]
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no file of records, or a damaged one: remove it to begin anew") from error
 
-    `edit` holds what the options have in common. With a `reader` they are taken for faces; `edits` also measures
-    editability, on as many of the model's own pictures too, and locality, for more options.
-    """
-    if not pictures:
-        raise UserError("there are no pictures to bring in: give a folder that has some")
-    total = len(pictures) + (len(ORDER) + 1 if edits else 0)
-    found: Found = {}
-    for done, picture in enumerate(pictures):
-        report(done, total)
-        for name, result in bring_in(model, picture, edit, edits).items():
-            found.setdefault(name, []).append(result)
-    like = model.generator.synthesis.constant
-    targets = torch.stack(list(pictures)).to(like).permute(0, 3, 1, 2) / 127.5 - 1
-    order = [name for name in ORDER if name in found]
-    measured = tuple(faithful(name, found[name], targets, reader) for name in order)
-    able: list[Editable] = []
-    held: list[Local] = []
-    if edits:
-        label = 0 if model.generator.config.c_dim else None
-        own = [model.sample(seed, label=label) for seed in range(len(pictures))]
-        able.append(editable("the model's own", own, reader, directions))
-        for done, name in enumerate(order):
-            report(len(pictures) + done, total)
-            able.append(editable(name, [subject for subject, _ in found[name]], reader, directions, able[0]))
-        held = [local(n, [subject for subject, _ in found[n]][:3]) for n in order if n.startswith("tuned")]
-    report(total, total)
-    threads = torch.get_num_threads()
-    return InversionReport(model.card.name, len(pictures), threads, measured, tuple(able), tuple(held)), found
+
+def summed_up(model: str, records: Sequence[Record]) -> InversionReport:
+    """The report of what was measured so far. Raises UserError if that is nothing."""
+    if not records:
+        raise UserError("nothing was measured: give a folder that has pictures, and time for one of them")
+    by_option = {name: [r for r in records if r.option == name] for name in (OWN, *ORDER)}
+    own = mean_changes([r.changes for r in by_option[OWN] if r.changes is not None])
+    options = tuple(_summary(name, some, own) for name, some in by_option.items() if some)
+    return InversionReport(model, len({r.picture for r in records}), torch.get_num_threads(), options)
+
+
+def _summary(name: str, records: list[Record], own: dict[str, float]) -> Summary:
+    drags = [arrived for record in records for arrived in record.arrived]
+    turned = mean_changes([r.changes for r in records if r.changes is not None])
+    nears = [asdict(r.near) for r in records if r.near is not None]
+    locals_ = [asdict(r.local) for r in records if r.local is not None]
+    return Summary(
+        name=name,
+        pictures=len(records),
+        near=Near(**_means(nears) | {"size": max(x["size"] for x in nears)}) if nears else None,
+        drags=len(drags),
+        arrived=sum(drags) / len(drags) if drags else None,
+        changes=turned,
+        gain=gain(turned, own),
+        local=Local(**_means(locals_)) if locals_ else None,
+    )
+
+
+def _means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of each field; None where it was not measured."""
+    return {name: None if rows[0][name] is None else sum(row[name] for row in rows) / len(rows) for name in rows[0]}

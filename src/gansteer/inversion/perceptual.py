@@ -12,6 +12,7 @@ from torch import Tensor
 from gansteer.checkpoints.efficientnet import load_efficientnet
 from gansteer.errors import UserError
 from gansteer.inversion.config import PerceptualName
+from gansteer.models.efficientnet import feature_distance, unit_taps
 from gansteer.models.face_reader import resize
 
 Distance = Callable[[Tensor], Tensor]
@@ -30,23 +31,16 @@ def comparison(name: PerceptualName, like: Tensor) -> Comparison:
 
 
 def _efficientnet(like: Tensor) -> Comparison:
-    """`d = mean_l mean_hw || y_l / |y_l| - y0_l / |y0_l| ||^2` over the four taps l, |.| along the channels."""
+    """`efficientnet.feature_distance`."""
     network = load_efficientnet().to(like)
 
     def features(pictures: Tensor) -> list[Tensor]:
-        small = resize(pictures, FULL) if pictures.shape[-1] > FULL else pictures
-        return [y * (y.square().sum(dim=1, keepdim=True) + 1e-8).rsqrt() for y in network.taps(small)]
+        return unit_taps(network.taps(resize(pictures, FULL) if pictures.shape[-1] > FULL else pictures))
 
     def compare(target: Tensor) -> Distance:
         with torch.no_grad():
             wanted = features(target)
-
-        def distance(pictures: Tensor) -> Tensor:
-            found = features(pictures)
-            each = [(y - y0).square().sum(dim=1).mean(dim=(1, 2)) for y, y0 in zip(found, wanted, strict=True)]
-            return torch.stack(each).mean(dim=0)
-
-        return distance
+        return lambda pictures: feature_distance(features(pictures), wanted)
 
     return compare
 

@@ -5,7 +5,7 @@ form, forward and backward. The weights come from a package; `checkpoints.effici
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -96,6 +96,20 @@ class EfficientNetLite0(nn.Module):
         """The pooled 1280 features `[B, 1280]` in front of the classifier."""
         pooled: Tensor = self.head(self.taps(x)[-1]).mean(dim=(2, 3))
         return pooled
+
+
+def unit_taps(taps: Sequence[Tensor]) -> list[Tensor]:
+    """Each `[B, C, h, w]` divided by its length along the channels."""
+    return [y * (y.square().sum(dim=1, keepdim=True) + 1e-8).rsqrt() for y in taps]
+
+
+def feature_distance(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """`d = mean_l mean_hw || y_l / |y_l| - y0_l / |y0_l| ||^2` over the taps l, of two results of `unit_taps`: `[B]`.
+
+    The form of LPIPS (Zhang et al. 2018, eq. 1) with all channels alike.
+    """
+    each = [(y - y0).square().sum(dim=1).mean(dim=(1, 2)) for y, y0 in zip(found, wanted, strict=True)]
+    return torch.stack(each).mean(dim=0)
 
 
 def folded(state: Mapping[str, Tensor], eps: float = 1e-3) -> dict[str, Tensor]:

@@ -123,13 +123,17 @@ class TrainConfig:
 class InverterTraining:
     """How an encoder is trained."""
 
-    steps: int = 2000
+    steps: int = 4000
     batch: int = 8
-    """Pictures of a step; half of them real ones if there are some."""
+    """Pictures of a step, those of all passes together; at least one of each."""
+    passes: int = 7
+    """Corrections of the guess, each after a look at what it draws; 0 for none."""
+    real: float = 0.75
+    """Share of real pictures, if there are some; the others are the model's own."""
     learning_rate: float = 1e-3
     pixels: float = 10.0
     """Weight of the pixels' difference beside the perceptual one."""
-    latent: float = 0.3
+    latent: float = 0.1
     """Weight of the error in w, for the model's own pictures."""
     flat: float = 0.01
     """Weight of the pull of all rows of w+ towards each other, which keeps the result editable."""
@@ -139,6 +143,10 @@ class InverterTraining:
         for name in ("steps", "batch"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.passes < 0:
+            raise UserError(f"passes must not be negative, not {self.passes}")
+        if not 0 <= self.real <= 1:
+            raise UserError(f"real is a share from 0 to 1, not {self.real}")
         for name in ("learning_rate", "pixels", "latent", "flat"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise UserError(f"{name} must be a number from 0, not {getattr(self, name)}")
