@@ -1,13 +1,17 @@
 """How the studio bears people: frames, steps, stopping and memory with several pages at once, against the bare library.
 
 The server runs in its own process on the shipped model; pages without a browser run edits, show every frame and say so.
-One page and the bare library take turns of a few seconds, so that whatever else the machine does meets both.
+One page and the bare library take turns of a few seconds, so that whatever else the machine does meets both. Beside the
+steps of a second stands what a step costs in seconds of computing, of all threads of the process: that says on a busy
+machine too what the studio adds.
 
-    python benchmarks/studio_load.py --clients 1 4 16 --json load.json
+    python benchmarks/studio_load.py --clients 1 4 16 --json load.json --document docs/studio.md
 """
 
 import argparse
 import json
+import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -22,9 +26,12 @@ sys.path.insert(0, str(ROOT / "tests" / "studio"))  # where the page without a b
 
 from client import Page, Server  # noqa: E402
 
+from gansteer.evaluation.document import fill, table  # noqa: E402
+
 HANDLE, TARGET = (64, 76), (90, 70)
 BARE = """
 import sys, time
+import torch
 import gansteer
 from gansteer.edits import Drag, start
 from gansteer.memory import keep_freed_memory
@@ -35,12 +42,18 @@ drag = Drag([(64 * scale, 76 * scale)], [(90 * scale, 70 * scale)], steps=10**9,
             learning_rate=1e-4)
 run = start(model.sample(3), drag)
 for line in sys.stdin:
-    end, steps, begun = time.perf_counter() + float(line), 0, time.perf_counter()
+    end, steps, begun, work = time.perf_counter() + float(line), 0, time.perf_counter(), time.process_time()
     while time.perf_counter() < end:
         run.step()
         steps += 1
-    print(steps / (time.perf_counter() - begun), flush=True)
+    print(steps / (time.perf_counter() - begun), (time.process_time() - work) / steps, torch.get_num_threads(), flush=True)
 """
+
+
+def computed(server: Server) -> float:
+    """Seconds of computing that the server's process has spent."""
+    fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Client:
@@ -100,52 +113,84 @@ def serve(model: str | None, sessions: str) -> "tuple[subprocess.Popen[str], Ser
     return process, Server(process.pid, process.stdout.readline().split()[-1])
 
 
+class Library:
+    """The bare library, in a process of its own."""
+
+    def __init__(self, model: str) -> None:
+        command = [sys.executable, "-c", BARE, model]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def turn(self, seconds: float) -> tuple[float, float, int]:
+        """Steps a second, seconds of computing a step, and threads."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{seconds}\n")
+        self._process.stdin.flush()
+        rate, cost, threads = self._process.stdout.readline().split()
+        return float(rate), float(cost), int(threads)
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+def studio_turn(server: Server, client: Client, seconds: float) -> tuple[float, float, float]:
+    """Steps a second, seconds of computing a step, and frames a second."""
+    begun, work, step, shown = time.perf_counter(), computed(server), client.step, len(client.page.frames)
+    time.sleep(seconds)
+    took, steps = time.perf_counter() - begun, client.step - step
+    return steps / took, (computed(server) - work) / max(steps, 1), (len(client.page.frames) - shown) / took
+
+
+def stops_of(client: Client, count: int) -> list[float]:
+    """Seconds until the edit stops, after it has run for a moment each time."""
+    found = []
+    for _ in range(count):
+        time.sleep(0.15)
+        client.page.send("stop")
+        found.append(client.wait(False))
+        client.page.send("resume")
+        client.wait(True)
+    return found
+
+
 def against_the_library(server: Server, name: str, rounds: int, seconds: float) -> dict[str, Any]:
-    """One page and the bare library by turns: steps a second of each, frames a second, waiting for the stop."""
-    bare = subprocess.Popen(
-        [sys.executable, "-c", BARE, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert bare.stdin is not None
-    assert bare.stdout is not None
-
-    def library(seconds: float) -> float:
-        bare.stdin.write(f"{seconds}\n")
-        bare.stdin.flush()
-        return float(bare.stdout.readline())
-
-    library(1.0)
-    client = Client(server)
+    """One page and the bare library by turns, each first in every other round; how long a stop takes, in between."""
+    library, client = Library(name), Client(server)
+    library.turn(1.0)
     client.begin()
     time.sleep(1.0)
-    studio_rates, bare_rates, frames, stops = [], [], [], []
-    for _ in range(rounds):
+    bare, studio, stops = [], [], []
+    for i in range(rounds):
+        stops += stops_of(client, 4)
+        if i % 2:
+            studio.append(studio_turn(server, client, seconds))
         client.page.send("stop")
         stops.append(client.wait(False))
-        bare_rates.append(library(seconds))
+        bare.append(library.turn(seconds))
         client.page.send("resume")
         client.wait(True)
         time.sleep(0.2)
-        begun, step, shown = time.perf_counter(), client.step, len(client.page.frames)
-        time.sleep(seconds)
-        took = time.perf_counter() - begun
-        studio_rates.append((client.step - step) / took)
-        frames.append((len(client.page.frames) - shown) / took)
-        for _ in range(3):
-            client.page.send("stop")
-            stops.append(client.wait(False))
-            client.page.send("resume")
-            client.wait(True)
-            time.sleep(0.15)
+        if i % 2 == 0:
+            studio.append(studio_turn(server, client, seconds))
     client.end()
-    bare.stdin.close()
-    bare.wait()
-    ratios = [a / b for a, b in zip(studio_rates, bare_rates, strict=True)]
+    library.close()
+    ratios = [there[0] / here[0] for there, here in zip(studio, bare, strict=True)]
+    costs = [here[1] / there[1] for there, here in zip(studio, bare, strict=True)]
     return {
-        "bare steps/s": statistics.median(bare_rates),
-        "studio steps/s": statistics.median(studio_rates),
+        "threads of the bare library": bare[0][2],
+        "bare steps/s": statistics.median(turn[0] for turn in bare),
+        "studio steps/s": statistics.median(turn[0] for turn in studio),
         "studio / bare, median of pairs": statistics.median(ratios),
         "studio / bare, lowest and highest pair": [min(ratios), max(ratios)],
-        "frames/s": statistics.median(frames),
+        "bare ms of computing a step": 1e3 * statistics.median(turn[1] for turn in bare),
+        "studio ms of computing a step": 1e3 * statistics.median(turn[1] for turn in studio),
+        "bare / studio by computing, median of pairs": statistics.median(costs),
+        "frames/s": statistics.median(turn[2] for turn in studio),
         "stop ms, median": 1e3 * statistics.median(stops),
         "stop ms, longest": 1e3 * max(stops),
         "stops": len(stops),
@@ -197,6 +242,40 @@ def growth(server: Server, steps: int) -> dict[str, Any]:
     return {"steps": marks, "MB": [m / 1e6 for m in memory], "MB grown": (memory[1] - memory[0]) / 1e6}
 
 
+def document(found: dict[str, dict[str, Any]]) -> str:
+    """The tables of docs/studio.md."""
+    one, crowds = found["one page against the library"], [each for each in found.values() if "clients" in each]
+    compared = table(
+        ["one page, by turns with the bare library", "bare", "studio", "studio / bare"],
+        [
+            ["steps/s", *(f"{one[f'{who} steps/s']:.0f}" for who in ("bare", "studio")),
+             f"{one['studio / bare, median of pairs']:.2f} ({' to '.join(f'{v:.2f}' for v in one['studio / bare, lowest and highest pair'])})"],
+            ["ms of computing a step", *(f"{one[f'{who} ms of computing a step']:.2f}" for who in ("bare", "studio")),
+             f"{1 / one['bare / studio by computing, median of pairs']:.2f}"],
+        ],
+    )  # fmt: skip
+    told = (
+        f"{one['frames/s']:.1f} frames/s; stopping took {one['stop ms, median']:.0f} ms (median of {one['stops']:.0f}, "
+        f"the longest {one['stop ms, longest']:.0f}). The bare library had {one['threads of the bare library']} thread(s) of "
+        f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}."
+    )
+    rows = []
+    for each in crowds:
+        frames, steps = each["frames/s each, lowest, median, highest"], each["steps/s each, lowest, median, highest"]
+        rows.append([
+            each["clients"], f"{frames[1]:.1f} ({frames[0]:.1f} to {frames[2]:.1f})", f"{steps[1]:.1f} ({steps[0]:.1f} to {steps[2]:.1f})",
+            f"{each['steps/s in all']:.0f}", f"{each['stop ms, median']:.0f} ms",
+            f"{each['MB a session, open']:.1f} MB", f"{each['MB a session, its edit running']:.1f} MB",
+        ])  # fmt: skip
+    head = ["pages with an edit running", "frames/s of each", "steps/s of each", "steps/s of all", "stop, median",
+            "memory a page, open", "its edit running"]  # fmt: skip
+    parts = [compared, told, table(head, rows)] if rows else [compared, told]
+    if "growth" in found:
+        (first, last), (before, after) = found["growth"]["steps"], found["growth"]["MB"]
+        parts.append(f"From step {first:,} to {last:,} of one edit the process grew by {after - before:.1f} MB.")
+    return "\n\n".join(parts)
+
+
 def shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
@@ -212,6 +291,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each turn")
     parser.add_argument("--steps", type=int, default=10_000, help="to look for growth over; 0 leaves it out")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--document", type=Path, help="put the tables into this Markdown file")
     args = parser.parse_args()
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -231,6 +311,8 @@ def main() -> None:
             print(f"    {name}: {shown(value)}")
     if args.json:
         args.json.write_text(json.dumps(found, indent=1))
+    if args.document:
+        fill(args.document, "load", document(found))
 
 
 if __name__ == "__main__":

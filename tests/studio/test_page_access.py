@@ -68,7 +68,7 @@ def test_everything_by_keyboard_alone(visitor):
 
 def test_points_and_paint_by_numbers(visitor):
     page = visitor.page
-    page.click("text=Add a point by numbers")
+    page.click("text=Add a point")
     page.fill("[aria-label='Point 1, across']", "30")
     page.press("[aria-label='Point 1, across']", "Enter")
     page.fill("[aria-label='Target of point 1, down']", "90")

@@ -64,9 +64,8 @@ def test_a_photo_is_aligned_rebuilt_and_put_back(visitor):
     page.click("dialog button:has-text('Easy to edit')")
     page.click("dialog button:has-text('Begin')")
     visitor.until("window.studio.state.session.run?.edit.kind === 'inversion' && window.studio.state.traces.length > 3")
-    page.keyboard.down("c")
-    page.wait_for_selector("img.before[alt='Before: the photo']")
-    page.keyboard.up("c")
+    with visitor.before("the photo"):
+        pass
     visitor.press("Escape")
     visitor.settled()
     edit = visitor.session["edit"]
@@ -90,6 +89,27 @@ def test_a_photo_is_aligned_rebuilt_and_put_back(visitor):
     visitor.press("Escape")
     again = decoded(visitor.download("text=Put it back"))
     assert np.abs(again - there).mean() < 3
+
+
+def test_what_hangs_over_the_border_is_mirrored_in_the_small_picture_too(visitor):
+    """As the studio will cut it: the browser's drawing against the library's."""
+    page = visitor.page
+    visitor.drop(file(photo()), "mine.png", "image/png")
+    page.focus("dialog .photo")
+    visitor.press(*["Shift+ArrowUp"] * 5, *["Shift+ArrowLeft"] * 12)
+    visitor.js(
+        "(() => { const turn = document.querySelectorAll('dialog input[type=range]')[1];"
+        " turn.value = 20; turn.dispatchEvent(new Event('input', { bubbles: true })); })()"
+    )
+    page.wait_for_timeout(300)
+    shown = visitor.js(
+        "(() => { const c = document.querySelector('dialog canvas');"
+        " return Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data); })()"
+    )
+    shown = np.reshape(shown, (128, 128, 4)).astype(float)
+    assert shown[:, :, 3].min() == 255
+    wanted = cut(photo(), Crop(0, 99.5 - 5 * 16, 200, 20), 128).numpy().astype(float)  # it went as far left as it can
+    assert np.abs(shown[:, :, :3] - wanted).mean() < 4
 
 
 def test_only_its_own_photo_takes_a_picture_back(visitor):

@@ -18,6 +18,34 @@ def visitor(browser: Any, nursery: Nursery, models: Path, tmp_path: Path) -> Ite
         assert visitor.problems == []
 
 
+def test_sessions_that_hold_nothing_or_are_gone_are_not_listed(visitor: Visitor, tmp_path: Path) -> None:
+    def fresh() -> str:
+        """Begin a new session; the key of the one before."""
+        old = str(visitor.js("window.studio.wire.session"))
+        visitor.page.click(MENU)
+        visitor.page.click("text=New session")
+        visitor.until("old => window.studio.wire.session !== old", old)
+        visitor.settled()
+        return old
+
+    fresh()  # nothing was done in it
+    visitor.drag((20, 20), (30, 20))
+    visitor.start()
+    visitor.stop()
+    worked = fresh()
+    visitor.drag((20, 20), (30, 20))  # a point, and nothing made of it
+    fresh()
+    visitor.page.click(MENU)
+    visitor.page.wait_for_selector(".popover h3")
+    assert visitor.page.locator("button[title='Delete this session']").count() == 1
+    assert visitor.page.locator(".popover .row small").inner_text() == "2 pictures"
+    visitor.press("Escape")
+    (tmp_path / f"{worked}.steer").unlink()
+    visitor.page.click(MENU)
+    visitor.page.wait_for_timeout(500)
+    assert visitor.page.locator("button[title='Delete this session']").count() == 0
+
+
 def test_an_earlier_session_is_deleted_on_the_second_word(visitor: Visitor, tmp_path: Path) -> None:
     page, old = visitor.page, visitor.js("window.studio.wire.session")
     visitor.drag((20, 20), (30, 20))

@@ -1,6 +1,8 @@
 """A person at the studio's page, in a real browser."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -91,6 +93,15 @@ class Visitor:
     def stop(self) -> None:
         self.page.click("button.primary:has-text('Stop')")
         self.settled()
+
+    @contextmanager
+    def before(self, called: str) -> Iterator[None]:
+        """While the key for it is held the picture before is seen, which is called so."""
+        self.page.keyboard.down("c")
+        self.page.wait_for_selector(f"img.before[alt='Before: {called}']")
+        yield
+        self.page.keyboard.up("c")
+        self.page.wait_for_selector("img.before", state="detached")
 
     def node(self, id: int) -> np.ndarray:
         """The picture of a node, as the server has it."""

@@ -22,6 +22,7 @@ Files go by HTTP, under the session's key (which nobody can guess) and with `?to
                                          ?tuning=none; with ?look=1 it is only looked at
     POST /session/KEY/paste/ID           the body is the photo that a node began with: the whole of it as JPEG with the
                                          node's picture where it was cut out       ?kind=png
+    GET  /session/KEY                    {"kept": whether there is such a session on the disk}
     DELETE /session/KEY                  delete a session that no page shows; 204, or 404 if there is none
 
 The answer of `file` is JSON: a `Received`, a `Sight`, or `{"error": ...}` with status 400 or above, as everywhere.

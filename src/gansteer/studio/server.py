@@ -148,6 +148,11 @@ class Studio:
                 print(f"gansteer: {gone} session{'s' * (gone > 1)} that {old} deleted", file=sys.stderr)
             await asyncio.sleep(TIDY)
 
+    async def kept(self, request: Request) -> Response:
+        """Whether there is a session to go back to."""
+        kept = await asyncio.wrap_future(self.tools.store.has(request.path_params["key"]))
+        return Response(msgspec.json.encode({"kept": kept}), media_type="application/json")
+
     async def forget(self, request: Request) -> Response:
         """Delete a session that no page shows."""
         key = request.path_params["key"]
@@ -285,6 +290,7 @@ def application(
 
     routes = [
         WebSocketRoute("/socket", socket),
+        Route("/session/{key}", the(lambda studio: studio.kept)),
         Route("/session/{key}", the(lambda studio: studio.forget), methods=["DELETE"]),
         Route("/session/{key}/node/{id:int}", the(lambda studio: studio.files.node)),
         Route("/session/{key}/seed/{seed:int}", the(lambda studio: studio.files.seed)),

@@ -67,6 +67,10 @@ class Store:
 
         return self._disk.submit(work)
 
+    def has(self, key: str) -> "Future[bool]":
+        """Whether a session of that key is on the disk."""
+        return self._disk.submit(lambda: key in self._made())
+
     def forget(self, key: str) -> "Future[bool]":
         """Delete a session; whether there was one."""
         return self._disk.submit(lambda: key in self._made() and self._delete(self._made()[key]))

@@ -1,6 +1,6 @@
 // What is taken of a photo, shown and adjusted before the studio begins to rebuild it.
 
-import { corners, largest, place, proper, reaching, SMALLEST, STEEPEST } from "./crop.js";
+import { copies, corners, largest, place, proper, reaching, SMALLEST, STEEPEST } from "./crop.js";
 import { distance } from "./geometry.js";
 import { num } from "./frame.js";
 import { bring } from "./photos.js";
@@ -156,7 +156,15 @@ function Taken({ sight, crop }) {
     context.translate(FINE / 2, FINE / 2);
     context.rotate((-crop.angle * Math.PI) / 180);
     context.scale(scale, scale);
-    context.drawImage(picture, -x - 0.5, -y - 0.5, sight.width, sight.height);
+    context.translate(-x - 0.5, -y - 0.5);
+    const [wide, high, lap] = [sight.width, sight.height, 0.5 / scale]; // copies overlap, or a seam would shine through
+    for (const [i, j] of copies(crop, sight)) {
+      context.save();
+      context.translate((i + (i & 1)) * wide, (j + (j & 1)) * high);
+      context.scale(i & 1 ? -1 : 1, j & 1 ? -1 : 1);
+      context.drawImage(picture, -lap, -lap, wide + 2 * lap, high + 2 * lap);
+      context.restore();
+    }
   }, [picture, crop]);
   return html`<canvas class="small-picture" ref=${ref} width=${FINE} height=${FINE} role="img" aria-label="What is taken of the photo, upright"></canvas>`;
 }

@@ -7,7 +7,7 @@ import { fill, FREE } from "./paint.js";
 import { useSliders } from "./sliders.js";
 import { draftOf, running } from "./state.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
-import { label } from "./words.js";
+import { label, unnamed } from "./words.js";
 
 /** @param {{studio: import("./studio.js").Studio}} props */
 export function Area({ studio }) {
@@ -44,12 +44,14 @@ export function Area({ studio }) {
   const share = draft.area.reduce((sum, value) => sum + (value === FREE ? 1 : 0), 0) / Math.max(1, draft.area.length);
   const known = sliders ?? [];
   const chosen = known.find((one) => one.name === local.name) ?? known[0];
+  const options = (/** @type {typeof known} */ some) =>
+    some.map(({ name }) => html`<option key=${name} value=${name} selected=${name === chosen?.name}>${label(name)}</option>`);
   useEffect(() => {
     if (chosen && chosen.name !== local.name) set({ name: chosen.name });
   }, [chosen?.name]);
   return html`<div class="stack wide">
     <section class="stack"><div class="row"><h2 class="grow">Area</h2>
-        <button class="small" disabled=${!share || fixed} onClick=${() => studio.clearArea()}>Remove</button></div>
+        ${share > 0 && !fixed && html`<button class="small" onClick=${() => studio.clearArea()}>Remove</button>`}</div>
       <p class="muted">${share ? `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} % of the picture. The rest stays as it is.` : "Point at it, paint it, or take one of these:"}</p>
       <div class="row wrap">${parts.map((part) => html`<button key=${part} class="plain small" disabled=${fixed} onClick=${() => take(part)}>${label(part)}</button>`)}</div>
       <div class="segmented" role="group" aria-label="How the area is made">
@@ -60,7 +62,8 @@ export function Area({ studio }) {
     <section class="stack"><h2>Change</h2>
       ${sliders && !known.length ? html`<p class="muted">No attributes are known for this model yet.</p>` : html`
       <label class="field">Attribute<select disabled=${fixed} onChange=${(/** @type {Event} */ event) => set({ name: /** @type {HTMLSelectElement} */ (event.target).value })}>
-        ${known.map((one) => html`<option key=${one.name} value=${one.name} selected=${one.name === chosen?.name}>${label(one.name)}</option>`)}</select></label>
+        ${options(known.filter(({ name }) => !unnamed(name)))}
+        ${known.some(({ name }) => unnamed(name)) && html`<optgroup label="Without names">${options(known.filter(({ name }) => unnamed(name)))}</optgroup>`}</select></label>
       <label class="field"><span class="row"><span class="grow">How much</span><output class="muted number">${local.amount > 0 ? "+" : ""}${local.amount.toFixed(1)}</output></span>
         <input type="range" min="-4" max="4" step="0.1" value=${local.amount} disabled=${fixed}
           onInput=${(/** @type {Event} */ event) => set({ amount: /** @type {HTMLInputElement} */ (event.target).valueAsNumber })} /></label>

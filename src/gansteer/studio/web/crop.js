@@ -33,6 +33,19 @@ export const proper = ({ x, y, size, angle }, { width, height }) => ({
   angle: clamp(angle, -STEEPEST, STEEPEST),
 });
 
+/** Where copies of the photo are laid, in numbers of photos across and down, so that none of the crop stays empty. Every
+ * other copy is mirrored, as the studio mirrors what hangs over the border.
+ * @type {(crop: Crop, photo: Size) => Point[]} */
+export function copies(crop, { width, height }) {
+  /** @param {0 | 1} axis @param {number} size */
+  const along = (axis, size) => {
+    const reached = corners(crop).map((corner) => Math.floor((corner[axis] + 0.5) / size));
+    const first = Math.min(...reached);
+    return Array.from({ length: Math.max(...reached) - first + 1 }, (_, i) => first + i);
+  };
+  return along(0, width).flatMap((i) => along(1, height).map((j) => /** @type {Point} */ ([i, j])));
+}
+
 /** @type {(photo: Size) => number} */
 export const largest = ({ width, height }) => 1.5 * Math.max(width, height);
 

@@ -9,7 +9,7 @@ import { complete, waiting } from "./points.js";
 import { beforeOf, beneath, draftOf, present, running, sideOf, traceOf } from "./state.js";
 import { Menu } from "./menu.js";
 import { html } from "./vendor/preact.js";
-import { ahead, sentence } from "./words.js";
+import { ahead, ending } from "./words.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
 /** @typedef {{studio: Studio}} Props */
@@ -94,7 +94,7 @@ export function ToolOptions({ studio }) {
     ${shape === "brush" && html`<label class="row slim"><span>Size</span>
       <input type="range" min="1" max=${most} value=${radius} onInput=${num((radius) => studio.store.set({ radius }))} />
       <output class="number">${radius}</output></label>`}
-    <label class="row slim opacity"><span>Paint</span><input type="range" min="0.15" max="1" step="0.05" value=${opacity} aria-label="Opacity of the paint"
+    <label class="row slim opacity"><span>Opacity</span><input type="range" min="0.15" max="1" step="0.05" value=${opacity} aria-label="Opacity of the paint"
       onInput=${num((opacity) => studio.store.set({ opacity }))} /></label>
     <div class="row tight">
       ${!area && html`<button class="icon small" disabled=${nothing} title=${tip("Swap what may move and what must stay", "invert")} aria-label="Swap what may move and what must stay" onClick=${() => studio.invert()}>${icon("invert")}</button>`}
@@ -162,7 +162,7 @@ function Readout({ studio }) {
     const ready = complete(draft.pairs).length;
     if (open) return html`<p class="readout">Now click where point ${draft.pairs.indexOf(open) + 1} shall go.</p>`;
     if (trace && session?.ended)
-      return html`<p class="readout"><strong>${sentence(session.ended)}</strong> <span class="muted">${numbers(trace)}</span></p>`;
+      return html`<p class="readout" title=${session.ended}><strong>${ending(session.ended)}</strong> <span class="muted">${numbers(trace, session.ended)}</span></p>`;
     if (trace && session?.can_resume)
       return html`<p class="readout"><strong>Stopped.</strong> <span class="muted">${numbers(trace)}</span></p>`;
     if (state.tab === "area")
@@ -193,12 +193,11 @@ function stepsOf({ kind, projection, tuning, tuning_steps }) {
   return Number(projection) + (tuning === "none" ? 0 : Number(tuning_steps));
 }
 
-/** @type {(trace: import("./protocol").Trace) => string} */
-function numbers({ step, distances, seconds, loss }) {
+/** @type {(trace: import("./protocol").Trace, ended?: string) => string} */
+function numbers({ step, distances, seconds }, ended = "") {
   if (!distances.length && step <= 1) return "";
   const parts = [step === 1 ? "1 step" : `${step} steps`];
-  if (distances.length) parts.push(`${Math.max(...distances).toFixed(1)} px to go`);
+  if (distances.length && !ended.includes("arrived")) parts.push(`${Math.max(...distances).toFixed(1)} px to go`);
   parts.push(`${seconds.toFixed(1)} s`);
-  if (loss != null) parts.push(`loss ${loss.toPrecision(3)}`);
   return parts.join(" · ");
 }

@@ -22,8 +22,10 @@ export function keep(session, node, draft) {
  * @type {(session: string, node: number, side: number) => Draft | null} */
 export const kept = (session, node, side) => fromText(localStorage.getItem(place(session, node)), side);
 
+/** @typedef {{key: string, when: number, pictures: number}} Earlier  a session: when it was here last, and how long its history was */
+
 /** The sessions that this browser knows, newest first.
- * @returns {{key: string, when: number}[]} */
+ * @returns {Earlier[]} */
 export function recent() {
   try {
     return JSON.parse(localStorage.getItem("recent") ?? "[]");
@@ -32,10 +34,10 @@ export function recent() {
   }
 }
 
-/** This session is the newest; what belongs to those long gone is dropped.
- * @type {(session: string) => void} */
-export function remember(session) {
-  const all = [{ key: session, when: Date.now() }, ...recent().filter((one) => one.key !== session)].slice(0, SESSIONS);
+/** This session is the newest, and holds so many pictures; what belongs to those long gone is dropped.
+ * @type {(session: string, pictures: number) => void} */
+export function remember(session, pictures) {
+  const all = [{ key: session, when: Date.now(), pictures }, ...recent().filter((one) => one.key !== session)].slice(0, SESSIONS);
   localStorage.setItem("recent", JSON.stringify(all));
   forget((key) => !all.some((one) => key.startsWith(`draft:${one.key}:`)));
 }

@@ -15,7 +15,9 @@ import { html, useLayoutEffect, useRef } from "./vendor/preact.js";
 export function Marks({ studio, look, hover, corner }) {
   const { state } = studio;
   const draft = draftOf(state);
-  const pairs = running(state) || !state.live ? moving(state, draft.pairs) : draft.pairs;
+  const elsewhere = state.tab === "area" && state.tool !== "points" && !running(state); // Start is about the area there
+  const placed = elsewhere ? [] : draft.pairs;
+  const pairs = running(state) || !state.live ? moving(state, placed) : placed;
   const cross = state.cross && toStage(look.view, state.cross);
   const open = waiting(pairs);
   const tip = cross ?? hover;
@@ -27,7 +29,7 @@ export function Marks({ studio, look, hover, corner }) {
     ${part && html`<${Lit} look=${look} part=${part} />`}
     <svg class="marks" style=${{ left: `${look.left}px` }} width=${look.pane.width} height=${look.pane.height}
       role="group" aria-label="Points">
-      ${trails(state).map((points) => html`<polyline class="trail" points=${points.map((p) => toStage(look.view, p).map(round).join(",")).join(" ")} />`)}
+      ${!elsewhere && trails(state).map((points) => html`<polyline class="trail" points=${points.map((p) => toStage(look.view, p).map(round).join(",")).join(" ")} />`)}
       ${open && tip && html`<${Arrow} from=${toStage(look.view, open.from)} to=${tip} loose />`}
       ${pairs.map((pair) => pair.to && html`<${Arrow} from=${toStage(look.view, pair.from)} to=${toStage(look.view, pair.to)} />`)}
       ${pairs.map((pair, i) => html`<${End} key=${`${pair.id}-from`} look=${look} pair=${pair} end="from" number=${i + 1} />`)}

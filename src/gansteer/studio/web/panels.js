@@ -67,14 +67,14 @@ function Drag({ studio }) {
   return html`<div class="stack wide">
     <section class="stack">
       <div class="row"><h2 class="grow">Points</h2>
-        <button class="small" disabled=${!draft.pairs.length || running(state)} onClick=${() => studio.clearPoints()}>Remove all</button></div>
+        ${draft.pairs.length > 0 && !running(state) && html`<button class="small" onClick=${() => studio.clearPoints()}>Remove all</button>`}</div>
       ${draft.pairs.length ? html`<ol class="points">${draft.pairs.map((pair, i) => html`<${Row} key=${pair.id} studio=${studio} pair=${pair} number=${i + 1} />`)}</ol>`
         : html`<p class="muted">Press on the picture where something shall move from, drag to where it shall go, and press Start. Two clicks do as well.</p>`}
-      <div><button class="plain small" disabled=${running(state) || !state.session} onClick=${() => addPoint(studio)}>${icon("plus")}Add a point by numbers</button></div>
+      <div><button class="plain small" disabled=${running(state) || !state.session} title="In the middle, to be moved by its numbers or the arrow keys" onClick=${() => addPoint(studio)}>${icon("plus")}Add a point</button></div>
     </section>
     <section class="stack">
       <div class="row"><h2 class="grow">What may move</h2>
-        <button class="small" disabled=${!moves || running(state)} onClick=${() => studio.clearPaint()}>Everything</button></div>
+        ${moves && !running(state) && html`<button class="small" onClick=${() => studio.clearPaint()}>Remove paint</button>`}</div>
       <p class="muted">${moves ? `${Math.round(share * 100)} % of the picture; the hatched part stays.` : "Everything. Paint what must stay, or only what may move."}</p>
       <${ShapeByNumbers} studio=${studio} />
     </section>

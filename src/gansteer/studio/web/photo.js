@@ -4,7 +4,7 @@ import { icon } from "./icons.js";
 import { photoIn, putBack } from "./photos.js";
 import { running } from "./state.js";
 import { html } from "./vendor/preact.js";
-import { sentence } from "./words.js";
+import { ending } from "./words.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
 
@@ -34,7 +34,7 @@ function Mine({ studio }) {
   const runs = session.run?.node === node.id;
   const words = runs ? "It is being rebuilt. Stop as soon as it is good enough: what was reached stays."
     : session.current !== node.id ? "The present picture began with this part of it."
-    : session.ended ? `${sentence(session.ended)} It can be dragged and turned like any other.`
+    : session.ended ? `${ending(session.ended)} It can be dragged and turned like any other.`
     : "Stopped. Edit it as it is, or press Go on below the picture.";
   return html`<section class="stack"><h2>Your photo</h2>
     <div class="row top"><img class="small-picture" alt="The part of the photo that was taken" width="112" height="112" src=${studio.wire.file(`photo/${node.id}`)} />

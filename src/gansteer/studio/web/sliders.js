@@ -3,7 +3,7 @@
 import { icon } from "./icons.js";
 import { present, running } from "./state.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
-import { label } from "./words.js";
+import { label, unnamed } from "./words.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
 /** @typedef {{name: string, value: number, low: number, high: number, method: string}} Slider */
@@ -123,11 +123,16 @@ export function Sliders({ studio }) {
   const hold = (/** @type {boolean} */ held) => () => (mover.held = held);
   /** @param {string} name */
   const lock = (name) => studio.store.set({ locks: locks.includes(name) ? locks.filter((one) => one !== name) : [...locks, name] });
+  const list = (/** @type {Slider[]} */ some) => html`<ul class="stack" onPointerDown=${hold(true)} onPointerUp=${hold(false)} onPointerCancel=${hold(false)}>
+    ${some.map((slider) => html`<${Row} key=${slider.name} slider=${slider} value=${moved[slider.name] ?? slider.value}
+      locked=${locks.includes(slider.name)} disabled=${busy} move=${(/** @type {number} */ value) => move(slider.name, value)} lock=${() => lock(slider.name)}
+      start=${startOf(studio, slider)} />`)}</ul>`;
+  const [named, others] = [sliders.filter(({ name }) => !unnamed(name)), sliders.filter(({ name }) => unnamed(name))];
   return html`<div class="stack wide"><div class="stack"><h2>Sliders</h2>
     <p class="muted">A lock holds an attribute while others move.</p></div>
-    <ul class="stack" onPointerDown=${hold(true)} onPointerUp=${hold(false)} onPointerCancel=${hold(false)}>${sliders.map((slider) => html`<${Row} key=${slider.name} slider=${slider} value=${moved[slider.name] ?? slider.value}
-      locked=${locks.includes(slider.name)} disabled=${busy} move=${(/** @type {number} */ value) => move(slider.name, value)} lock=${() => lock(slider.name)}
-      start=${startOf(studio, slider)} />`)}</ul></div>`;
+    ${named.length > 0 && list(named)}
+    ${others.length > 0 && html`<details open=${!named.length}><summary>${others.length} more, without names</summary><div class="stack">
+      <p class="muted">The model varies along these by itself. Move one to see what it does.</p>${list(others)}</div></details>`}</div>`;
 }
 
 /** The values that pictures had when their sliders were first seen, by the root of their tree.
@@ -158,7 +163,7 @@ function Row({ slider, value, locked, disabled, move, lock, start }) {
     move(Math.min(high, Math.max(low, valueAsNumber)));
   };
   return html`<li class="slider"><div class="row"><span class="grow">${words}</span>
-      <input type="number" class="value" aria-label=${`${words}, value`} min=${low} max=${high} step="0.1" disabled=${fixed} value=${text ?? value.toFixed(1)}
+      <input type="number" class="value" aria-label=${`${words}, value`} min=${low} max=${high} step="0.1" disabled=${fixed} value=${text ?? (Math.round(10 * value) / 10 || 0).toFixed(1)}
         onInput=${(/** @type {Event} */ event) => setText(/** @type {HTMLInputElement} */ (event.target).value)} onChange=${typed} />
       <button class="icon small" disabled=${fixed || Math.abs(value - start) < 0.05} aria-label=${`${words}: back to the start`} title="Back to the start" onClick=${() => move(start)}>${icon("reset")}</button>
       <button class="icon small" aria-pressed=${locked} aria-label=${`Hold ${words}`} title="Hold while others move" onClick=${lock}>${icon(locked ? "lock" : "unlock")}</button></div>

@@ -8,7 +8,7 @@ import * as points from "./points.js";
 import { draftOf, present, running, sideOf, Store } from "./state.js";
 import { changed, redone, trail, undone } from "./undo.js";
 import { Wire } from "./wire.js";
-import { ahead, sentence, titled } from "./words.js";
+import { ahead, ending, sentence, titled } from "./words.js";
 
 /** @typedef {import("./state.js").Draft} Draft */
 /** @typedef {import("./protocol").State} Session */
@@ -68,7 +68,6 @@ export class Studio {
     // The entries of another session have no pictures in this one, so they are not shown until its own are told.
     const other = this.state.welcome != null && this.state.welcome.session !== welcome.session;
     this.store.set(other ? { welcome, session: null } : { welcome });
-    remember(welcome.session);
   }
 
   /** @param {Session} session */
@@ -79,7 +78,7 @@ export class Studio {
     this.store.set({ session });
     const node = present(this.state);
     if (session.current != null && (moved || ended || !trails[session.current])) this.arrive(session, Boolean(ended));
-    if (ended) this.say(session.ended ? sentence(session.ended) : "Stopped.");
+    if (ended) this.say(session.ended ? ending(session.ended) : "Stopped.");
     if (moved && before && !session.run) this.say(`Now at ${node ? titled(node) : "the start"}.`);
     if (session.run?.state === "waiting" && session.run.position !== before?.run?.position)
       this.say(`Waiting: ${ahead(session.run.position)}.`);
@@ -98,6 +97,7 @@ export class Studio {
     const trails = { ...this.state.trails };
     if (!known || ended || session.run) trails[current] = trail(draft ?? this.inherited(side));
     this.store.set({ trails, live: null, traces: session.trail, blend: 1 });
+    if (session.nodes.length > 1) remember(this.wire.session, session.nodes.length); // one picture is no work to come back to
   }
 
   /** Paint stays from a picture to the one made of it.
@@ -269,6 +269,7 @@ export class Studio {
   put(trail, said) {
     const current = /** @type {number} */ (this.state.session?.current);
     this.store.set({ trails: { ...this.state.trails, [current]: trail }, live: null, said: said || this.state.said });
+    remember(this.wire.session, this.state.session?.nodes.length ?? 1);
     clearTimeout(this.keeping);
     this.keeping = setTimeout(() => this.keep(current), 250);
   }

@@ -119,6 +119,18 @@ export class Wire {
     return this.path(`session/${this.session}/${what}`, query);
   }
 
+  /** Those of the sessions that the server has kept. None, if it can't be reached.
+   * @template {{key: string}} S
+   * @param {S[]} sessions @returns {Promise<S[]>} */
+  async kept(sessions) {
+    const is = async (/** @type {S} */ { key }) => {
+      const answer = await fetch(this.path(`session/${key}`)).catch(() => null);
+      return Boolean(answer?.ok && (await answer.json()).kept);
+    };
+    const known = await Promise.all(sessions.map(is));
+    return sessions.filter((_, i) => known[i]);
+  }
+
   /** Have the server delete a session that no page shows. Raises an Error with a line for the person.
    * @param {string} session */
   async forget(session) {

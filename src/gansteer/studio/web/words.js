@@ -1,16 +1,23 @@
 // What is said, as people read it. Pure.
 
 /** @type {Record<string, string>} */
-const WORDS = { yaw: "Turn", pitch: "Nod", roll: "Tilt" };
+const WORDS = { yaw: "Turn", pitch: "Nod", roll: "Tilt", hair_color: "Hair colour" };
 
-/** A name as a label.
+/** Whether an attribute was found without examples of it: nobody has said yet what it does.
+ * @type {(name: string) => boolean} */
+export const unnamed = (name) => name.includes(":");
+
+/** A name as a label: `hair_length` is "Hair length", `pc:3` "Variation 3", `sefa:pose:2` "Pose 2".
  * @type {(name: string) => string} */
-export const label = (name) =>
-  WORDS[name] ?? (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ").replaceAll("-", " ");
+export function label(name) {
+  const plain = name.replace(/^pc:/, "variation:").replace(/^sefa:/, "").replace(/[_:-]/g, " ");
+  return WORDS[name] ?? plain.charAt(0).toUpperCase() + plain.slice(1);
+}
 
 /** What an entry of the history is called: names as labels, minus signs as such.
  * @type {(node: import("./protocol").NodeInfo) => string} */
 export function titled({ title, kind }) {
+  if (kind === "seed") return title.replace("Seed", "Picture"); // as the gallery calls it
   const turned = kind === "attribute" || kind === "intervention";
   const named = turned ? title.replace(/(^|, )(\S+)/g, (_, before, name) => before + label(name)) : title;
   return named.charAt(0).toUpperCase() + named.slice(1).replace(/-(?=\d)/g, "−");
@@ -21,6 +28,15 @@ export const sentence = (text) => {
   const long = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?)]$/.test(long) ? long : `${long}.`;
 };
+
+/** How an edit ended, for a person: what follows a colon and begins with a number is for the record.
+ * @type {(ended: string) => string} */
+export const ending = (ended) =>
+  sentence(
+    ended === "all handles have arrived" ? "Arrived"
+    : ended.startsWith("the latent blew up") ? "The picture fell apart: choose a lower speed (the nearest picture is kept)"
+    : ended.replace(/: (?=\d).*$/, ""),
+  );
 
 /** @type {(position: number) => string} */
 export const ahead = (position) =>
