@@ -52,7 +52,7 @@ def test_outside_stays_far_more_than_with_the_edit_in_w(subject: Subject) -> Non
     *_, last = run
     whole = start(subject, Attribute({"smile": 2.0}, directions=wanted.directions)).step().subject
     assert last.ended is not None
-    assert last.ended.startswith("outside the region")
+    assert last.ended.startswith("the rest of the picture")
     assert run.leak.mean == pytest.approx(leak(subject, last.subject), rel=1e-4)
     assert run.leak.whole == pytest.approx(leak(subject, whole), rel=1e-4)
     assert run.leak.mean < 0.4 * run.leak.whole

@@ -26,6 +26,8 @@ OPENING = 3
 """Steps after which the next finer block begins to move."""
 SETTLED, LATELY = 5e-3, 8
 """The optimisation ends when the last so many steps took less than this share off the loss."""
+CHANGED = ((0.5, "stayed"), (2.5, "hardly changed"), (6.0, "changed a little"), (math.inf, "changed too"))
+"""What is said of a change outside the region below so many levels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,10 +209,8 @@ class InterventionRun(SteppedRun[Progress]):
 
     def _told(self) -> str:
         leak = self.leak
-        return (
-            f"outside the region the picture changed by {leak.mean:.2f} of 255 levels; "
-            f"by {leak.whole:.2f} where there is no region"
-        )
+        much = next(words for most, words in CHANGED if leak.mean < most)
+        return f"the rest of the picture {much}: {leak.mean:.2f} of 255 levels, {leak.whole:.2f} without a region"
 
     def _change(self, mix: Tensor) -> Tensor:
         """`Ds = (1 - lambda) Ds_z + lambda Ds_n` on the channels that move, `[S]`."""
