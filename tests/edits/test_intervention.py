@@ -19,6 +19,7 @@ from gansteer.edits.locality import channel_energy, local_channels
 from gansteer.edits.parts import PARTS, cluster_mask, feature_clusters, grown_mask, part_mask, part_of, parts_of
 from gansteer.edits.record import edit_from_json, edit_to_json
 from gansteer.errors import UserError
+from gansteer.models.face_reader import HAIR_STYLES
 from gansteer.subject import Subject
 
 REGION = torch.zeros(64, 64)
@@ -78,6 +79,9 @@ def test_the_first_step_is_the_paper_s_mixture(subject: Subject) -> None:
     )
     mixture = (realistic + styles_of(precise) - styles_of(subject)) / 2
     assert torch.allclose(styles_of(first) - styles_of(subject), mixture, atol=1e-5)
+    # toRGBs, which the boundary does not know, go half of the way of the edit in w.
+    here, there = (x.generator.styles(x.w[None])["b32.torgb"][0] for x in (subject, whole))
+    assert torch.allclose(first.offsets["b32.torgb"], (there - here) / 2, atol=1e-5)
     picture, before, goal = first.render(), subject.render(), whole.render()
     pixels = intervention_loss(picture, before, goal, REGION, wanted.lambda_inside)
     cosine = float(torch.cosine_similarity(mixture / smile.scale, smile.vector, dim=0))
@@ -126,12 +130,13 @@ def test_rows_and_held_attributes(subject: Subject) -> None:
     wanted = edit(subject, rows=(3, 6), hold=("age",), steps=2)
     run = start(subject, wanted)
     *_, last = run
-    rows = {layer.name: layer.row for layer in subject.generator.synthesis.layers()}
-    assert {rows[name] for name in last.subject.offsets} == {3, 4, 5, 6}
+    blocks = list(subject.generator.synthesis.each_block())
+    layers = [*subject.generator.synthesis.layers(), *(block.torgb for block in blocks)]
+    assert set(last.subject.offsets) == {layer.name for layer in layers if 3 <= layer.row <= 6}
     assert wanted.directions is not None
     age = wanted.directions.get("age", "s")
     assert age.level is not None
-    precise = run._precise.double() / age.scale
+    precise = run._precise[: len(age.scale)].double() / age.scale
     assert abs(float(precise @ age.vector)) < 1e-4 * float(precise.norm())
 
 
@@ -257,6 +262,28 @@ def test_parts_hold_their_landmarks_and_little_else(portrait: Subject) -> None:
         part_of(portrait, "mouths")
     with pytest.raises(UserError, match="outside the picture"):
         part_mask(landmarks + 500, "mouth", 128)
+
+
+def test_hair_is_above_the_forehead_and_not_in_the_face() -> None:
+    model, reader, found = gansteer.load("portraits", "cpu"), load_face_reader(), 0
+    for seed in range(3, 9):
+        subject = model.sample(seed)
+        faces = reader.read(subject.render()[None])
+        if HAIR_STYLES[int(faces.hair_style[0].argmax())] == "bald":
+            with pytest.raises(UserError, match="no hair"):
+                part_of(subject, "hair")
+            continue
+        found += 1
+        hair, points = part_of(subject, "hair"), faces.landmarks[0].double()
+        chin, brows = points[8], points[17:27].mean(dim=0)
+        crown = (brows + 0.6 * (brows - chin)).round().long()
+        around = hair[crown[1] - 2 : crown[1] + 3, crown[0] - 6 : crown[0] + 7]
+        assert float(around.float().mean()) > 0.8, seed
+        assert not any(bool(hair[round(float(y)), round(float(x))]) for x, y in points[27:68]), (
+            seed
+        )  # nose, eyes, mouth
+        assert not bool(hair[:, :3].any() | hair[:, -3:].any() | hair[-8:].any()), seed  # background and clothes
+    assert found >= 3
 
 
 def test_a_grown_mask_is_a_dilation() -> None:

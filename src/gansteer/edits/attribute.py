@@ -177,7 +177,7 @@ def allowed_channels(subject: Subject, rows: tuple[int, int]) -> Tensor:
 def _shifted(subject: Subject, edit: Attribute, code: Tensor, change: Tensor, rows: tuple[int, int]) -> Subject:
     """The subject with `change [D]` (float64) added to its code; rows and offsets that do not move stay bit for bit."""
     if edit.space == "s":
-        return with_offsets(subject, change)
+        return with_offsets(subject, style_parts(subject.generator, change))
     if edit.space == "z":
         mapping = subject.model.generator.mapping
         with torch.no_grad():
@@ -190,10 +190,10 @@ def _shifted(subject: Subject, edit: Attribute, code: Tensor, change: Tensor, ro
     return replace(subject, w=w, rest={**subject.rest, "w": rest})
 
 
-def with_offsets(subject: Subject, change: Tensor) -> Subject:
-    """The subject with `change [S]` added to its style offsets; a layer without change gets none."""
+def with_offsets(subject: Subject, change: Mapping[str, Tensor]) -> Subject:
+    """The subject with `change`, by layer `[C_in]`, added to its style offsets; a layer without change gets none."""
     offsets, rest = dict(subject.offsets), dict(subject.rest)
-    for name, part in style_parts(subject.generator, change).items():
+    for name, part in change.items():
         if bool(part.any()):
             before = offsets[name] if name in offsets else torch.zeros_like(part).to(subject.w)
             offsets[name], rest[name] = added(before, rest.get(name), part.cpu().double())

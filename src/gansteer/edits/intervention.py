@@ -3,21 +3,25 @@
 Two displacements of the styles are mixed channel by channel, `Ds = (1 - lambda) Ds_z + lambda Ds_n`: Ds_z is that of the
 edit in w, which looks real but changes the whole picture; Ds_n is along the normal of the attribute's boundary in style
 space. Only lambda is optimised, for this picture, from the coarse blocks to the fine ones.
+
+The styles are those of all layers, of the toRGBs too: these see one pixel each, so colours can change without spilling.
+The boundary knows the convolutions only; a toRGB's Ds_n is 0.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from gansteer.checkpoints.directions import own_directions
-from gansteer.edits.attribute import Attribute, allowed_channels, moved, with_offsets
-from gansteer.edits.directions import Directions, Space, projected, style_code, style_layers, style_parts
+from gansteer.edits.attribute import Attribute, moved, with_offsets
+from gansteer.edits.directions import Directions, Space, projected, style_layers
 from gansteer.edits.locality import channel_energy, local_channels
 from gansteer.edits.run import Progress, SteppedRun
 from gansteer.errors import UserError
+from gansteer.models.stylegan2 import Generator, Styles, SynthesisLayer, ToRGB
 from gansteer.subject import Subject
 
 SPACES: tuple[Space, Space] = ("w", "s")
@@ -43,7 +47,7 @@ class Intervention:
     rows: tuple[int, int] | None = None
     """As in `Attribute`."""
     channels: int | None = None
-    """Sparse form: only so many style channels move, those that act in the region most and elsewhere least."""
+    """Sparse form: only so many channels of the convolutions move, those that act in the region most, elsewhere least."""
     steps: int = 75
     """Of the optimisation (L-BFGS), at most."""
     lambda_inside: float = 0.3
@@ -113,28 +117,34 @@ class InterventionRun(SteppedRun[Progress]):
         directions = edit.directions or own_directions(subject.model)
         goal = moved(subject, Attribute(edit.change, edit.hold, edit.rows, directions=directions))
         generator, like = subject.generator, subject.w
+        layers = _layers(generator)
+        self._sizes = {layer.name: layer.in_channels for layer in layers}
         with torch.no_grad():
             offsets = {name: x[None] for name, x in subject.offsets.items()}
             self._styles = generator.styles(subject.w[None], offsets)
-            realistic = style_code(generator, generator.styles(goal.w[None], offsets))  # [1, S]
-            self._realistic = (realistic - style_code(generator, self._styles))[0]  # Ds_z
+            wanted = generator.styles(goal.w[None], offsets)
+            self._realistic = torch.cat([(wanted[name] - self._styles[name])[0] for name in self._sizes])  # Ds_z
         self._before, self._goal = subject.render(), goal.render()  # [3, H, W]
         normal, scale = self._normal(directions)
-        moving = allowed_channels(subject, edit.rows or (0, len(subject.w) - 1)) > 0
+        first, last = edit.rows or (0, len(subject.w) - 1)
+        moving = _each(layers, [float(first <= layer.row <= last) for layer in layers]).to(like)
+        known = len(normal)  # the channels of the convolutions
         if edit.channels is not None:
-            moving &= local_channels(*channel_energy(subject, edit.region), scale.to(like), edit.channels).cpu()
-        self._moving = moving.to(like)
+            moving[known:] = 0
+            local = local_channels(*channel_energy(subject, edit.region), scale.to(like), edit.channels)
+            moving[:known] *= local
+        self._moving = moving
         self._scale = scale.to(like)
         self._towards = normal.to(like)  # unit, in deviations of each channel
         # As far along the boundary's normal as the edit in w goes, so that lambda chooses the way and not the length.
-        gain = float(normal @ (self._realistic.cpu().double() / scale))
-        self._precise = (normal * scale * gain).to(like)  # Ds_n
+        gain = float(normal @ (self._realistic[:known].cpu().double() / scale))
+        self._precise = torch.zeros_like(self._realistic)  # Ds_n
+        self._precise[:known] = (normal * scale * gain).to(like)
         self._inside = edit.region.to(like)
         self._whole = _levels(self._goal - self._before, 1 - self._inside)
         self._still = goal is subject
         self._mix = torch.full_like(self._realistic, 0.5).requires_grad_()  # lambda
-        sizes = [(layer.in_channels, layer.resolution) for layer in generator.synthesis.layers()]
-        self._resolutions = torch.cat([torch.full((count,), float(size)) for count, size in sizes]).to(like)
+        self._resolutions = _each(layers, [float(layer.resolution) for layer in layers]).to(like)
         self._opened = 0
         """Resolution up to which the blocks move."""
         self._looked: tuple[Tensor, Tensor, Tensor] | None = None
@@ -213,24 +223,37 @@ class InterventionRun(SteppedRun[Progress]):
         return f"the rest of the picture {much}: {leak.mean:.2f} of 255 levels, {leak.whole:.2f} without a region"
 
     def _change(self, mix: Tensor) -> Tensor:
-        """`Ds = (1 - lambda) Ds_z + lambda Ds_n` on the channels that move, `[S]`."""
+        """`Ds = (1 - lambda) Ds_z + lambda Ds_n` on the channels that move, `[C]`."""
         return self._moving * ((1 - mix) * self._realistic + mix * self._precise)
+
+    def _parts(self, change: Tensor) -> Styles:
+        """A change of all styles `[C]` by layer."""
+        return dict(zip(self._sizes, torch.split(change, list(self._sizes.values())), strict=True))
 
     def _loss(self, mix: Tensor) -> Tensor:
         """Outside as before, inside as in w, along the attribute's normal; see `intervention_loss`."""
         generator = self.start.generator
         change = self._change(mix)
-        parts = style_parts(generator, change)
-        styles = {name: style + parts[name] if name in parts else style for name, style in self._styles.items()}
+        styles = {name: self._styles[name] + part for name, part in self._parts(change).items()}
         picture = generator.synthesis(styles)[0]
         pixels = intervention_loss(picture, self._before, self._goal, self._inside, self.edit.lambda_inside)
-        relative = change / self._scale
+        relative = change[: len(self._scale)] / self._scale
         cosine = (relative @ self._towards) / (relative.square().sum() + 1e-16).sqrt()
         norm = (mix.square().sum() + 1e-16).sqrt()
         return pixels + self.edit.lambda_attr * (1 - cosine) + self.edit.lambda_norm * norm
 
     def _present(self) -> Subject:
-        return with_offsets(self.start, self._change(self._mix.detach()))
+        return with_offsets(self.start, self._parts(self._change(self._mix.detach())))
+
+
+def _layers(generator: Generator) -> list[SynthesisLayer | ToRGB]:
+    """All layers that have a style: the convolutions in the order of style space, then the toRGBs."""
+    return [*generator.synthesis.layers(), *(block.torgb for block in generator.synthesis.each_block())]
+
+
+def _each(layers: Sequence[SynthesisLayer | ToRGB], values: Sequence[float]) -> Tensor:
+    """A value for each layer to one for each of its channels, `[C]`."""
+    return torch.cat([torch.full((layer.in_channels,), value) for layer, value in zip(layers, values, strict=True)])
 
 
 def intervention_loss(picture: Tensor, before: Tensor, goal: Tensor, inside: Tensor, weight: float) -> Tensor:

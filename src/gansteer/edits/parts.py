@@ -2,6 +2,7 @@
 
 import math
 from contextlib import suppress
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.errors import UserError
+from gansteer.models.face_reader import HAIR_STYLES, Faces
 from gansteer.subject import Subject
 
 PARTS = ("mouth", "eyes", "brows", "nose", "face", "hair")
@@ -21,6 +23,8 @@ RIGHT_EYE, LEFT_EYE, MOUTH = slice(36, 42), slice(42, 48), slice(48, 60)
 """Of the usual 68 landmarks; MOUTH is the outer line of the lips."""
 MARGINS = {"mouth": 0.22, "eyes": 0.16, "brows": 0.13, "nose": 0.1, "face": 0.05}
 """How far a region reaches beyond the landmarks, in distances between the eyes' centres."""
+ROUNDS, RIDGE, SURE, LEAST_SEEDS = 3, 0.1, 0.3, 10
+"""Of the search for hair: rounds, damping in mean variances, lead of a class that counts as sure, pixels that teach it."""
 FOREHEAD = 0.55
 """How far the face reaches above the brows, in distances between the brows and the chin."""
 
@@ -38,28 +42,32 @@ def part_of(subject: Subject, part: str) -> Tensor:
         )
     if subject.model.generator.config.img_channels != 3:
         raise UserError(f"{subject.model.card.name} draws no portraits: paint the region instead")
-    return _region(subject, _landmarks(subject), part)
+    return _region(subject, _face(subject), part)
 
 
 def parts_of(subject: Subject) -> dict[str, Tensor]:
     """All parts that are found, in the order of `PARTS`, to their regions `[H, W]`; none if it is no colour picture."""
     if subject.model.generator.config.img_channels != 3:
         return {}
-    found, landmarks = {}, _landmarks(subject)
+    found, face = {}, _face(subject)
     for part in PARTS:
         with suppress(UserError):
-            found[part] = _region(subject, landmarks, part)
+            found[part] = _region(subject, face, part)
     return found
 
 
-def _landmarks(subject: Subject) -> Tensor:
-    """`[68, 2]`: (x, y) in pixels, as the shipped face reader sees them."""
+def _face(subject: Subject) -> Faces:
+    """What the shipped face reader sees."""
     with torch.no_grad():
-        return load_face_reader(subject.model.device).read(subject.render()[None].float()).landmarks[0]
+        return load_face_reader(subject.model.device).read(subject.render()[None].float())
 
 
-def _region(subject: Subject, landmarks: Tensor, part: str) -> Tensor:
-    return hair_mask(subject, landmarks) if part == "hair" else part_mask(landmarks, part, subject.model.resolution)
+def _region(subject: Subject, face: Faces, part: str) -> Tensor:
+    if part != "hair":
+        return part_mask(face.landmarks[0], part, subject.model.resolution)
+    if float(face.hair_style[0, HAIR_STYLES.index("bald")]) > 0.5:
+        raise UserError("this head has no hair: paint the region instead")
+    return hair_mask(subject, face.landmarks[0])
 
 
 def part_mask(landmarks: Tensor, part: str, size: int) -> Tensor:
@@ -143,22 +151,81 @@ def cluster_mask(subject: Subject, point: tuple[float, float], count: int = 8) -
 
 
 def hair_mask(subject: Subject, landmarks: Tensor) -> Tensor:
-    """The hair `[H, W]`: the clusters of features that lie around the face's upper half more than anywhere else."""
-    size = subject.model.resolution
-    points = landmarks.detach().cpu().double().numpy()
-    face = part_mask(landmarks, "face", size)
-    chin, brows, width = points[8], points[17:27].mean(axis=0), float(np.linalg.norm(points[16] - points[0]))
-    y = torch.arange(size)[:, None]
-    around = grown_mask(face, 0.28 * width) & ~face & (y < float(brows[1] + 0.35 * (chin[1] - brows[1])))
-    away = ~grown_mask(face, 0.45 * width)
-    clusters = feature_clusters(subject, count=10)
-    hair = torch.zeros(size, size, dtype=torch.bool)
-    for k in range(int(clusters.max()) + 1):
-        mine = clusters == k
-        near, far, inside = (float((mine & part).sum()) / max(1, int(part.sum())) for part in (around, away, face))
-        if near > 0.04 and near > 1.5 * far and near > 1.5 * inside:
-            hair |= mine
-    hair &= grown_mask(face, 0.5 * width) & (~face | (y < float(brows[1])))
-    if not bool(hair.any()):
+    """The hair `[H, W]`: what looks to the generator like the place above the forehead does.
+
+    Each pixel goes to the class that ridge regression from the generator's features and the colour says. It learns from
+    where hair, skin, background and clothes surely are, then from all that it is sure of. Raises UserError if none is hair.
+    """
+    size = min(subject.model.resolution, 128)  # finer than the features, and quick for large pictures
+    where = _Places.of(landmarks.detach().cpu().double() * (size / subject.model.resolution), size)
+    x = _looks(subject, size)  # [N, D]
+    seeds = where.seeds & (where.seeds.sum(dim=0) == 1)  # [4, size, size]
+    known = seeds.flatten(1).t().double()  # [N, 4]
+    absent = known.sum(dim=0) < LEAST_SEEDS
+    member = known
+    for _ in range(ROUNDS):
+        balanced = member / member.sum(dim=0).clamp_min(1)
+        second = x.t() @ (x * balanced.sum(dim=1, keepdim=True))  # [D, D]
+        ridge = RIDGE * torch.eye(len(second), dtype=x.dtype) * second.trace() / len(second)
+        score = (x @ torch.linalg.solve(second + ridge, x.t() @ balanced)).t().view(1, -1, size, size)
+        score = F.avg_pool2d(F.pad(score, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        score[:, absent] = -torch.inf
+        best = score.topk(2, dim=1)
+        sure = (best.values[:, 0] - best.values[:, 1] > SURE) & where.possible.gather(0, best.indices[:, 0])
+        member = (F.one_hot(best.indices[0, 0], len(seeds)) * sure[0, :, :, None]).flatten(0, 1).double().maximum(known)
+    margin = score[:, 0] - score[:, 1:].amax(dim=1)
+    margin = torch.where(where.possible[0], margin, -1.0)[None]
+    whole = (subject.model.resolution, subject.model.resolution)
+    hair = F.interpolate(margin, whole, mode="bilinear")[0, 0] > 0
+    if bool(absent[0]) or not bool(hair.any()):
         raise UserError("no hair was found in this picture: paint the region instead")
     return hair
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where hair, skin, background and clothes surely are, and where they can be, `[4, H, W]` of truth values each."""
+
+    seeds: Tensor
+    possible: Tensor
+
+    @staticmethod
+    def of(landmarks: Tensor, size: int) -> "_Places":
+        """By landmarks `[68, 2]` in pixels of a picture of `size`."""
+        chin, brows, ends = landmarks[8], landmarks[17:27].mean(dim=0), landmarks[[0, 16]]
+        height, width = float((brows - chin).norm()), float((ends[1] - ends[0]).norm())
+        up = (brows - chin) / height
+        right = torch.stack([-up[1], up[0]])
+        y, x = torch.meshgrid(*2 * (torch.arange(size, dtype=torch.float64),), indexing="ij")
+        pixel = torch.stack([x, y], dim=-1)
+        v = (pixel - chin) @ up / height  # 0 at the chin, 1 at the brows
+        u = ((pixel - ends.mean(dim=0)) @ right / width).abs()
+        edge = max(1, size // 20)
+        face = part_mask(landmarks, "face", size)
+        inner = ~grown_mask(~face, 0.12 * width)
+        seeds = [
+            (v > 1.5) & (v < 1.7) & (u < 0.25),
+            (inner & (v < 0.8)) | ((v < -0.05) & (v > -0.2) & (u < 0.12)),
+            ((x < edge) | (x >= size - edge)) & (v > 0.2),
+            (v < -0.5) & (u < 0.4),
+        ]
+        possible = [
+            grown_mask(face, 0.5 * width) & (~inner | (v > 1.1)), face | (v < 0.1), ~face, v < 0,
+        ]  # fmt: skip
+        return _Places(torch.stack(seeds), torch.stack(possible))
+
+
+def _looks(subject: Subject, size: int) -> Tensor:
+    """What the generator made of every pixel: features of two layers and the colour, `[size * size, D]` in float64."""
+    layers = [x.name for x in subject.generator.synthesis.layers() if x.resolution <= 64 and not x.up][-2:]
+    with torch.no_grad():
+        offsets = {name: offset[None] for name, offset in subject.offsets.items()}
+        found = list(subject.generator.features(subject.w[None], layers, offsets=offsets).values())
+    looks = [torch.ones(1, size, size, dtype=torch.float64)]
+    for x in (*found, subject.render()[None]):
+        small = F.interpolate(x.float().cpu(), (size, size), mode="bilinear", antialias=True)[
+            0
+        ].double()  # [C, size, size]
+        small = small - small.mean(dim=(1, 2), keepdim=True)
+        looks.append(small / small.std(dim=(1, 2), keepdim=True).clamp_min(1e-6) / len(small) ** 0.5)
+    return torch.cat(looks).flatten(1).t()
