@@ -43,7 +43,13 @@ def test_how_an_edit_ended_is_said_without_what_is_for_the_record():
 
 
 def test_labels():
-    labels = {"yaw": "Turn", "mouth_open": "Mouth open", "hair_color": "Hair colour", "pc:3": "Variation 3", "sefa:pose:2": "Pose 2"}
+    labels = {
+        "yaw": "Turn",
+        "mouth_open": "Mouth open",
+        "hair_color": "Hair colour",
+        "pc:3": "Variation 3",
+        "sefa:pose:2": "Pose 2",
+    }
     script = f"const w = await import(`${{web}}/words.js`); console.log(JSON.stringify({json.dumps(list(labels))}.map(w.label)));"
     assert run(script) == list(labels.values())
 

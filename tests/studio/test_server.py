@@ -243,12 +243,17 @@ def test_sessions_outlive_the_server(nursery: Nursery, models: Path, tmp_path: P
 
 
 def test_a_session_is_deleted_when_a_page_asks(nursery: Nursery, models: Path, tmp_path: Path) -> None:
+    def kept(key: str) -> bool:
+        return bool(json.loads(server.get(f"/session/{key}")[2])["kept"])
+
     named = tmp_path / "grandmother.steer"
     with studio(nursery, tmp_path, models) as server:
         page = Page(server)
+        assert not kept(page.key), "nothing was done in it"
         page.act("sample", seed=5)
         page.start()
         page.until(lambda: page.progress)
+        assert kept(page.key)
         path = tmp_path / f"{page.key}.steer"
         shutil.copy(path, named)
         assert server.get(f"/session/{page.key}", method="DELETE")[0] == 409, "it is open"
@@ -261,6 +266,7 @@ def test_a_session_is_deleted_when_a_page_asks(nursery: Nursery, models: Path, t
         assert sorted(tmp_path.iterdir()) == [named], "the edit is stopped, its journal gone too"
         for key in (page.key, "grandmother", "..grandmother"):
             assert server.get(f"/session/{key}", method="DELETE")[0] == 404
+            assert not kept(key)
         again = Page(server, page.key)
         assert (again.welcome["restored"], again.key == page.key) == (False, False)
     assert sorted(tmp_path.iterdir()) == [named]

@@ -151,7 +151,8 @@ class Studio:
     async def kept(self, request: Request) -> Response:
         """Whether there is a session to go back to."""
         kept = await asyncio.wrap_future(self.tools.store.has(request.path_params["key"]))
-        return Response(msgspec.json.encode({"kept": kept}), media_type="application/json")
+        now = {"cache-control": "no-store"}
+        return Response(msgspec.json.encode({"kept": kept}), media_type="application/json", headers=now)
 
     async def forget(self, request: Request) -> Response:
         """Delete a session that no page shows."""
