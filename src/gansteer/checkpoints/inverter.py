@@ -68,8 +68,7 @@ def read_head(path: Path) -> InverterHead:
         raise UserError(f"{path} is no encoder: give a file that gansteer train-encoder wrote")
     try:
         config = InverterConfig(**about["config"])
-        widths, others = tuple(config.widths), tuple(config.corrector_widths)  # lists, as JSON has them
-        head = InverterHead(replace(config, widths=widths, corrector_widths=others))
+        head = InverterHead(replace(config, widths=tuple(config.widths)))  # a list, as JSON has it
         with safe_open(path, "pt") as file:
             head.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:

@@ -50,6 +50,8 @@ class TrainEncoder(InverterTraining):
                 stopped = True
         if not step:
             raise KeyboardInterrupt("stopped before the first step: nothing was written")
+        with bar("looking at the curvature") as report:
+            trainer.see_curvature(report)
         card = {
             "model": model.card.name,
             "steps": step,
@@ -59,7 +61,7 @@ class TrainEncoder(InverterTraining):
             "psnr": psnr,
         }
         save_inverter(trainer.head, model, out, card)
-        line = f"wrote {out}: {step} steps, {psnr:.1f} dB on the last pictures after all passes, {out.stat().st_size / 1e6:.1f} MB"
+        line = f"wrote {out}: {step} steps, {psnr:.1f} dB on the last pictures before corrections, {out.stat().st_size / 1e6:.1f} MB"
         if stopped:
             raise KeyboardInterrupt(f"stopped; {line}")
         print(line)

@@ -125,9 +125,11 @@ class InverterTraining:
 
     steps: int = 4000
     batch: int = 8
-    """Pictures of a step, those of all passes together; at least one of each."""
-    passes: int = 7
+    """Pictures of a step."""
+    passes: int = 8
     """Corrections of the guess, each after a look at what it draws; 0 for none."""
+    looks: int = 2400
+    """How often it is looked at beforehand how pictures change with w, which corrections go by."""
     real: float = 0.75
     """Share of real pictures, if there are some; the others are the model's own."""
     learning_rate: float = 1e-3
@@ -143,8 +145,8 @@ class InverterTraining:
         for name in ("steps", "batch"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.passes < 0:
-            raise UserError(f"passes must not be negative, not {self.passes}")
+        if self.passes < 0 or self.looks < 1:
+            raise UserError("passes must be a number from 0 and looks one from 1")
         if not 0 <= self.real <= 1:
             raise UserError(f"real is a share from 0 to 1, not {self.real}")
         for name in ("learning_rate", "pixels", "latent", "flat"):
