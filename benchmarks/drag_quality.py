@@ -9,16 +9,25 @@ detector, which no method sees, in per cent of the width; how much the picture c
 farther than a quarter of the width from every handle and target; and there-and-back, the same difference over the whole
 picture after the result was dragged back from the targets to the handles. Intervals are 95 %, bootstrapped over drags.
 
-    python benchmarks/drag_quality.py --model portraits --count 200 --several 100 --json quality.json
+    python benchmarks/drag_quality.py --model portraits --processes 2 --json quality.json --document docs/drag.md
+
+Every drag that is done is a line of quality.jsonl, so a run that was stopped (Ctrl-C, or --minutes) goes on where it was
+when it is started again. Drags come in an order of which every beginning has its share of one, three and five handles, and
+the table is made of those that all rows have done.
 """
 
 import argparse
 import json
 import math
+import multiprocessing
+import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from queue import Empty
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,12 +35,20 @@ from torch import Tensor
 from gansteer.checkpoints.registry import load
 from gansteer.edits import Drag, start
 from gansteer.edits.features import default_layer
+from gansteer.edits.record import weights_digest
 from gansteer.errors import UserError
+from gansteer.evaluation.document import fill, table
 from gansteer.memory import keep_freed_memory
 from gansteer.subject import Model, Subject
 
 Detector = Callable[[Tensor], Tensor]
 """`[3, H, H]` in [-1, 1] to landmarks `[N, 2]` (x, y) in pixels."""
+
+Changes = dict[str, object] | None
+"""What a row changes in `Drag`; None is no edit."""
+
+Line = dict[str, Any]
+"""One row's measures of one drag, and which drag: a line of the JSONL file."""
 
 FACE_POINTS = (8, 30, 33, 36, 39, 42, 45, 48, 51, 54, 57)
 """Chin, nose, corners of the eyes and the mouth, lips, in the 68-point order: points that a person would take."""
@@ -49,50 +66,76 @@ class Case:
     targets: tuple[tuple[float, float], ...]
 
 
-def methods(model: Model) -> dict[str, dict[str, object] | None]:
-    """Name of the row to what it changes in `Drag`; None is no edit."""
+def methods(model: Model) -> dict[str, Changes]:
+    """The rows of the table."""
     top = int(math.log2(model.resolution))
     blocks = [f"b{2**i}.conv1" for i in range(4, min(top, 8) + 1)]
     default = model.card.drag_layer or default_layer(model.resolution)
-    rows: dict[str, dict[str, object] | None] = {"no edit": None, "no tracking": {"tracker": "none"}}
+    rows: dict[str, Changes] = {"no edit": None, "no tracking": {"tracker": "none"}}
     rows[f"DragGAN, {default} (default)"] = {}
     rows.update({f"DragGAN, {block}": {"layer": block} for block in blocks if block != default})
-    rows["DragGAN, L2 tracking"] = {"tracker": "nearest-l2"}
     rows["DragGAN, confident tracker"] = {"tracker": "confident"}
-    rows["FreeDrag"] = {"method": "freedrag"}
-    rows["Gauss-Newton"] = {"method": "gauss-newton"}
-    rows["DragGAN, W"] = {"space": "w"}
     rows["DragGAN, pull 0.3"] = {"pull": 0.3}
     rows["DragGAN, manifold 0.01"] = {"manifold": 0.01}
-    rows["DragGAN, rate 5e-3"] = {"learning_rate": 5e-3}
-    rows["DragGAN, rate 1e-2"] = {"learning_rate": 1e-2}
-    rows["DragGAN, rate 2e-2"] = {"learning_rate": 2e-2}
-    rows["DragGAN, stride 2"] = {"stride": 2.0}
-    rows["DragGAN, stride 3, rate 1e-2"] = {"stride": 3.0, "learning_rate": 1e-2}
-    rows["FreeDrag, rate 1e-2"] = {"method": "freedrag", "learning_rate": 1e-2}
-    rows["DragGAN, r1 2"] = {"r1": 2.0}
-    rows["DragGAN, r1 5"] = {"r1": 5.0}
-    rows["DragGAN, r2 4"] = {"r2": 4.0}
-    rows["DragGAN, r2 10"] = {"r2": 10.0}
+    rows["FreeDrag"] = {"method": "freedrag"}
+    rows["Gauss-Newton"] = {"method": "gauss-newton"}
     return rows
 
 
-def cases(model: Model, count: int, handles: int, psi: float, detect: Detector | None) -> Iterator[Case]:
-    """The first `count` drags of `handles` handles that stay in the picture."""
+def variations() -> dict[str, Changes]:
+    """Rows that are run when `--methods` names them."""
+    return {
+        "DragGAN, L2 tracking": {"tracker": "nearest-l2"},
+        "DragGAN, W": {"space": "w"},
+        "DragGAN, rows 3": {"rows": 3},
+        "DragGAN, rows 10": {"rows": 10},
+        "DragGAN, rate 2e-3": {"learning_rate": 2e-3},
+        "DragGAN, rate 1e-2": {"learning_rate": 1e-2},
+        "DragGAN, rate 2e-2": {"learning_rate": 2e-2},
+        "DragGAN, stride 2": {"stride": 2.0},
+        "DragGAN, stride 3, rate 1e-2": {"stride": 3.0, "learning_rate": 1e-2},
+        "DragGAN, r1 3": {"r1": 3.0},
+        "DragGAN, r1 6": {"r1": 6.0},
+        "DragGAN, r1 10": {"r1": 10.0},
+        "DragGAN, r2 4": {"r2": 4.0},
+        "DragGAN, r2 10": {"r2": 10.0},
+        "FreeDrag, rate 1e-2": {"method": "freedrag", "learning_rate": 1e-2},
+        "Gauss-Newton, r1 3": {"method": "gauss-newton", "r1": 3.0},
+        "Gauss-Newton, r1 8": {"method": "gauss-newton", "r1": 8.0},
+    }
+
+
+def chosen_rows(model: Model, words: Sequence[str], common: Mapping[str, object]) -> dict[str, Changes]:
+    """The rows whose name contains one of `words`; without words those of `methods`. `common` changes all of them."""
+    rows = methods(model)
+    if words:
+        rows = {name: row for name, row in (rows | variations()).items() if any(word in name for word in words)}
+    if not rows:
+        raise UserError(f"no row contains {' or '.join(words)}; there are {', '.join(methods(model) | variations())}")
+    return {name: row if row is None else {**common, **row} for name, row in rows.items()}
+
+
+def order(counts: Mapping[int, int]) -> list[tuple[int, int]]:
+    """Number of handles and of the drag, `counts[handles]` of them, in which every beginning has its share of each."""
+    every = [(handles, number) for handles, count in counts.items() for number in range(count)]
+    return sorted(every, key=lambda drag: ((drag[1] + 0.5) / counts[drag[0]], drag[0]))
+
+
+def draw(model: Model, handles: int, number: int, psi: float, detect: Detector | None) -> Case:
+    """Drag `number` of `handles` handles: the first of its random numbers that stays in the picture."""
     size = model.resolution
-    rng = torch.Generator().manual_seed(handles)
-    seed, found = 10_000 * handles, 0
+    seed = (1000 * handles + number) * 1000
+    rng = torch.Generator().manual_seed(seed)
 
     def uniform(low: float, high: float) -> float:
         return low + (high - low) * float(torch.rand((), generator=rng))
 
-    while found < count:
+    while True:
         seed += 1
-        picture = model.sample(seed, psi).render()
         if detect is None:
             marks = (torch.rand(68, 2, generator=rng) * 0.4 + 0.3) * (size - 1)
         else:
-            marks = detect(picture)
+            marks = detect(model.sample(seed, psi).render())
         chosen = [FACE_POINTS[int(i)] for i in torch.randperm(len(FACE_POINTS), generator=rng)[:handles]]
         length, angle = uniform(0.10, 0.25) * size, uniform(0, 2 * math.pi)
         starts, ends = [], []
@@ -103,8 +146,7 @@ def cases(model: Model, count: int, handles: int, psi: float, detect: Detector |
             starts.append((float(x), float(y)))
             ends.append((x + far * math.cos(turn), y + far * math.sin(turn)))
         if all(4 <= v <= size - 5 for point in starts + ends for v in point) and len(set(starts)) == handles:
-            found += 1
-            yield Case(seed, tuple(chosen), tuple(starts), tuple(ends))
+            return Case(seed, tuple(chosen), tuple(starts), tuple(ends))
 
 
 def outside_of(case: Case, size: int) -> Tensor:
@@ -126,9 +168,9 @@ def mean_distance(points: Tensor, targets: Tensor) -> float:
 
 
 def carry_out(
-    model: Model, case: Case, changes: dict[str, object] | None, psi: float, detect: Detector | None
+    model: Model, case: Case, changes: Changes, psi: float, detect: Detector | None, back: bool
 ) -> dict[str, float]:
-    """One row's measures of one drag."""
+    """One row's measures of one drag; those of a way back if asked for."""
     size = model.resolution
     subject = model.sample(case.seed, psi)
     before = subject.render()
@@ -143,13 +185,13 @@ def carry_out(
         arrived = float("arrived" in (last.ended or ""))
     seconds = time.process_time() - began
     after = result.render()
-    back = before
-    if changes is not None:
+    returned = before
+    if changes is not None and back:
         again = Drag(handles=case.targets, targets=case.handles, **changes)  # type: ignore[arg-type]
         run = start(result, again)
         for _ in run:
             pass
-        back = run.subject.render()
+        returned = run.subject.render()
     far = outside_of(case, size)
     return {
         "arrived": arrived,
@@ -158,7 +200,7 @@ def carry_out(
         "detector": math.nan if detect is None
         else 100 * mean_distance(detect(after)[list(case.landmarks)].cpu(), targets) / size,
         "outside": float(difference(after, before).cpu()[far].mean()) if far.any() else math.nan,
-        "back": float(difference(back, before).mean()),
+        "back": float(difference(returned, before).mean()) if back else math.nan,
         "seconds": seconds,
     }  # fmt: skip
 
@@ -202,43 +244,152 @@ def find_detector(device: torch.device) -> Detector | None:
     return detect
 
 
+# --- many of them, in processes that may be stopped ---------------------------------------------------------------------
+
+
+def work(name: str, psi: float, rows: dict[str, Changes], back_every: int, tasks: Any, results: Any) -> None:
+    """Take tasks (handles, number, row) until one is None; every result is a line."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    model = load(name, "cpu")
+    detect = find_detector(model.device)
+
+    @lru_cache(maxsize=1)
+    def case(handles: int, number: int) -> Case:
+        return draw(model, handles, number, psi, detect)
+
+    for handles, number, row in iter(tasks.get, None):
+        changes = rows[row]
+        measured = carry_out(model, case(handles, number), changes, psi, detect, number % back_every == 0)
+        results.put({"handles": handles, "drag": number, "method": row, "changes": changes, **measured})
+
+
+def carry_out_all(processes: int, minutes: float, tasks: list[tuple[int, int, str]], *arguments: Any) -> Iterator[Line]:
+    """The lines of `tasks`, as they are done by `processes` processes, for `minutes` at most. `arguments` go to `work`."""
+    context = multiprocessing.get_context("spawn")
+    given, results = context.Queue(), context.Queue()
+    for task in [*tasks, *[None] * processes]:
+        given.put(task)
+    workers = [context.Process(target=work, args=(*arguments, given, results), daemon=True) for _ in range(processes)]
+    deadline, left = time.monotonic() + 60 * minutes, len(tasks)
+    for worker in workers:
+        worker.start()
+    try:
+        while left and time.monotonic() < deadline:
+            try:
+                yield results.get(timeout=min(5, max(deadline - time.monotonic(), 0.01)))
+                left -= 1
+            except Empty:
+                if any(worker.exitcode not in (None, 0) for worker in workers):
+                    raise UserError("a process has died, see above; what was done is kept") from None
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+        given.cancel_join_thread()
+
+
+def read_lines(path: Path, head: Line) -> list[Line]:
+    """The lines of a run begun before, which must have had the same `head`; writes it if there was none."""
+    if not path.exists():
+        path.write_text(json.dumps(head) + "\n", encoding="utf-8")
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:  # cut off in the middle: that drag is run again
+            continue
+    if not lines or lines[0] != head:
+        raise UserError(f"{path} is of another model or other settings: remove it or give another --json")
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n")  # after a line that was cut off, one begins anew
+    return lines[1:]
+
+
+def complete(lines: list[Line], rows: Mapping[str, Changes]) -> dict[int, dict[str, dict[str, list[float]]]]:
+    """Handles to row to measure to its values, of the drags that all `rows` have done."""
+    done = {(line["handles"], line["drag"], line["method"]): line for line in lines}
+    drags = sorted({key[:2] for key in done})
+    drags = [drag for drag in drags if all((*drag, row) in done for row in rows)]
+    return {
+        handles: {
+            row: {m: [done[*drag, row][m] for drag in drags if drag[0] == handles] for m in MEASURES} for row in rows
+        }
+        for handles in sorted({drag[0] for drag in drags})
+    }
+
+
+def in_words(head: Line, finished: dict[int, dict[str, dict[str, list[float]]]]) -> str:
+    """The tables, each below what it is of."""
+    parts = []
+    for handles, rows in finished.items():
+        drags = len(next(iter(rows.values()))["steps"])
+        parts.append(
+            f"{drags} drags of {handles} handle{'s' if handles > 1 else ''} on `{head['model']}` "
+            f"({head['resolution']} px, weights {head['weights'][:8]}, psi {head['psi']:g}), "
+            f"every {head['back_every']}th of them there and back:"
+        )
+        cells = [[row, *(cell(m, columns[m]) for m in MEASURES)] for row, columns in rows.items()]
+        parts.append(table(["method", *MEASURES], cells))
+    return "\n\n".join(parts)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="portraits")
     parser.add_argument("--count", type=int, default=200, help="drags of one handle")
     parser.add_argument("--several", type=int, default=100, help="drags of three, and of five handles")
     parser.add_argument("--psi", type=float, default=0.7)
-    parser.add_argument("--only", nargs="*", help="rows whose name contains one of these")
+    parser.add_argument("--methods", nargs="*", default=[], help="rows whose name contains one of these")
     parser.add_argument("--set", nargs="*", default=[], help="changes for all rows, such as learning_rate=0.01")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--back-every", type=int, default=4, help="one drag in so many is dragged back, too")
+    parser.add_argument("--processes", type=int, default=1, help="of one thread each")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; started again it goes on")
+    parser.add_argument(
+        "--json", type=Path, default=Path("quality.json"), help="the measures; .jsonl beside it, as they come"
+    )
+    parser.add_argument("--document", type=Path, help="put the tables into this Markdown file")
+    parser.add_argument("--mark", default="quality", help="between <!-- MARK --> and <!-- end of MARK -->")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    keep_freed_memory()
+    torch.set_num_threads(1)
     model = load(args.model, "cpu")
-    detect = find_detector(model.device)
-    print(f"{model.card.name}, {model.resolution} px, psi {args.psi}, detector: {'yes' if detect else 'none'}")
-    common = {name: float(value) for name, value in (item.split("=") for item in args.set)}
-    rows = {
-        name: changes if changes is None else {**common, **changes}
-        for name, changes in methods(model).items()
-        if not args.only or any(word in name for word in args.only)
-    }
-    report = []
-    for handles, count in ((1, args.count), (3, args.several), (5, args.several)):
-        if not count:
-            continue
-        drags = list(cases(model, count, handles, args.psi, detect))
-        print(f"\n{handles} handle{'s' if handles > 1 else ''}, {count} drags\n")
-        print("| method | " + " | ".join(MEASURES) + " |\n|" + "---|" * (len(MEASURES) + 1))
-        for name, changes in rows.items():
-            measured = [carry_out(model, case, changes, args.psi, detect) for case in drags]
-            columns = {measure: [one[measure] for one in measured] for measure in MEASURES}
-            print(f"| {name} | " + " | ".join(cell(m, columns[m]) for m in MEASURES) + " |", flush=True)
-            report.append({"handles": handles, "method": name, "changes": changes, **columns})
-            if args.json:
-                args.json.write_text(json.dumps({"model": model.card.name, "psi": args.psi, "rows": report}, indent=1))
+    common = {name: json.loads(value) for name, value in (item.split("=") for item in args.set)}
+    rows = chosen_rows(model, args.methods, common)
+    head = {
+        "model": model.card.name, "resolution": model.resolution, "weights": weights_digest(model), "psi": args.psi,
+        "back_every": args.back_every, "detector": find_detector(model.device) is not None,
+    }  # fmt: skip
+    path = args.json.with_suffix(".jsonl")
+    lines = [
+        line for line in read_lines(path, head) if line["method"] in rows and line["changes"] == rows[line["method"]]
+    ]
+    done = {(line["handles"], line["drag"], line["method"]) for line in lines}
+    drags = order(
+        {handles: count for handles, count in ((1, args.count), (3, args.several), (5, args.several)) if count}
+    )
+    tasks = [(*drag, row) for drag in drags for row in rows if (*drag, row) not in done]
+    print(f"{len(done)} of {len(tasks) + len(done)} drags are done", flush=True)
+    try:
+        for line in carry_out_all(args.processes, args.minutes, tasks, args.model, args.psi, rows, args.back_every):
+            lines.append(line)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+    except KeyboardInterrupt:
+        print("stopped; start it again to go on")
+    finished = complete(lines, rows)
+    if not finished:
+        raise UserError("no drag was done by all rows: give it more time")
+    text = in_words(head, finished)
+    print(text)
+    args.json.write_text(json.dumps({**head, "rows": rows, "measures": finished}, indent=1), encoding="utf-8")
+    if args.document:
+        fill(args.document, args.mark, text)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        raise SystemExit(str(error)) from error

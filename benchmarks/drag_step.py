@@ -5,7 +5,7 @@ per-sample weights, a full forward pass to RGB, the whole feature map resized to
 generator's parameters left on. Networks have the standard size (base 32768, at most 512 channels) and random weights:
 the cost of a step does not depend on what they draw.
 
-    python benchmarks/drag_step.py --resolutions 512 1024 --json out.json
+    python benchmarks/drag_step.py --resolutions 256 512 1024 --json out.json --document docs/drag.md
 """
 
 import argparse
@@ -27,6 +27,7 @@ from torch import Tensor
 from gansteer.edits import Drag, PointRun, start
 from gansteer.edits.features import default_layer
 from gansteer.edits.tracking import disc, inside, square
+from gansteer.evaluation.document import fill, table
 from gansteer.memory import keep_freed_memory
 from gansteer.models.layers import upsample
 from gansteer.models.stylegan2 import Generator, GeneratorConfig, SynthesisLayer
@@ -34,6 +35,7 @@ from gansteer.subject import Card, Model, Subject
 
 TARGETS = {512: {"1": 60, "5": 30, "68": 17, "mask": 6}, 1024: {"1": 100, "5": 55, "68": 50, "mask": 12}}
 SCENARIOS = ("1", "5", "68", "mask")
+IN_WORDS = {"mask": "1, all but a centre square masked"}
 
 
 def subject_of(resolution: int) -> Subject:
@@ -239,6 +241,37 @@ def machine() -> dict[str, object]:
     }  # fmt: skip
 
 
+def in_words(report: dict[str, list[dict[str, object]]], about: dict[str, object]) -> str:
+    """The figures as tables."""
+
+    def named(row: dict[str, object]) -> list[str]:
+        return [f"{row['resolution']} px", IN_WORDS.get(str(row["scenario"]), str(row["scenario"]))]
+
+    steps = [
+        [*named(row), f"{row['plain_s']:.2f}", f"{row['ours_s']:.3f}", f"{row['ratio']:.1f}", row["target"] or ""]
+        for row in report["steps"]
+    ]
+    exact = [
+        [
+            *named(row),
+            row["cells"],
+            *(f"{row[name]:.1g}" for name in ("feature_error", "gradient_error", "gradient_size")),
+        ]
+        for row in report["exactness"]
+    ]
+    memory = [[f"{row['resolution']} px", row["side"], f"{row['peak_gib']:.2f}"] for row in report["memory"]]
+    parts = [
+        f"Medians, in CPU seconds per step of {about['threads']} thread, on {about['cpu']} ({about['capability']}), "
+        f"PyTorch {about['torch']}, load average {about['load']:.1f}:",
+        table(["picture", "handles", "plain, s", "gansteer, s", "ratio", "aimed at"], steps),
+        "Against the dense network in float64:",
+        table(["picture", "handles", "cells computed", "features within", "gradients within", "of a greatest"], exact),
+        "Peak memory with one handle:",
+        table(["picture", "side", "GiB"], memory),
+    ]
+    return "\n\n".join(parts)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolutions", type=int, nargs="+", default=[256, 512, 1024])
@@ -248,6 +281,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--fresh-memory", action="store_true", help="let the allocator give memory back, as by default")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--document", type=Path, help="put the tables between <!-- speed --> and <!-- end of speed -->")
     parser.add_argument("--steps-only", choices=["ours", "plain"], help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -278,6 +312,8 @@ def main() -> None:
             print(f"{resolution:5} px  peak memory, {side}: {gib:.2f} GiB", flush=True)
     if args.json:
         args.json.write_text(json.dumps({"machine": machine(), **report}, indent=1))
+    if args.document:
+        fill(args.document, "speed", in_words(report, machine()))
 
 
 if __name__ == "__main__":

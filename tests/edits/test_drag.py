@@ -13,7 +13,7 @@ from gansteer.edits import Drag, start
 from gansteer.edits.draggan import motion_loss
 from gansteer.edits.features import Extractor, Features, Grid, View
 from gansteer.edits.mask import MaskTerm
-from gansteer.edits.tracking import Nearest, disc, square
+from gansteer.edits.tracking import Nearest, disc, reach, square
 from gansteer.errors import UserError
 from gansteer.subject import Subject
 
@@ -45,6 +45,18 @@ def test_sampling_is_that_of_the_resized_map(size: int, r: int) -> None:
         features.grid, torch.cat([features.at(need), torch.full([1, 5], 1e300, dtype=torch.float64)]), need
     )
     assert (known.sample(part) - expected[::3]).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize(("size", "r"), [(16, 16), (64, 16), (128, 16)])
+def test_squares_look_at_the_cells_of_their_points(size: int, r: int) -> None:
+    grid = Grid(size, r)
+    rng = torch.Generator().manual_seed(2)
+    for points in (
+        torch.rand(3, 2, generator=rng).double() * (size - 1),
+        torch.tensor([[0, size - 1.0], [5, 2]]).double(),
+    ):
+        all_points = (points[:, None] + square(4.5)).clamp(0, size - 1)
+        assert torch.equal(grid.need_around(points, reach(4.5)), grid.need(all_points))
 
 
 POINTS = ([(9.0, 4.0), (2.0, 27.0), (30.0, 20.0), (15.0, 15.0)], [(21.0, 7.0), (0.0, 27.5), (31.0, 31.0), (15.0, 15.0)])
@@ -196,6 +208,18 @@ def test_a_run_is_the_published_loop(engine: str, changes: dict) -> None:
     assert [progress.loss for progress in progresses[:-1]] == pytest.approx(losses[:-1], rel=1e-8)
     assert seen[-1] != seen[0]
     assert (run._present().w - w).abs().max() < 1e-7  # the last latent looked at, whichever was best
+
+
+def test_the_mask_term_is_an_exact_penalty() -> None:
+    """Above a threshold of lambda the handle stays, and so does everything else but for Adam's trembling."""
+    subject = tiny_subject(64)
+    moved = []
+    for weight in (0.1, 1000.0):
+        run = start(subject, replace(EDIT, mask=half_mask(), lambda_mask=weight, learning_rate=2e-3, steps=30))
+        for _ in range(20):
+            run.step()
+        moved.append(float((run._latent.offset.detach()).norm()))
+    assert moved[1] < 0.2 * moved[0]
 
 
 def test_rows_that_carry_appearance_stay_bit_for_bit() -> None:

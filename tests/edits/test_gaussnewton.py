@@ -21,7 +21,7 @@ def half_mask() -> torch.Tensor:
 
 def test_residual_is_motion_supervision_and_mask_with_squares() -> None:
     subject = tiny_subject(64)
-    run = start(subject, replace(EDIT, mask=half_mask(), stride=2.0, pull=3.0))
+    run = start(subject, replace(EDIT, mask=half_mask(), lambda_mask=20.0, r1=3.0, stride=2.0, pull=3.0))
     assert isinstance(run, GaussNewtonRun)
     run.step()
     run._look()
@@ -71,6 +71,17 @@ def test_one_step_solves_the_damped_linear_problem(monkeypatch: pytest.MonkeyPat
     got = (offset.detach() - before).view(-1)
     assert expected.norm() > 1e-3
     assert (got - expected).norm() < 1e-3 * expected.norm()
+
+
+def test_the_patch_is_as_wide_as_two_cells_or_as_memory_allows() -> None:
+    subject = tiny_subject(64)
+    assert EDIT.fitted(subject).r1 == 2 * 64 / 32
+    assert replace(EDIT, method="draggan").fitted(subject).r1 == 3.0
+    many = [(float(x), float(y)) for x in range(20) for y in range(20)]
+    crowd = replace(EDIT, handles=many, targets=many, layer="b8.conv1").fitted(subject)
+    assert 3.0 < (crowd.r1 or 0) < 2 * 64 / 8
+    with pytest.raises(UserError, match=r"no layer 'b5\.conv1'"):
+        replace(EDIT, layer="b5.conv1").fitted(subject)
 
 
 def test_it_needs_a_fraction_of_the_steps() -> None:

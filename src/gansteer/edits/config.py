@@ -24,13 +24,14 @@ class DragSettings:
     rows: int = 6
     """How many rows of w+ move; the rest, which carry appearance, stay bit for bit."""
     r1: float | None = None
-    """Radius of the patch that is pulled, in pixels; 3 at 512 px and below, growing with the picture above."""
+    """Radius of the patch that is pulled, in pixels; 3 at 512 px and below, growing with the picture above.
+    gauss-newton takes two cells of the features."""
     r2: float | None = None
     """Half width of the tracking window, in pixels; 12 at 512 px, in proportion, at least 6."""
     stride: float | None = None
     """How far the patch is pulled at a time, in pixels; 1 is the paper's, gauss-newton takes 1.5 cells of the features."""
-    lambda_mask: float = 20.0
-    """Weight of the mask term, in the mean form."""
+    lambda_mask: float = 10.0
+    """Weight of the mask term, in the mean form. The larger, the stiller the rest; where handles no longer move, take less."""
     exact_mask: bool = False
     """Hold every pixel outside the mask instead of every cell of the feature map."""
     learning_rate: float = 5e-3

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gansteer.edits.config import DragSettings, Method
-from gansteer.edits.features import Engine, Extractor, Features, View, default_layer
+from gansteer.edits.features import Engine, Extractor, Features, Grid, View, default_layer
 from gansteer.edits.latent import Adam, Latent, Whitening, spread
 from gansteer.edits.mask import MaskTerm
 from gansteer.edits.run import Point, Progress, SteppedRun
@@ -25,6 +25,9 @@ MOST_PATCH, MOST_WINDOW = 50_000, 250_000
 """Pixels that all handles together pull, and look through: every one of the first costs some KB, of the second 250 bytes."""
 MOST_CONFIDENT = 32.0
 """r2 of the confident tracker, which solves as many equations as its window has pixels."""
+WIDE_PATCH = 2.0
+"""r1 of Gauss-Newton, in cells of the features. Its steps are longer than the paper's patch is wide, so that such a small
+patch finds itself again anywhere: then handles arrive by their tracker while the picture stays where it was."""
 BLOW_UP = 10.0
 """An offset from the start of so many deviations of the model's own w has left every picture behind."""
 
@@ -86,10 +89,14 @@ class Drag(DragSettings):
         size = subject.model.resolution
         scale = size / 512
         few = len(self.handles) <= 5
+        layer = self.layer or subject.model.card.drag_layer or default_layer(size)
+        r1 = max(3.0, 3 * scale)
+        if self.method == "gauss-newton":
+            r1 = min(max(r1, WIDE_PATCH * Grid.of(subject.model.generator, layer).cell), self._largest("r1"))
         fitted = replace(
             self,
-            layer=self.layer or subject.model.card.drag_layer or default_layer(size),
-            r1=self.r1 if self.r1 is not None else max(3.0, 3 * scale),
+            layer=layer,
+            r1=self.r1 if self.r1 is not None else r1,
             r2=self.r2 if self.r2 is not None else max(6.0, 12 * scale),
             tolerance=self.tolerance if self.tolerance is not None else max(1.0, scale) * (1 if few else 2),
             rows=min(self.rows, len(subject.w)),
@@ -112,16 +119,21 @@ class Drag(DragSettings):
 
     def _check_cost(self) -> None:
         """Raise UserError if a step would take gigabytes."""
-        count = len(self.handles)
-        largest = {"r1": math.sqrt(MOST_PATCH / count / math.pi), "r2": math.sqrt(MOST_WINDOW / count) / 2}
-        if self.tracker == "confident":
-            largest["r2"] = min(largest["r2"], MOST_CONFIDENT)
-        for name, most in largest.items():
+        for name in ("r1", "r2"):
+            most = self._largest(name)
             if (getattr(self, name) or 0) > most:
-                fewer = "" if count == 1 else ", or fewer handles"
+                fewer = "" if len(self.handles) == 1 else ", or fewer handles"
                 raise UserError(
                     f"{name} of {getattr(self, name):g} px takes too much memory: take at most {math.floor(most)}{fewer}"
                 )
+
+    def _largest(self, name: str) -> float:
+        """Pixels of r1 or r2 at most."""
+        count = len(self.handles)
+        if name == "r1":
+            return math.sqrt(MOST_PATCH / count / math.pi)
+        most = math.sqrt(MOST_WINDOW / count) / 2
+        return min(most, MOST_CONFIDENT) if self.tracker == "confident" else most
 
 
 class PointRun(SteppedRun[Progress]):

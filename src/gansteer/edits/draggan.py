@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gansteer.edits.drag import PointRun
 from gansteer.edits.features import Features
-from gansteer.edits.tracking import Tracked, around, disc, inside, make_tracker, square
+from gansteer.edits.tracking import Tracked, around, disc, inside, make_tracker, reach
 
 
 def directions(p: Tensor, t: Tensor, stride: float = 1.0) -> Tensor:
@@ -61,9 +61,8 @@ class DragGANRun(PointRun):
 
     def _needed(self, p: Tensor) -> Tensor:
         """The cells that tracking around `p [n, 2]` and motion supervision from there look at."""
-        window = square(self._r2 if self.edit.tracker != "none" else 1.0)
-        inside_picture = around(p, window).clamp(0, self._grid.size - 1)
-        return self._grid.need(inside_picture) | self._supervised(p)
+        window = reach(self._r2 if self.edit.tracker != "none" else 1.0)
+        return self._grid.need_around(p, window) | self._supervised(p)
 
     def _supervised(self, p: Tensor) -> Tensor:
         """The cells that motion supervision from `p [n, 2]` looks at."""
@@ -72,12 +71,12 @@ class DragGANRun(PointRun):
 
     def _look(self) -> Tensor:
         """Features, tracking, and the loss of the same features."""
-        need = self._needed(self._points)
-        features = self._features(need)
+        features = self._features(self._needed(self._points))
         tracked = self._tracker.track(self._view(features), self._points)
-        if not features.covers(self._supervised(tracked.points)):
+        supervised = self._supervised(tracked.points)
+        if not features.covers(supervised):
             # A handle has left its region: compute the features again where it is now.
-            features = self._features(need | self._needed(tracked.points))
+            features = self._features(supervised)
         self._points, self._seen = tracked.points, features
         self._present_patches = self._source(features, tracked)
         d = directions(self._points, self._targets, self._stride)

@@ -16,11 +16,11 @@ Engine = Literal["auto", "region", "dense"]
 
 
 def _axis_cells(x: Tensor, size: int, r: int) -> tuple[Tensor, Tensor]:
-    """Along one axis, the three cells of `r` (and their weights) whose mean is the picture's feature at pixel `x [N]`.
+    """Along one axis, the cells of `r` (and their weights) whose mean is the picture's feature at pixel `x [N]`: `[N, k]`.
 
     The map is read as if it had been resized to `size` pixels (bilinear, half-pixel centres, clamped at the border) and
     then sampled between pixels: pixel j lies at `u = (j + 0.5) r / size - 0.5`, and a point between two pixels takes
-    from both. Those four cells are at most three different ones.
+    from both. Those four cells are at most three different ones (k), and two if all pixels are whole.
     """
     x = x.clamp(0, size - 1)
     near = x.floor()
@@ -41,7 +41,8 @@ def _axis_cells(x: Tensor, size: int, r: int) -> tuple[Tensor, Tensor]:
         dim=1,
     )
     index = (first[:, None] + torch.arange(3)).clamp(max=r - 1).long()
-    return index, weight
+    used = weight.any(dim=0)
+    return index[:, used], weight[:, used]
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,23 @@ class Grid:
     size: int
     r: int
 
+    @classmethod
+    def of(cls, generator: Generator, layer: str) -> "Grid":
+        """That of the features after `layer`. Raises UserError if the model has no such layer."""
+        sizes = {each.name: each.resolution for each in generator.synthesis.layers()}
+        if layer not in sizes:
+            raise UserError(f"this model has no layer {layer!r}; choose one of {', '.join(sizes)}")
+        return cls(generator.config.resolution, sizes[layer])
+
+    @property
+    def cell(self) -> float:
+        """Pixels along each side of a cell."""
+        return self.size / self.r
+
     def cells(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """`points [N, 2]` (x, y) in pixels, float64 on the CPU, to cells `[N, 9]` (row-major) and weights `[N, 9]`."""
-        column, across = _axis_cells(points[:, 0], self.size, self.r)
-        row, down = _axis_cells(points[:, 1], self.size, self.r)
+        """`points [N, 2]` (x, y) in pixels, float64 on the CPU, to their cells (row-major) and weights `[N, k]`, k <= 9."""
+        index, weight = _axis_cells(points.t().flatten(), self.size, self.r)
+        (column, row), (across, down) = index.view(2, len(points), -1), weight.view(2, len(points), -1)
         index = row[:, :, None] * self.r + column[:, None, :]
         return index.flatten(1), (down[:, :, None] * across[:, None, :]).flatten(1)
 
@@ -64,6 +78,15 @@ class Grid:
         need = torch.zeros(self.r * self.r, dtype=torch.bool)
         need[index[weight != 0]] = True
         return need.view(self.r, self.r)
+
+    def need_around(self, points: Tensor, reach: Tensor) -> Tensor:
+        """The cells `[r, r]` (bool) that the squares around `points [n, 2]` look at, `reach [K]` pixels along each axis."""
+        pixels = (points[:, :, None] + reach).clamp(0, self.size - 1)  # [n, 2, K]
+        index, weight = _axis_cells(pixels.flatten(), self.size, self.r)
+        seen = torch.zeros(points.numel(), self.r)
+        seen.scatter_add_(1, index.view(len(seen), -1), weight.view(len(seen), -1).to(seen))
+        across, down = seen.view(-1, 2, self.r).unbind(dim=1)  # [n, r]
+        return down.t() @ across > 0
 
 
 @dataclass(frozen=True)
@@ -117,16 +140,12 @@ class Extractor:
     ) -> None:
         """`w [num_ws, w_dim]` is the start; its first `rows` rows move. Raises UserError if there is no such layer."""
         synthesis = generator.synthesis
-        names = [each.name for each in synthesis.layers()]
-        if layer not in names:
-            raise UserError(f"this model has no layer {layer!r}; choose one of {', '.join(names)}")
-        last = names.index(layer)
+        self.grid = Grid.of(generator, layer)
+        last = [each.name for each in synthesis.layers()].index(layer)
         self._layers = list(synthesis.layers())[: last + 1]
         self._synthesis = synthesis
         self._name = layer
         self._offsets = offsets
-        self.grid = Grid(generator.config.resolution, self._layers[-1].resolution)
-        self.channels = self._layers[-1].weight.shape[0]
         with torch.no_grad():
             self._fixed: Styles = {
                 each.name: self._style(each.name, each.affine(w[None, each.row]))

@@ -36,7 +36,7 @@ class FreeDragRun(PointRun):
         """T and `l` from the first picture."""
         reach = torch.tensor([-self._r1, 0.0, self._r1], dtype=torch.float64)
         self._patch = torch.cartesian_prod(reach, reach)  # [9, 2]
-        cell = self._grid.size / self._grid.r
+        cell = self._grid.cell
         self._stride = STRIDE * cell
         turn = torch.arange(8, dtype=torch.float64) * (math.pi / 4)
         ring = CALIBRATION * cell * torch.stack([turn.cos(), turn.sin()], dim=1)

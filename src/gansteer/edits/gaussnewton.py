@@ -28,7 +28,7 @@ class GaussNewtonRun(DragGANRun):
 
     @property
     def _stride(self) -> float:
-        return self.edit.stride or STRIDE * self._grid.size / self._grid.r
+        return self.edit.stride or STRIDE * self._grid.cell
 
     def _residual(self, features: Features) -> Tensor:
         """r, whose square is motion supervision, mask term and priors with squares for absolute values. One vector."""

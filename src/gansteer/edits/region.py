@@ -8,7 +8,7 @@ everything beyond the border, and a convolution is: gather rows, multiply by the
 rows, borders need no special case, and the whole map is simply the case where every position is needed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -178,10 +178,16 @@ def _plan_up(need: Tensor, middle: Tensor, below: Tensor, noise: Tensor) -> UpPl
     )
 
 
-def plan(layers: list[SynthesisLayer], need: Tensor) -> list[LayerPlan]:
-    """The plan of every layer, the first first, that computes the last at `need [r, r]` (bool, on the CPU)."""
+def plan(layers: list[SynthesisLayer], need: Tensor, known: Sequence[list[LayerPlan]] = ()) -> list[LayerPlan]:
+    """The plan of every layer, the first first, that computes the last at `need [r, r]` (bool, on the CPU).
+
+    `known` are plans of the same layers: from where one of them needs the same, it is taken over.
+    """
     plans: list[LayerPlan] = []
-    for layer in reversed(layers):
+    for number, layer in reversed(list(enumerate(layers))):
+        for other in known:
+            if torch.equal(other[number].need, need):
+                return [*other[: number + 1], *plans[::-1]]
         noise = (layer.noise_fixed[need.to(layer.noise_fixed.device)] * layer.noise_strength).detach().cpu()[:, None]
         if layer.up:
             middle = _dilate(_halve(need, 1), 1)
@@ -351,7 +357,7 @@ class RegionSynthesis:
             self.energies = [each.energy().detach() for each in self.layers]
             constant = synthesis.constant.detach().flatten(1).t()  # [16, C]
             self.constant = F.pad(constant, (0, 0, 0, 1))
-        self._plans: list[tuple[Tensor, list[LayerPlan]]] = []
+        self._plans: list[list[LayerPlan]] = []
         self._constant: dict[str, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, styles: Styles, need: Tensor) -> Tensor:
@@ -378,9 +384,7 @@ class RegionSynthesis:
         return self._constant[name][1]
 
     def _plan(self, need: Tensor) -> list[LayerPlan]:
-        """The plan for `need`; the last two are kept, as consecutive steps mostly need the same."""
-        for known, steps in self._plans:
-            if torch.equal(known, need):
-                return steps
-        self._plans = [*self._plans[-1:], (need.clone(), plan(self.layers, need))]
-        return self._plans[-1][1]
+        """The plan for `need`; the last two are kept, as consecutive steps need nearly the same, and below exactly."""
+        steps = plan(self.layers, need.clone(), self._plans)
+        self._plans = [*(known for known in self._plans if known[-1] is not steps[-1]), steps][-2:]
+        return steps

@@ -4,8 +4,10 @@ A tracker is made from the first picture of an edit (its templates never change 
 picture, where the points are now.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import torch
@@ -36,22 +38,26 @@ class Tracker(Protocol):
         ...
 
 
+@lru_cache(maxsize=16)
+def reach(radius: float) -> Tensor:
+    """The whole numbers `[K]` of less than `radius`, which are the same tensor at every call: don't change it."""
+    most = max(math.ceil(radius) - 1, 0)
+    return torch.arange(-most, most + 1, dtype=torch.float64)
+
+
+@lru_cache(maxsize=16)
 def square(radius: float) -> Tensor:
     """The offsets `[K, 2]` (x, y) with |dx| < radius and |dy| < radius, the nearest to the centre first."""
-    reach = torch.arange(-_reach(radius), _reach(radius) + 1, dtype=torch.float64)
-    y, x = torch.meshgrid(reach, reach, indexing="ij")
+    y, x = torch.meshgrid(reach(radius), reach(radius), indexing="ij")
     offsets = torch.stack([x, y], dim=-1).view(-1, 2)
     return offsets[offsets.square().sum(dim=1).argsort(stable=True)]
 
 
+@lru_cache(maxsize=16)
 def disc(radius: float) -> Tensor:
     """The offsets `[K, 2]` (x, y) closer than `radius`: Omega_1 around the origin."""
     offsets = square(radius)
     return offsets[offsets.square().sum(dim=1) < radius**2]
-
-
-def _reach(radius: float) -> int:
-    return max(int(torch.tensor(radius, dtype=torch.float64).ceil()) - 1, 0)
 
 
 def around(points: Tensor, offsets: Tensor) -> Tensor:
@@ -120,7 +126,7 @@ class Confident:
         self.radius = radius
         self.templates = view.features.sample(points)
         offsets = square(radius)
-        cell = view.features.grid.size / view.features.grid.r
+        cell = view.features.grid.cell
         label = torch.exp(-0.5 * offsets.square().sum(dim=1) / cell**2)  # [K]
         filters, biases, spreads, firsts = [], [], [], []
         for template, point in zip(self.templates, points, strict=True):
