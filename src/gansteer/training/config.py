@@ -126,7 +126,7 @@ class InverterTraining:
     steps: int = 4000
     batch: int = 8
     """Pictures of a step."""
-    passes: int = 8
+    passes: int = 7
     """Corrections of the guess, each after a look at what it draws; 0 for none."""
     looks: int = 2400
     """How often it is looked at beforehand how pictures change with w, which corrections go by."""
