@@ -59,9 +59,19 @@ function Help({ studio }) {
 const FILES = [
   { title: "Picture", of: [["png", "PNG, can be dropped here again"], ["jpeg", "JPEG"]] },
   { title: "Film of the edit", of: [["mp4", "MP4"], ["webp", "WebP"], ["gif", "GIF"]] },
-  { title: "Parts", of: [["mask", "What may move, as a picture"], ["points", "Points, JSON"], ["latent", "Latent, safetensors"]] },
+  { title: "Parts", of: [["mask", "What may change, as a picture"], ["points", "Points, JSON"], ["latent", "Latent vector, safetensors"]] },
   { title: "Everything", of: [["steer", "Session"]] },
 ];
+
+/** What an edit has to be for a file to be made of it; all others can always be had.
+ * @type {Record<string, (edit: import("./protocol").Edit) => unknown>} */
+const NEEDS = {
+  mp4: () => true,
+  webp: () => true,
+  gif: () => true,
+  mask: ({ mask, region }) => mask ?? region,
+  points: ({ kind }) => kind === "drag",
+};
 
 /** @param {Props} props */
 function Export({ studio }) {
@@ -70,9 +80,11 @@ function Export({ studio }) {
   const known = welcome?.exports ?? {};
   if (session?.current == null) return html`<p>There is no picture yet.</p>`;
   if (session.run) return html`<p>Stop the edit first; then what it has reached can be exported.</p>`;
+  const { edit } = session;
+  const had = (/** @type {string} */ what) => what in known && (!(what in NEEDS) || (edit && NEEDS[what](edit)));
   return html`
-    ${FILES.map(({ title, of }) => html`<section key=${title} class="stack"><h3>${title}</h3>
-      <div class="row wrap">${of.map(([what, words]) => what in known && html`<button class="plain" key=${what}
+    ${FILES.filter(({ of }) => of.some(([what]) => had(what))).map(({ title, of }) => html`<section key=${title} class="stack"><h3>${title}</h3>
+      <div class="row wrap">${of.map(([what, words]) => had(what) && html`<button class="plain" key=${what}
         onClick=${() => studio.save(what, { marks: marks ? 1 : 0 })}>${words}</button>`)}</div>
       ${title.startsWith("Film") && html`<label class="check"><input type="checkbox" checked=${marks} onChange=${() => setMarks(!marks)} />With points and arrows</label>`}
     </section>`)}
@@ -81,7 +93,7 @@ function Export({ studio }) {
         <button class="plain" onClick=${() => putBack(studio, "png")}>Whole photo, PNG</button></div></section>`}
     <section class="stack"><h3>The same elsewhere</h3>
       <${Code} studio=${studio} what="python" title="Python" />
-      <${Code} studio=${studio} what="shell" title="Command line" /></section>`;
+      <${Code} studio=${studio} what="shell" title="command line" /></section>`;
 }
 
 /** The edit as text, to be copied.
