@@ -134,6 +134,8 @@ def test_the_command_goes_on_where_it_was(model, tmp_path, capsys):
     assert main([*args, "--count", "3", "--part", "1/2", "--records", str(lines)]) == 0
     assert lines.read_text().startswith(before)
     assert [r.picture for r in read_records(lines)[1]] == ["0.png"] * 3 + ["2.png"] * 3
+    assert main([*args, "--part", "4/4"]) == 2
+    assert "no picture for part 4/4" in capsys.readouterr().err
     assert main([*args, "--part", "3/2"]) == 2
     assert "--part is one of several" in capsys.readouterr().err
     assert main([*args, "--records", str(lines), "--projection", "4"]) == 2

@@ -73,6 +73,10 @@ class InversionQuality(Evaluation):
         known = {record.picture for record in records}
         end = None if self.minutes is None else time.monotonic() + 60 * self.minutes
         judge = self._judge(model)
+        warm = Inversion(pictures[0][2], projection=0, tuning="none")
+        warm.begin(
+            model.sample(0, label=0 if model.generator.config.c_dim else None)
+        ).step()  # what is loaded once is not timed
         with bar("bringing in") as report:
             for done, (number, name, picture) in enumerate(pictures):
                 report(done, len(pictures))
@@ -108,15 +112,14 @@ class InversionQuality(Evaluation):
     def _judge(self, model: "Model") -> "Judge":
         from gansteer.checkpoints.directions import own_directions
         from gansteer.checkpoints.face_reader import load_face_reader
+        from gansteer.evaluation.editability import ATTRIBUTES
         from gansteer.evaluation.inversion import Judge
 
         reader = load_face_reader(model.device) if self.faces else None
-        directions = None
-        if self.faces and self.edits:
-            try:
-                directions = own_directions(model)
-            except UserError as error:
-                print(f"attributes are left out: {error}")
+        directions = own_directions(model) if self.faces and self.edits else None
+        if directions is not None and not set(directions.names()) >= set(ATTRIBUTES):
+            print(f"attributes are left out: {model.card.name} has no directions for all of {', '.join(ATTRIBUTES)}")
+            directions = None
         return Judge(reader, directions, self.edits)
 
     def _pictures(self, model: "Model") -> "list[tuple[int, str, Tensor]]":
@@ -130,6 +133,8 @@ class InversionQuality(Evaluation):
         files = sorted(path for path in self.data.iterdir() if path.suffix.lower() in ENDINGS)[: self.count]
         if not files:
             raise UserError(f"{self.data} holds no pictures ({', '.join(ENDINGS)})")
+        if len(files) <= self._part()[0]:
+            raise UserError(f"there is no picture for part {self.part}: there are {len(files)}")
         aligner = Aligner.of(model) if self.align else None
         first, step = self._part()
         pictures = []
