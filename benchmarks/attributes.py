@@ -1,15 +1,17 @@
 """How long a slider takes to show a new picture, and an intervention to end, on one core.
 
-usage: python benchmarks/attributes.py [MODEL] [REPEATS]
+usage: python benchmarks/attributes.py [MODEL] [REPEATS] [OUT.json]
 
 Both seconds by the clock and seconds of the one core are told; on a machine that does something else, the latter are what
 it would take alone, and they decide.
 """
 
+import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -33,7 +35,7 @@ def timed(work: Callable[[int], object], repeats: int) -> tuple[float, float]:
     return statistics.median(core[1:]), statistics.median(clock[1:])
 
 
-def main(name: str, repeats: int) -> int:
+def main(name: str, repeats: int, out: Path | None) -> int:
     torch.set_num_threads(1)
     keep_freed_memory()
     model = gansteer.load(name, "cpu")
@@ -52,19 +54,22 @@ def main(name: str, repeats: int) -> int:
 
         return run
 
-    failed = 0
+    failed, rows = 0, []
     for what, work, times, most in (
-        ("all sliders' values", lambda i: sliders(subject), repeats, SLIDER),
-        ("slider, two held, to picture", slider, repeats, SLIDER),
-        ("intervention", intervention(None), max(3, repeats // 10), INTERVENTION),
-        ("intervention, 200 channels", intervention(200), max(3, repeats // 10), INTERVENTION),
+        ("the values of all sliders", lambda i: sliders(subject), repeats, SLIDER),
+        ("a slider with two held attributes, to the new picture", slider, repeats, SLIDER),
+        ("an intervention, to the picture", intervention(None), max(3, repeats // 10), INTERVENTION),
+        ("the same of 200 channels", intervention(200), max(3, repeats // 10), INTERVENTION),
     ):
         core, clock = timed(work, times)
         failed += core > most
-        print(f"{what:<30} {1e3 * core:7.1f} ms of a core, {1e3 * clock:7.1f} by the clock   (at most {1e3 * most:g})")
+        rows.append({"what": what, "core": core, "clock": clock, "most": most})
+        print(f"{what:<54} {1e3 * core:7.1f} ms of a core, {1e3 * clock:7.1f} by the clock   (at most {1e3 * most:g})")
+    if out is not None:
+        out.write_text(json.dumps({"model": model.card.name, "repeats": repeats, "rows": rows}, indent=1) + "\n")
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    sys.exit(main(arguments[0] if arguments else "portraits", int(arguments[1]) if len(arguments) > 1 else 30))
+    model, repeats, out, *_ = [*sys.argv[1:], *["portraits", "30", ""][len(sys.argv) - 1 :]]
+    sys.exit(main(model, int(repeats), Path(out) if out else None))

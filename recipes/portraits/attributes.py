@@ -1,15 +1,17 @@
 """The labels that the attributes are compared with, and the tables and figures of docs/attributes.md.
 
 usage: python attributes.py labels OUT.csv LABELS.jsonl [LABELS.jsonl ...]
-       python attributes.py document REPORT.json DOCS
+       python attributes.py document REPORT.json SPEED.json DOCS
 
 `labels` turns the renderer's labels into columns named like the directions. `document` takes what `gansteer evaluate
-attributes --json` wrote, draws the figures into DOCS/images, and puts the tables between the marks in DOCS/attributes.md.
+attributes --json` and benchmarks/attributes.py wrote, draws the figures into DOCS/images, and puts the tables between the
+marks in DOCS/attributes.md.
 """
 
 import csv
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +20,17 @@ from PIL import Image, ImageDraw
 
 import gansteer
 from gansteer.checkpoints.directions import own_directions
+from gansteer.edits.fitting import EXTREME
 from gansteer.edits.parts import part_of
 from gansteer.edits.portrait_scores import LIGHTNESS, PORTRAIT_SCORES
+from gansteer.errors import UserError
+from gansteer.evaluation.document import fill, table
 from gansteer.models.face_reader import HAIR_COLORS, HAIR_LENGTHS, HAIR_STYLES, SCALARS
 from gansteer.sheet import sheet
 from gansteer.subject import to_image
 
-BEGIN, END = "<!-- measured: made by recipes/portraits/attributes.py -->", "<!-- end of what was measured -->"
+MEASURED, SPEED = "measured by gansteer evaluate attributes", "measured by benchmarks/attributes.py"
+"""The marks in the document."""
 SLIDERS = (*PORTRAIT_SCORES, "quality")
 STEPS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 CELL = 34
@@ -58,51 +64,78 @@ def write_labels(out: Path, files: list[Path]) -> None:
 
 
 def tables(report: dict) -> str:
-    """The Markdown between the marks."""
-    found, inside = report["attributes"], report["regions"]
+    """What was measured of the directions, and of edits in a region."""
+    parts = [*boundaries(report["attributes"]), *moved(report["attributes"])]
+    if report["regions"] is not None:
+        parts += in_a_region(report["regions"])
+    return "\n\n".join(parts)
+
+
+def boundaries(found: dict) -> list[str]:
+    """How often boundaries are right."""
     spaces = list(found["cosine"])
     accuracy = {(a["name"], a["space"]): a for a in found["accuracy"]}
-    lines = [
-        f"{found['samples']} samples that took no part in fitting, psi 1: the share on the right side of the boundary, of the",
-        "highest and lowest twentieth of the scores (extremes) and of all others (labelled by the middle between the least",
-        "and the greatest score).", "",
-        "| | " + " | ".join(f"{s}: extremes | {s}: all" for s in spaces) + " |",
-        "|---|" + "---|" * (2 * len(spaces)),
-    ]  # fmt: skip
-    for name in found["names"]:
-        cells = [f"{accuracy[name, s]['extremes']:.1%} | {accuracy[name, s]['all']:.1%}" for s in spaces]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    rows = [
+        [name, *(f"{accuracy[name, s][kind]:.1%}" for s in spaces for kind in ("extremes", "all"))]
+        for name in found["names"]
+    ]
+    return [
+        f"{found['samples']} samples that took no part in fitting, psi 1: the share on the right side of the boundary, of the\n"
+        f"highest and lowest {EXTREME:.0%} of the scores (extremes) and of all others (labelled by the middle between the least\n"
+        "and the greatest score).",
+        table(["", *(f"{s}: {kind}" for s in spaces for kind in ("extremes", "all"))], rows),
+    ]
+
+
+def moved(found: dict) -> list[str]:
+    """What holding does."""
     r = found["rescoring"]
-    lines += [
-        "", f"Re-scoring {found['pictures']} pictures moved by {found['step']:g} deviations: {r['entangled']} changes of other attributes are at least a tenth of the",
-        f"wanted one, {r['unwanted_plain']:.0%} of it on average. With all others held they are {r['unwanted_held']:.0%}: **cut by {r['cut']:.0%}** at equal change of what is",
-        f"wanted ({r['cut_at_equal_strength']:.0%} at equal steps).", "",
-        "![The three entanglement matrices and the re-scoring, plain and held](images/attributes-matrices.png)", "",
-    ]  # fmt: skip
-    if inside is not None:
-        lines += [
-            f"Edits in a region, {inside['pictures']} pictures each at psi {inside['psi']:g}, intervention at {inside['strength']:g} deviations, all others at the strength that",
-            "changes the attribute as much: change outside the region and jump across its border (levels of 256), with 95 %",
-            "intervals over the pictures.", "",
-            "| region | attribute | method | change of the attribute | outside | times the intervention's | seam |",
-            "|---|---|---|---|---|---|---|",
-        ]  # fmt: skip
-        for m in inside["methods"]:
-            outside, times, seam = (spread(m[key]) for key in ("outside", "times", "seam"))
-            lines.append(
-                f"| {m['region']} | {m['attribute']} | {m['method']} | {m['gain']:.2f} sd | {outside} | {times} | {seam} |"
-            )
-        left = ", ".join(f"{job} {count}" for job, count in inside["left_out"].items() if count)
-        lines += [
-            "",
-            f"Left out, because the part was not found or the intervention did not change the attribute: {left or 'none'}.",
+    return [
+        f"Re-scoring {found['pictures']} pictures moved by {found['step']:g} deviations: {r['entangled']} changes of other "
+        f"attributes are at least a tenth of the\nwanted one, {r['unwanted_plain']:.0%} of it on average. With all others held "
+        f"they are {r['unwanted_held']:.0%}: **cut by {r['cut']:.0%}** at equal change of what is\nwanted "
+        f"({r['cut_at_equal_strength']:.0%} at equal steps).",
+        "![The three entanglement matrices and the re-scoring, plain and held](images/attributes-matrices.png)",
+    ]
+
+
+def in_a_region(inside: dict) -> list[str]:
+    """The comparison of the methods."""
+    rows = [
+        [
+            m["region"], m["attribute"], m["method"], m["pictures"], f"{m['gain']:.2f} sd",
+            *(spread(m[key]) for key in ("outside", "times", "seam")),
         ]
-    return "\n".join(lines)
+        for m in inside["methods"]
+    ]  # fmt: skip
+    tried = ", ".join(f"{job} {count - inside['left_out'][job]} of {count}" for job, count in inside["tried"].items())
+    return [
+        f"Edits in a region of {inside['pictures']} pictures at psi {inside['psi']:g}, intervention at {inside['strength']:g} "
+        "deviations, all others at the strength that\nchanges the attribute as much: change outside the region and jump "
+        "across its border (levels of 256), with 95 %\nintervals over the pictures.",
+        table(
+            ["region", "attribute", "method", "pictures", "change", "outside", "times the intervention's", "seam"], rows
+        ),
+        f"Compared: {tried}. The others were left out,\nbecause the part was not found or the intervention did not change "
+        "the attribute.",
+    ]
 
 
 def spread(interval: dict) -> str:
     """A value with its interval."""
     return f"{interval['value']:.2f} ({interval['low']:.2f} to {interval['high']:.2f})"
+
+
+def speed(found: dict) -> str:
+    """How long edits take."""
+    rows = [
+        [
+            row["what"],
+            *(f"{1e3 * row[key]:.0f} ms" if row[key] < 1 else f"{row[key]:.1f} s" for key in ("core", "clock")),
+        ]
+        for row in found["rows"]
+    ]
+    return f"One core, `{found['model']}`.\n\n" + table(["", "of the core", "by the clock"], rows)
 
 
 # --- Figures ----------------------------------------------------------------------------------------------------------
@@ -188,18 +221,26 @@ def in_regions(model: gansteer.Model, seeds: dict[tuple[str, str], int]) -> Imag
     return sheet(cells, columns=6)
 
 
-def document(report: dict, docs: Path) -> None:
+def first_with(model: gansteer.Model, region: str, seed: int) -> int:
+    """The first seed from this on in whose picture the part is found."""
+    while True:
+        with suppress(UserError):
+            part_of(model.sample(seed), region)
+            return seed
+        seed += 1
+
+
+def document(report: dict, times: dict, docs: Path) -> None:
     """The figures and the tables."""
     model = gansteer.load(report["attributes"]["model"], "cpu")
-    images = docs / "images"
+    images, page = docs / "images", docs / "attributes.md"
     matrices(report).save(images / "attributes-matrices.png")
     sliders(model, 3).save(images / "attributes-sliders.jpg", quality=88)
     jobs = {("mouth", "mouth_open"): 2, ("mouth", "smile"): 1, ("hair", "hair_color"): 4, ("face", "skin_tone"): 5}
-    in_regions(model, jobs).save(images / "attributes-regions.jpg", quality=88)
-    page = docs / "attributes.md"
-    text = page.read_text()
-    before, rest = text.split(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n\n{tables(report)}\n\n{END}{rest.split(END)[1]}")
+    seeds = {job: first_with(model, job[0], seed) for job, seed in jobs.items()}
+    in_regions(model, seeds).save(images / "attributes-regions.jpg", quality=88)
+    fill(page, MEASURED, tables(report))
+    fill(page, SPEED, speed(times))
     print(f"{page} and three figures in {images}")
 
 
@@ -207,7 +248,7 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["labels", out, *files] if files:
             write_labels(Path(out), [Path(file) for file in files])
-        case ["document", report, docs]:
-            document(json.loads(Path(report).read_text()), Path(docs))
+        case ["document", report, times, docs]:
+            document(json.loads(Path(report).read_text()), json.loads(Path(times).read_text()), Path(docs))
         case _:
             sys.exit(__doc__)

@@ -8,15 +8,33 @@ import pytest
 import torch
 
 import gansteer
+from gansteer.checkpoints.directions import own_directions
 from gansteer.checkpoints.face_reader import load_face_reader
+from gansteer.checkpoints.native import save_model
 from gansteer.cli import main
-from gansteer.commands.evaluate_attributes import read_columns
+from gansteer.commands.evaluate_attributes import Attributes, read_columns
 from gansteer.edits.directions import Direction, Directions
 from gansteer.edits.fitting import Samples
 from gansteer.edits.portrait_scores import LIGHTNESS, PORTRAIT_SCORES, PortraitScorer
 from gansteer.errors import UserError
-from gansteer.evaluation.attributes import accuracy_of, correlations, cosines, summed_up
-from gansteer.evaluation.regions import interval, outside, reached, seam
+from gansteer.evaluation import attributes
+from gansteer.evaluation.attributes import accuracy_of, correlations, cosines
+from gansteer.evaluation.regions import (
+    Bench,
+    Comparison,
+    Measured,
+    Task,
+    interval,
+    outside,
+    reached,
+    read_records,
+    seam,
+    summed_up,
+    tasks,
+    to_line,
+)
+from gansteer.models.stylegan2 import Generator, GeneratorConfig
+from gansteer.subject import Card, Model
 
 
 def test_accuracy_is_counted_as_the_paper_counts() -> None:
@@ -51,7 +69,7 @@ def test_matrices_against_numpy() -> None:
 def test_the_cut_counts_unwanted_changes_only() -> None:
     plain = np.array([[2.0, 1.0, 0.1], [0.4, -1.0, 0.0], [0.0, 0.0, 1.0]])
     held = np.array([[1.0, 0.1, 0.9], [0.1, -0.5, 0.9], [0.9, 0.9, 1.0]])
-    found = summed_up(plain, held)
+    found = attributes.summed_up(plain, held)
     assert found.entangled == 2  # 1.0 of 2.0 and 0.4 of 1.0; 0.1 of 2.0 is little
     assert found.unwanted_plain == pytest.approx((0.5 + 0.4) / 2)
     assert found.unwanted_held == pytest.approx((0.1 + 0.2) / 2)
@@ -88,6 +106,72 @@ def test_intervals_hold_the_mean_of_most_resamplings() -> None:
     assert interval(values, values).low == pytest.approx(1.0)
 
 
+def test_regions_are_summed_up_over_the_pictures_that_could_be_compared(tmp_path: Path) -> None:
+    """The methods' leaks are in fixed proportions, picture by picture; one of four pictures is left out."""
+    rng = np.random.default_rng(0)
+    found = []
+    for task in tasks(4, 10, [("mouth", "smile"), ("hair", "hair_color")]):
+        leak = float(rng.uniform(1, 2))
+        row = {"intervention": Measured(0.3, leak, 1.0), "w": Measured(0.3 if task.seed % 2 else 0.4, 6 * leak, 2.0)}
+        if task.seed < 12:
+            row["sparse"] = Measured(0.3, 2 * leak, 3.0)
+        found.append(Comparison(task, None if task == Task("hair", "hair_color", 13) else row))
+    assert [(c.task.region, c.task.seed) for c in found[:3]] == [("mouth", 10), ("hair", 10), ("mouth", 11)]
+    path = tmp_path / "records.jsonl"
+    path.write_text('{"of": 1}\n' + "".join(map(to_line, found)) + '["mouth", "smi')  # the last was cut off
+    about, kept = read_records(path)
+    assert about == {"of": 1}
+    assert kept == found
+    model = tiny_of_three_classes()
+    bench = Bench(model, Directions("tiny", model.digest, ()), lambda pictures: {}, {"smile": 0.1, "hair_color": 0.2})
+    report = summed_up(bench, 4, 10, kept)
+    assert report.tried == {"mouth: smile": 4, "hair: hair_color": 4}
+    assert report.left_out == {"mouth: smile": 0, "hair: hair_color": 1}
+    by = {(m.region, m.method): m for m in report.methods}
+    assert by["mouth", "w"].times.low == pytest.approx(6)
+    assert by["mouth", "w"].times.high == pytest.approx(6)
+    assert by["mouth", "sparse"].pictures == 2
+    assert by["mouth", "w"].matched == 2
+    assert by["hair", "w"].pictures == 3
+    assert by["hair", "intervention"].gain == pytest.approx(1.5)
+    assert by["mouth", "w"].outside.value == pytest.approx(
+        6 * np.mean([c.found["intervention"].outside for c in kept if c.found and c.task.region == "mouth"])
+    )
+    with pytest.raises(UserError, match="no region was found"):
+        summed_up(bench, 4, 10, [Comparison(Task("mouth", "smile", 1), None)])
+    for text in ("", "[1\n", '{"of": 1}\n[1, 2]\n'):
+        path.write_text(text)
+        with pytest.raises(UserError, match="no file of records"):
+            read_records(path)
+
+
+def tiny_of_three_classes() -> Model:
+    torch.manual_seed(0)
+    config = GeneratorConfig(32, z_dim=32, w_dim=32, c_dim=3, channel_base=256, channel_max=8, mapping_layers=2)
+    return Model(Card("tiny"), Generator(config).eval().requires_grad_(False))
+
+
+def test_a_class_is_measured_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a random model, whose pictures the reader makes something up of."""
+    monkeypatch.chdir(tmp_path)
+    save_model(tiny_of_three_classes(), Path("tiny.safetensors"))
+    of_it = ["--model", "tiny.safetensors", "--device", "cpu"]
+    assert main(["directions", "fit", *of_it, "--label", "1", "--samples", "160", "--attribute", "smile", "--attribute", "age",
+                 "--out", "d.safetensors"]) == 0  # fmt: skip
+    measure = ["evaluate", "attributes", *of_it, "--directions", "d.safetensors", "--samples", "40", "--pictures", "2",
+               "--regions", "0", "--json", "report.json"]  # fmt: skip
+    drawn = []
+    for label in ("1", "2"):
+        assert main([*measure, "--label", label]) == 0
+        drawn.append(json.loads(Path("report.json").read_text())["attributes"])
+    assert drawn[0]["names"] == ["age", "smile"]
+    assert drawn[0]["deviations"] != drawn[1]["deviations"]
+    assert main([*measure, "--label", "7"]) == 2
+    assert "give a label from 0 to 2" in capsys.readouterr().err
+
+
 def test_scores_carry_what_the_reader_reads() -> None:
     reader = load_face_reader()
     picture = gansteer.load("portraits", "cpu").sample(3).render()[None]
@@ -105,8 +189,24 @@ def test_the_command_measures_the_shipped_model(tmp_path: Path, capsys: pytest.C
     rows = np.random.default_rng(0).normal(size=(30, len(PORTRAIT_SCORES))).round(3).astype(str).tolist()
     rows[4][2] = ""
     labels.write_text("\n".join([",".join(PORTRAIT_SCORES), *(",".join(row) for row in rows)]))
-    assert main(["evaluate", "attributes", "--model", "portraits", "--device", "cpu", "--samples", "300", "--pictures", "8",
-                 "--regions", "0", "--labels", str(labels), "--json", str(report)]) == 0  # fmt: skip
+    # Two pictures with one region are left to do, one for each process.
+    records, model = tmp_path / "records.jsonl", gansteer.load("portraits", "cpu")
+    command, bench = Attributes(model="portraits"), Bench(model, own_directions(model), lambda pictures: {}, {})
+    known = [Comparison(task, None) for task in tasks(2) if task.attribute != "mouth_open"]
+    records.write_text(json.dumps(command.about(bench)) + "\n" + "".join(map(to_line, known)))
+    measure = ["evaluate", "attributes", "--model", "portraits", "--device", "cpu", "--samples", "300", "--pictures", "8",
+               "--regions", "2", "--processes", "2", "--records", str(records), "--labels", str(labels),
+               "--json", str(report)]  # fmt: skip
+    assert main(measure) == 0
+    inside = json.loads(report.read_text())["regions"]
+    assert set(inside["tried"].values()) == {2}
+    assert inside["left_out"]["mouth: mouth_open"] == 0
+    by = {m["method"]: m for m in inside["methods"]}
+    assert set(by) == {"w", "s", "blended", "intervention", "sparse"}
+    assert all(m["pictures"] == 2 for m in by.values())
+    assert by["w"]["gain"] == pytest.approx(by["intervention"]["gain"], rel=0.02)
+    assert by["w"]["times"]["value"] > 2
+    assert len(records.read_text().splitlines()) == 1 + 10
     found = json.loads(report.read_text())["attributes"]
     assert found["names"] == list(PORTRAIT_SCORES)
     assert set(found["cosine"]) == {"z", "w", "s"}
@@ -116,6 +216,8 @@ def test_the_command_measures_the_shipped_model(tmp_path: Path, capsys: pytest.C
     assert (wanted > 0.1).sum() >= 8  # attributes rise when they are turned up
     assert found["rescoring"]["unwanted_held"] < found["rescoring"]["unwanted_plain"]
     assert "holding leaves" in capsys.readouterr().out
+    assert main([*measure, "--seed", "5"]) == 2
+    assert "of other weights, directions or settings" in capsys.readouterr().err
 
 
 def test_labels_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,6 +233,8 @@ def test_labels_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]
             continue
         with pytest.raises(UserError, match=complaint):
             read_columns(path)
-    for flags, complaint in ((["--regions", "1"], "at least 2"), (["--json", "x.txt"], "ends in .json")):
+    for flags, complaint in ((["--regions", "1"], "at least 2"), (["--json", "x.txt"], "ends in .json"),
+        (["--processes", "0"], "from 1 to 64"), (["--minutes", "0"], "above 0"), (["--records", "x.json"], "ends in .jsonl"),
+    ):  # fmt: skip
         assert main(["evaluate", "attributes", "--model", "portraits", *flags]) == 2
         assert complaint in capsys.readouterr().err

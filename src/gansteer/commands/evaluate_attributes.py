@@ -1,17 +1,27 @@
 """`gansteer evaluate attributes`."""
 
 import csv
-from dataclasses import dataclass
+import hashlib
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from gansteer.commands.evaluate import Evaluation
-from gansteer.commands.progress import bar
+from gansteer.commands.progress import Bar, bar
+from gansteer.commands.starting import open_model
 from gansteer.errors import UserError
+from gansteer.output import check_writable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from gansteer.evaluation.attributes import AttributesReport, Matrix
-    from gansteer.evaluation.regions import RegionsReport
+    from gansteer.evaluation.regions import Bench, Comparison, RegionsReport, Task
     from gansteer.subject import Model
 
 
@@ -29,52 +39,157 @@ class Attributes(Evaluation):
 
     directions: Path | None = None
     """A file of `gansteer directions fit`, besides the model's own."""
+    label: int | None = None
+    """The class of the pictures, for a class-conditional model."""
     samples: int = 4000
     """How many pictures to score, none of them used for fitting."""
     pictures: int = 200
     """How many of them to move along every direction."""
     regions: int = 40
-    """How many pictures for each of the five comparisons of edits in a region; 0 leaves them out."""
+    """How many pictures for each of the five comparisons of edits in a region; 0 leaves them out. Some seconds each."""
     step: float = 1.0
     """How far to move, in deviations."""
     labels: Path | None = None
     """A CSV file of the training data's labels, a column for each attribute, titles in its first line."""
     seed: int = 1000
+    processes: int = 1
+    """How many processes share the comparisons in a region; each uses one core."""
+    records: Path | None = None
+    """Keep what is found of each picture with its region in this file (.jsonl), and pass over what is there already."""
+    minutes: float | None = None
+    """Begin no other comparison in a region after so long; the report says how many pictures were compared."""
 
     def check(self) -> None:
         super().check()
         if self.regions == 1 or self.regions < 0:
             raise UserError("--regions is 0, or at least 2 pictures")
+        if not 1 <= self.processes <= 64:
+            raise UserError(f"--processes is from 1 to 64, not {self.processes}")
+        if self.minutes is not None and not self.minutes > 0:
+            raise UserError(f"--minutes must be above 0, not {self.minutes:g}")
+        if self.records is not None:
+            if self.records.suffix != ".jsonl":
+                raise UserError(f"{self.records}: the file of records ends in .jsonl")
+            check_writable(self.records)
 
     def measure(self, model: "Model") -> Report:
         labels = None if self.labels is None else read_columns(self.labels)
         from gansteer.checkpoints.directions import directions_for
         from gansteer.checkpoints.face_reader import load_face_reader
-        from gansteer.edits.fitting import sample
         from gansteer.edits.portrait_scores import PortraitScorer
         from gansteer.evaluation.attributes import attributes
-        from gansteer.evaluation.regions import regions
+        from gansteer.evaluation.regions import Bench
 
         directions = directions_for(model, self.directions)
         scorer = PortraitScorer(load_face_reader(model.device))
-        inside = None
+        bench, inside = Bench(model, directions, scorer, {}, label=self.label), None
+        if self.records is not None and self.regions:
+            self._kept(bench, self.records)  # complains before the work
         with bar("measuring") as report:
             found = attributes(
                 model, directions, scorer, self.samples, self.pictures, step=self.step, seed=self.seed, labels=labels,
-                report=report.named,
+                label=self.label, report=report.named,
             )  # fmt: skip
             if self.regions:
-                scores = sample(model, 400, scorer, seed=self.seed).scores
-                deviations = {name: float(values.std()) for name, values in scores.items()}
-                inside = regions(
-                    model, directions, scorer, deviations, self.regions, seed=self.seed + 1000, report=report.named
-                )
+                inside = self._inside(replace(bench, deviations=found.deviations), report)
         return Report(found, inside)
+
+    def _inside(self, bench: "Bench", report: Bar) -> "RegionsReport":
+        """The comparisons in a region, shared by the processes; this one does its part too."""
+        from gansteer.evaluation.regions import summed_up, tasks
+
+        with TemporaryDirectory() as folder:
+            records = self.records or Path(folder) / "records.jsonl"
+            first = self.seed + 1000
+            wanted = tasks(self.regions, first)
+            done = {comparison.task for comparison in self._kept(bench, records)}
+            left = [task for task in wanted if task not in done]
+            end = None if self.minutes is None else time.time() + 60 * self.minutes
+            shares = [
+                Share(self, bench.deviations, first, left[i :: self.processes], records, end)
+                for i in range(self.processes)
+            ]
+            others = [get_context("spawn").Process(target=share.work, daemon=True) for share in shares[1:]]
+            for other in others:
+                other.start()
+            shares[0].on(bench, report)
+            for other in others:
+                other.join()
+            if any(other.exitcode for other in others):
+                raise UserError("a process ended early: run the same again, with --records it goes on where it was")
+            found = {comparison.task: comparison for comparison in self._kept(bench, records)}
+        return summed_up(bench, self.regions, first, [found[task] for task in wanted if task in found])
+
+    def _kept(self, bench: "Bench", records: Path) -> "list[Comparison]":
+        """What the file of records holds already; a new one is begun with what it is of. Raises UserError."""
+        from gansteer.evaluation.regions import read_records
+
+        about = self.about(bench)
+        if not records.exists():
+            records.write_text(json.dumps(about) + "\n", encoding="utf-8")
+        kept, known = read_records(records)
+        if kept != about:
+            raise UserError(f"{records} is of other weights, directions or settings: give another file")
+        return known
+
+    def about(self, bench: "Bench") -> dict[str, object]:
+        """What records are of, to know them again."""
+        sha = hashlib.sha256()
+        for entry in bench.directions.entries:
+            sha.update(f"{entry.name} {entry.space} {entry.std}".encode() + entry.vector.numpy().tobytes())
+        return {
+            "model": bench.model.digest, "directions": sha.hexdigest(), "seed": self.seed, "label": self.label,
+            "strength": bench.strength, "psi": bench.psi,
+        }  # fmt: skip
 
     def tell(self, found: Report) -> None:
         print_attributes(found.attributes)
         if found.regions is not None:
             print_regions(found.regions)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process compares."""
+
+    command: Attributes
+    deviations: "Mapping[str, float]"
+    first: int
+    """The first picture's seed."""
+    tasks: "Sequence[Task]"
+    records: Path
+    end: float | None
+    """When to begin no other one, as `time.time()` tells it."""
+
+    def work(self) -> None:
+        """In a process of its own."""
+        from gansteer.checkpoints.directions import directions_for
+        from gansteer.checkpoints.face_reader import load_face_reader
+        from gansteer.edits.portrait_scores import PortraitScorer
+        from gansteer.evaluation.regions import Bench
+
+        model = open_model(self.command.model, self.command.device)
+        directions = directions_for(model, self.command.directions)
+        scorer = PortraitScorer(load_face_reader(model.device))
+        with suppress(KeyboardInterrupt):
+            self.on(Bench(model, directions, scorer, self.deviations, label=self.command.label))
+
+    def on(self, bench: "Bench", report: Bar | None = None) -> None:
+        """Compare, and keep what is found after each picture."""
+        import torch
+
+        from gansteer.evaluation.regions import SPARSE_PICTURES, to_line
+
+        if self.command.processes > 1:
+            torch.set_num_threads(1)
+        for done, task in enumerate(self.tasks):
+            if self.end is not None and time.time() > self.end:
+                return
+            if report is not None:
+                report.named("comparing in regions", done, len(self.tasks))
+            line = to_line(bench.compared(task, sparse=task.seed < self.first + SPARSE_PICTURES))
+            with self.records.open("a", encoding="utf-8") as file:  # a line at once, since others write too
+                file.write(line)
 
 
 def read_columns(path: Path) -> dict[str, list[float]]:

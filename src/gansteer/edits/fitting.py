@@ -1,6 +1,6 @@
 """Directions from scores of sampled pictures, or from a few marked ones, by a linear SVM (InterFaceGAN)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,9 +162,9 @@ def least_squares(x: np.ndarray, scores: np.ndarray, damping: float = 0.1) -> np
 
 
 def mean_gradients(
-    model: Model, z: Tensor, scorer: Scorer, label: int | None = None
+    model: Model, z: Tensor, scorer: Scorer, label: int | None = None, names: Collection[str] | None = None
 ) -> dict[str, dict[Space, Tensor]] | None:
-    """By score and space the mean gradient `[D]` of the score over pictures of `z [N, z_dim]`.
+    """By score (of `names`, or all) and space the mean gradient `[D]` of the score over pictures of `z [N, z_dim]`.
 
     None if the scorer cannot be differentiated.
     """
@@ -174,8 +174,8 @@ def mean_gradients(
         leaf = z[start : start + 16].clone().requires_grad_()
         rows = generator.map(leaf, model.condition(label, len(leaf)))  # [b, num_ws, w_dim]
         layers = generator.styles(rows)
-        names = list(layers)
-        scores = scorer(generator.synthesis(layers))
+        scored = scorer(generator.synthesis(layers)).items()
+        scores = {name: score for name, score in scored if names is None or name in names}
         if any(not score.requires_grad for score in scores.values()):
             return None
         for i, (name, score) in enumerate(scores.items(), 1):
@@ -184,7 +184,7 @@ def mean_gradients(
             by_space: dict[Space, Tensor] = {
                 "z": found[0],
                 "w": found[1].sum(dim=1),
-                "s": style_code(generator, dict(zip(names, found[2:], strict=True))),
+                "s": style_code(generator, dict(zip(layers, found[2:], strict=True))),
             }
             total = sums.setdefault(name, {})
             for space, gradient in by_space.items():
@@ -301,7 +301,7 @@ def fit_model(
         if name not in known:
             raise UserError(f"there is no score {name!r}; there are {', '.join(known)}")
     samples = sample(model, count, scorer, seed=seed, label=label, report=report)
-    gradients = mean_gradients(model, samples.z[:GRADIENTS], scorer, label)
+    gradients = mean_gradients(model, samples.z[:GRADIENTS], scorer, label, names)
     found = []
     for name in names or known:
         for space in spaces:

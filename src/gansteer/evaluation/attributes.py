@@ -67,6 +67,8 @@ class AttributesReport:
     """How far, in deviations."""
     seed: int
     names: tuple[str, ...]
+    deviations: Mapping[str, float]
+    """Of the scores over the samples."""
     accuracy: tuple[Accuracy, ...]
     cosine: Mapping[str, Matrix]
     """Of the normals, by space: the first of the three entanglement matrices."""
@@ -87,15 +89,24 @@ def attributes(
     step: float = 1.0,
     seed: int = 1000,
     labels: Mapping[str, Sequence[float]] | None = None,
+    label: int | None = None,
     report: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> AttributesReport:
     """Measure the directions that have a score, on pictures of `seed`, which should not be that of the fit.
 
-    `labels` are those of the training data by attribute. Raises UserError if there is nothing to measure.
+    `labels` are those of the training data by attribute, `label` is the class of a conditional model that is drawn.
+    Raises UserError if there is nothing to measure.
     """
     if pictures < 1 or round(EXTREME * samples) < 1:
         raise UserError(f"give at least {round(1 / EXTREME)} samples and one picture")
-    found = sample(model, samples, scorer, seed=seed, report=lambda done, total: report("scoring samples", done, total))
+    found = sample(
+        model,
+        samples,
+        scorer,
+        seed=seed,
+        label=label,
+        report=lambda done, total: report("scoring samples", done, total),
+    )
     names = tuple(name for name in found.scores if name in directions.names())
     if not names:
         raise UserError(
@@ -107,7 +118,7 @@ def attributes(
     accuracy = tuple(accuracy_of(directions, name, space, found) for space in spaces for name in names)
     moved = [Subject(model, w.repeat(model.generator.config.num_ws, 1)) for w in found.w[:pictures]]
     return AttributesReport(
-        model.card.name, samples, len(moved), step, seed, names, accuracy,
+        model.card.name, samples, len(moved), step, seed, names, {name: float(found.scores[name].std()) for name in names}, accuracy,
         {space: cosines([directions.get(name, space).vector for name in names]) for space in spaces},
         correlations([found.scores[name] for name in names]),
         None if labels is None else correlations([_labels(labels, name) for name in names]),

@@ -1,7 +1,12 @@
-"""Edits inside a region against edits of the whole picture, at equal change of the attribute."""
+"""Edits inside a region against edits of the whole picture, at equal change of the attribute.
 
+Every picture with every region is a `Task` of its own, so that several processes can share them and a run can be resumed.
+"""
+
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,11 +31,45 @@ REGIONS = (
 """Regions and the attribute that is changed in each."""
 METHODS = ("w", "s", "blended", "intervention", "sparse")
 """The edit in w, that in s, that in w pasted into the region, and both forms of the intervention."""
-SPARSE = 200
-"""Channels of the sparse form."""
+SPARSE, SPARSE_PICTURES = 200, 24
+"""Channels of the sparse form, and on how many of the pictures it is compared."""
+LEAST = 0.1
+"""An intervention that changes the attribute by less, in deviations, leaves nothing to compare at."""
 REACH = 4.0
 """No edit is turned up to more than so many times the intervention's own strength to reach its change."""
+EQUAL = 0.01
+"""Changes of the attribute that differ by no more than this share are equal."""
 RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Task:
+    """A picture, a region of it, and what is to change there."""
+
+    region: str
+    attribute: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one method did to one picture."""
+
+    gain: float
+    """Change of the attribute's score."""
+    outside: float
+    """Mean change outside the region, in levels of 256."""
+    seam: float
+    """Mean jump of the change across the border, in levels of 256."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All methods on one picture."""
+
+    task: Task
+    found: Mapping[str, Measured] | None
+    """By method; None where the part was not found, or the intervention did not change the attribute."""
 
 
 @dataclass(frozen=True)
@@ -68,114 +107,162 @@ class RegionsReport:
 
     model: str
     pictures: int
-    """For each region."""
+    """For each region, at most."""
     strength: float
     """Of the intervention, in deviations."""
     psi: float
     seed: int
+    tried: Mapping[str, int]
+    """Pictures by `region: attribute`: fewer than `pictures` where the time was up."""
     left_out: Mapping[str, int]
-    """Pictures in which the part was not found, or the intervention did not change the attribute, by region."""
+    """Those of them in which the part was not found, or the intervention did not change the attribute."""
     methods: tuple[MethodReport, ...]
 
 
-def regions(
-    model: Model,
-    directions: Directions,
-    scorer: Scorer,
-    deviations: Mapping[str, float],
-    pictures: int = 50,
-    *,
-    jobs: Sequence[tuple[str, str]] = REGIONS,
-    strength: float = 2.0,
-    psi: float = 0.7,
-    seed: int = 2000,
-    region_of: Callable[[Subject, str], Tensor] = part_of,
-    report: Callable[[str, int, int], None] = lambda what, done, total: None,
-) -> RegionsReport:
-    """Compare on `pictures` samples for each job `(region, attribute)`; `deviations` are those of the scores.
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What pictures are compared with."""
+
+    model: Model
+    directions: Directions
+    scorer: Scorer
+    deviations: Mapping[str, float]
+    """Of the scores over samples."""
+    strength: float = 2.0
+    """Of the intervention, in deviations."""
+    psi: float = 0.7
+    label: int | None = None
+    """The class, for a class-conditional model."""
+    region_of: Callable[[Subject, str], Tensor] = part_of
+
+    def compared(self, task: Task, sparse: bool = True) -> Comparison:
+        """All methods on the task's picture, at the change of the attribute that the intervention makes."""
+        subject = self.model.sample(task.seed, self.psi, self.label)
+        try:
+            mask = self.region_of(subject, task.region)
+        except UserError:
+            return Comparison(task, None)
+        before = subject.render()
+
+        def score(picture: Tensor) -> float:
+            with torch.no_grad():
+                return float(self.scorer(picture[None].clamp(-1, 1))[task.attribute])
+
+        base = score(before)
+
+        def measured(picture: Tensor) -> Measured:
+            change = (picture.clamp(-1, 1) - before.clamp(-1, 1)) * 127.5
+            return Measured(score(picture) - base, outside(change, mask), seam(change, mask))
+
+        def edited(space: Space) -> Callable[[float], Tensor]:
+            return lambda steps: start(
+                subject, Attribute({task.attribute: steps}, space=space, directions=self.directions)
+            ).step().subject.render()  # fmt: skip
+
+        inside = Intervention({task.attribute: self.strength}, mask, directions=self.directions)
+        *_, last = start(subject, inside)
+        results = {"intervention": measured(last.subject.render())}
+        wanted = results["intervention"].gain
+        if wanted < LEAST * self.deviations[task.attribute]:
+            return Comparison(task, None)
+        if sparse:
+            *_, last = start(subject, replace(inside, channels=SPARSE))
+            results["sparse"] = measured(last.subject.render())
+        in_w, part = edited("w"), mask.to(before)
+        for method, draw in (
+            ("w", in_w), ("s", edited("s")), ("blended", lambda steps: before + part * (in_w(steps) - before))
+        ):  # fmt: skip
+            steps = reached(lambda x, draw=draw: score(draw(x)) - base, wanted, self.strength)  # type: ignore[misc]
+            results[method] = measured(draw(steps))
+        return Comparison(task, results)
+
+
+def tasks(pictures: int, seed: int = 2000, jobs: Sequence[tuple[str, str]] = REGIONS) -> list[Task]:
+    """Every `(region, attribute)` of `jobs` on the pictures of `pictures` seeds, picture after picture.
 
     Raises UserError if there is nothing to compare.
     """
     if pictures < 2:
         raise UserError("compare on at least 2 pictures")
+    return [Task(*job, seed + i) for i in range(pictures) for job in jobs]
+
+
+def summed_up(bench: Bench, pictures: int, seed: int, comparisons: Sequence[Comparison]) -> RegionsReport:
+    """The report. Raises UserError if no two pictures of any region could be compared."""
     found: list[MethodReport] = []
+    tried: dict[str, int] = {}
     left_out: dict[str, int] = {}
-    for region, attribute in jobs:
-        rows: list[dict[str, tuple[float, float, float]]] = []
-        tried = 0
-        while len(rows) < pictures and tried < 3 * pictures:
-            subject = model.sample(seed + tried, psi)
-            tried += 1
-            row = _compared(subject, directions, scorer, region, attribute, strength, deviations[attribute], region_of)
-            if row is not None:
-                rows.append(row)
-            report(f"{attribute} in {region}", len(rows), pictures)
-        left_out[f"{region}: {attribute}"] = tried - len(rows)
-        if len(rows) >= 2:
-            found += [_summary(region, attribute, method, rows, deviations[attribute]) for method in METHODS]
+    for region, attribute in dict.fromkeys((c.task.region, c.task.attribute) for c in comparisons):
+        mine = [c.found for c in comparisons if (c.task.region, c.task.attribute) == (region, attribute)]
+        rows = [row for row in mine if row is not None]
+        tried[f"{region}: {attribute}"] = len(mine)
+        left_out[f"{region}: {attribute}"] = len(mine) - len(rows)
+        for method in METHODS:
+            with_it = [row for row in rows if method in row]
+            if len(with_it) >= 2:
+                found.append(_summary(region, attribute, method, with_it, bench.deviations[attribute]))
     if not found:
         raise UserError("no region was found in any picture: these are no portraits, or the directions do nothing")
-    return RegionsReport(model.card.name, pictures, strength, psi, seed, left_out, tuple(found))
+    return RegionsReport(
+        bench.model.card.name, pictures, bench.strength, bench.psi, seed, tried, left_out, tuple(found)
+    )  # fmt: skip
 
 
-def _compared(
-    subject: Subject, directions: Directions, scorer: Scorer, region: str, attribute: str, strength: float,
-    deviation: float, region_of: Callable[[Subject, str], Tensor],
-) -> dict[str, tuple[float, float, float]] | None:  # fmt: skip
-    """By method: change of the attribute, change outside, seam. None where there is nothing to compare at."""
+# --- Records ----------------------------------------------------------------------------------------------------------
+
+
+def to_line(comparison: Comparison) -> str:
+    """One line of JSON."""
+    task, found = comparison.task, comparison.found
+    values = None if found is None else {method: [m.gain, m.outside, m.seam] for method, m in found.items()}
+    return json.dumps([task.region, task.attribute, task.seed, values]) + "\n"
+
+
+def read_records(path: Path) -> tuple[Mapping[str, object], list[Comparison]]:
+    """What a file of records is of (its first line), and its comparisons; a last line that was cut off is left out.
+
+    Raises UserError for anything else.
+    """
     try:
-        mask = region_of(subject, region)
-    except UserError:
-        return None
-    before = subject.render()
+        first, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        about = json.loads(first)
+        found = []
+        for region, attribute, seed, values in (json.loads(line) for line in lines if line.endswith("\n")):
+            measured = None if values is None else {method: Measured(*numbers) for method, numbers in values.items()}
+            found.append(Comparison(Task(region, attribute, seed), measured))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is no file of records, or a damaged one: remove it to begin anew") from error
+    return about, found
 
-    def score(picture: Tensor) -> float:
-        with torch.no_grad():
-            return float(scorer(picture[None].clamp(-1, 1))[attribute])
 
-    base = score(before)
-
-    def measured(picture: Tensor) -> tuple[float, float, float]:
-        change = (picture.clamp(-1, 1) - before.clamp(-1, 1)) * 127.5
-        return score(picture) - base, outside(change, mask), seam(change, mask)
-
-    def edited(space: Space) -> Callable[[float], Tensor]:
-        return lambda steps: start(
-            subject, Attribute({attribute: steps}, space=space, directions=directions)
-        ).step().subject.render()  # fmt: skip
-
-    inside = Intervention({attribute: strength}, mask, directions=directions)
-    results = {}
-    for method, edit in (("intervention", inside), ("sparse", replace(inside, channels=SPARSE))):
-        *_, last = start(subject, edit)
-        results[method] = measured(last.subject.render())
-    wanted = results["intervention"][0]
-    if wanted < 0.1 * deviation:
-        return None
-    in_w = edited("w")
-    part = mask.to(before)
-    for method, draw in (
-        ("w", in_w), ("s", edited("s")), ("blended", lambda steps: before + part * (in_w(steps) - before))
-    ):  # fmt: skip
-        steps = reached(lambda x, draw=draw: score(draw(x)) - base, wanted, strength)  # type: ignore[misc]
-        results[method] = measured(draw(steps))
-    return results
+# --- Measures ---------------------------------------------------------------------------------------------------------
 
 
 def reached(gain: Callable[[float], float], wanted: float, strength: float) -> float:
-    """The strength at which `gain` is `wanted`, by bisection between 0 and `REACH` times `strength`.
+    """The strength at which `gain` is `wanted`, by false position between 0 and `REACH` times `strength`.
 
     Where even the greatest does not reach it, the one of a few that comes nearest.
     """
-    low, high = 0.0, strength
-    while gain(high) < wanted:
-        low, high = high, 2 * high
+    low, under = 0.0, -wanted
+    high, over = strength, gain(strength) - wanted
+    while over < 0:
+        low, under = high, over
+        high *= 2
         if high > REACH * strength:
             return min((strength * REACH * t for t in (0.25, 0.5, 0.75, 1.0)), key=lambda x: abs(gain(x) - wanted))
-    for _ in range(7):
-        middle = (low + high) / 2
-        low, high = (middle, high) if gain(middle) < wanted else (low, middle)
-    return (low + high) / 2
+        over = gain(high) - wanted
+    side = 0
+    for _ in range(12):
+        middle = high - over * (high - low) / (over - under)
+        error = gain(middle) - wanted
+        if abs(error) <= EQUAL * wanted:
+            return middle
+        # An end that stays twice counts half (the Illinois rule), or it would stay for long.
+        if error < 0:
+            low, under, over, side = middle, error, over / 2 if side < 0 else over, -1
+        else:
+            high, over, under, side = middle, error, under / 2 if side > 0 else under, 1
+    return middle
 
 
 def outside(change: Tensor, mask: Tensor) -> float:
@@ -196,10 +283,10 @@ def seam(change: Tensor, mask: Tensor) -> float:
 
 
 def _summary(
-    region: str, attribute: str, method: str, rows: Sequence[Mapping[str, tuple[float, float, float]]], deviation: float
+    region: str, attribute: str, method: str, rows: Sequence[Mapping[str, Measured]], deviation: float
 ) -> MethodReport:
-    gains, leaks, seams = np.array([row[method] for row in rows]).T
-    wanted, least, _ = np.array([row["intervention"] for row in rows]).T
+    gains, leaks, seams = np.array([[row[method].gain, row[method].outside, row[method].seam] for row in rows]).T
+    wanted, least = np.array([[row["intervention"].gain, row["intervention"].outside] for row in rows]).T
     return MethodReport(
         region, attribute, method, len(rows), int((np.abs(gains - wanted) < 0.1 * np.abs(wanted)).sum()),
         float(gains.mean()) / deviation, interval(leaks), interval(leaks, least), interval(seams),
