@@ -102,6 +102,7 @@ def variations() -> dict[str, Changes]:
         "FreeDrag, rate 1e-2": {"method": "freedrag", "learning_rate": 1e-2},
         "Gauss-Newton, r1 3": {"method": "gauss-newton", "r1": 3.0},
         "Gauss-Newton, r1 8": {"method": "gauss-newton", "r1": 8.0},
+        "Gauss-Newton, b16.conv1, r1 8": {"method": "gauss-newton", "layer": "b16.conv1", "r1": 8.0},
     }
 
 
