@@ -16,7 +16,7 @@ from sklearn.svm import SVC
 from gansteer.checkpoints.directions import directions_for, load_directions, own_directions, save_directions
 from gansteer.edits.directions import Direction, Directions, projected, style_code, style_layers, style_parts
 from gansteer.edits.fitting import (
-    EXTREME,
+    FITTED,
     fit_examples,
     fit_labels,
     fit_model,
@@ -135,7 +135,7 @@ def test_the_boundary_of_a_linear_score_is_found() -> None:
     assert abs(float(found.values(x).std()) - 1) < 1e-3
     # scikit-learn's own solver of the same problem, with the kernel trick, sees the same boundary.
     order = np.argsort(scores)
-    k = round(EXTREME * len(scores))
+    k = round(FITTED * len(scores))
     ends = np.r_[order[:k], order[-k:]]
     svm = SVC(kernel="linear", C=5e-3).fit(x.numpy()[ends], np.repeat([0, 1], k))
     other = torch.from_numpy(svm.coef_[0].copy())

@@ -16,8 +16,11 @@ Scorer = Callable[[Tensor], Mapping[str, Tensor]]
 
 FEWEST = 8
 """Examples of each kind, below which no boundary is fitted."""
+FITTED = 0.1
+"""Share of the samples at either end of the scores between which the boundary is fitted. The paper's is 0.02, of 500k: of
+some thousands that leaves too few for so many coordinates, and the boundary follows the score's noise."""
 EXTREME = 0.05
-"""Share of the samples at either end of the scores between which the boundary is fitted; the paper's is 0.02 of 500k."""
+"""Share at either end that a boundary is measured on."""
 GRADIENTS = 128
 """Pictures over which the gradient of a score is averaged."""
 VALIDATION = 0.3
@@ -111,35 +114,38 @@ def of_codes(
 def fit_scores(
     name: str, space: Space, codes: Tensor, scores: np.ndarray, gradient: Tensor | None = None, *, seed: int = 0
 ) -> Direction:
-    """The normal of a linear SVM between the highest and the lowest `EXTREME` of `scores [N]`, at `codes [N, D]`.
+    """The normal of a linear SVM between the highest and the lowest `FITTED` of `scores [N]`, at `codes [N, D]`.
 
     `gradient [D]` is the mean gradient of the score, for holding; without it, least squares tell where the score rises.
-    `about` tells the accuracy on a held-out part of the extremes and on all other samples, labelled by the middle
-    between the least and the greatest score, as the paper does. Raises UserError if there are too few samples.
+    `about` tells the accuracy of a boundary fitted without `VALIDATION` of them: on those that it did not see of the
+    highest and lowest `EXTREME`, and on all other samples, labelled by the middle between the least and the greatest
+    score, as the paper does. Raises UserError if there are too few samples.
     """
     x = codes.detach().cpu().double().numpy()
-    k = round(EXTREME * len(scores))
-    if k < FEWEST:
+    extreme, k = round(EXTREME * len(scores)), round(FITTED * len(scores))
+    if extreme < FEWEST:
         raise UserError(f"{len(scores)} scored pictures are too few: give at least {round(FEWEST / EXTREME)}")
     order = np.argsort(scores, kind="stable")
-    low, high = order[:k], order[-k:]
+    low, high = order[:k], order[::-1][:k]  # the most extreme first
     if scores[low].max() >= scores[high].min():
         raise UserError(f"the scores of {name} do not vary: give scores that do, or more pictures")
-    rng = np.random.default_rng(seed)
-    low, high = rng.permutation(low), rng.permutation(high)
-    kept = round(VALIDATION * k)
-    train = np.concatenate([low[kept:], high[kept:]])
-    normal, intercept, scale = _boundary(space, x, train, np.repeat([0, 1], k - kept))
+    unseen = np.zeros(k, bool)
+    unseen[np.random.default_rng(seed).permutation(k)[: round(VALIDATION * k)]] = True
+    seen = np.concatenate([low[~unseen], high[~unseen]])
+    normal, intercept, scale = _boundary(space, x, seen, np.repeat([0, 1], len(seen) // 2))
     decision = (x if scale is None else x / scale) @ normal + intercept
+    tested = unseen & (np.arange(k) < extreme)
     rest = order[k:-k]
     positive = scores > (scores.min() + scores.max()) / 2
     about = {
         "method": "svm",
         "samples": len(scores),
-        "accuracy_validation": float(np.mean(np.r_[decision[low[:kept]] < 0, decision[high[:kept]] > 0])),
+        "accuracy_validation": float(np.mean(np.r_[decision[low[tested]] < 0, decision[high[tested]] > 0])),
         "accuracy_all": float(np.mean((decision[rest] > 0) == positive[rest])),
-        "correlation": float(np.corrcoef(decision, scores)[0, 1]),
     }
+    normal, intercept, scale = _boundary(space, x, np.concatenate([low, high]), np.repeat([0, 1], k))
+    decision = (x if scale is None else x / scale) @ normal + intercept
+    about["correlation"] = float(np.corrcoef(decision, scores)[0, 1])
     if gradient is None:
         level = least_squares(x if scale is None else x / scale, scores)
     else:

@@ -28,6 +28,8 @@ SPACES: tuple[Space, Space] = ("w", "s")
 """Where the attribute's directions are needed: for Ds_z and for Ds_n."""
 OPENING = 3
 """Steps after which the next finer block begins to move."""
+PROBES, WIDEST = 4, 30.0
+"""Random pictures that the curvature is taken along, and by how much the reaches of channels may differ from their median."""
 SETTLED, LATELY = 5e-3, 8
 """The optimisation ends when the last so many steps took less than this share off the loss."""
 CHANGED = ((0.5, "stayed"), (2.5, "hardly changed"), (6.0, "changed a little"), (math.inf, "changed too"))
@@ -48,7 +50,7 @@ class Intervention:
     """As in `Attribute`."""
     channels: int | None = None
     """Sparse form: only so many channels of the convolutions move, those that act in the region most, elsewhere least."""
-    steps: int = 75
+    steps: int = 90
     """Of the optimisation (L-BFGS), at most."""
     lambda_inside: float = 0.3
     """Weight of looking, inside the region, as the edit in w does."""
@@ -143,7 +145,9 @@ class InterventionRun(SteppedRun[Progress]):
         self._inside = edit.region.to(like)
         self._whole = _levels(self._goal - self._before, 1 - self._inside)
         self._still = goal is subject
-        self._mix = torch.full_like(self._realistic, 0.5).requires_grad_()  # lambda
+        self._mix = torch.full_like(self._realistic, 0.5)  # lambda
+        self._reach = torch.ones_like(self._mix) if self._still else self._reaches()
+        self._code = torch.zeros_like(self._mix).requires_grad_()  # u, with lambda = 1/2 + reach u
         self._resolutions = _each(layers, [float(layer.resolution) for layer in layers]).to(like)
         self._opened = 0
         """Resolution up to which the blocks move."""
@@ -195,20 +199,45 @@ class InterventionRun(SteppedRun[Progress]):
         if open_now != self._opened:
             self._opened = open_now
             self._optimizer = torch.optim.LBFGS(
-                [self._mix], max_iter=1, max_eval=10, history_size=30, line_search_fn="strong_wolfe"
+                [self._code], max_iter=1, max_eval=10, history_size=30, line_search_fn="strong_wolfe"
             )
 
         def closure() -> Tensor:
             # Every step begins where the last one looked last.
-            if self._looked is None or not torch.equal(self._looked[0], self._mix.detach()):
-                loss = self._loss(self._mix)
-                (gradient,) = torch.autograd.grad(loss, self._mix)
-                self._looked = (self._mix.detach().clone(), loss.detach(), gradient)
+            if self._looked is None or not torch.equal(self._looked[0], self._code.detach()):
+                loss = self._loss(0.5 + self._reach * self._code)
+                (gradient,) = torch.autograd.grad(loss, self._code)
+                self._looked = (self._code.detach().clone(), loss.detach(), gradient)
             _, loss, gradient = self._looked
-            self._mix.grad = gradient * (self._resolutions <= open_now)
+            self._code.grad = gradient * (self._resolutions <= open_now)
             return loss
 
-        return float(self._optimizer.step(closure))  # type: ignore[no-untyped-call]
+        loss = float(self._optimizer.step(closure))  # type: ignore[no-untyped-call]
+        self._mix = 0.5 + self._reach * self._code.detach()
+        return loss
+
+    def _reaches(self) -> Tensor:
+        """How far each lambda moves when its u does, `[C]`: the inverse root of the loss's curvature along it.
+
+        Channels differ a thousandfold in what they do to the picture, and so L-BFGS would take three times the steps. The
+        curvature is the diagonal of Gauss and Newton's matrix at the beginning, estimated along random signs as in
+        `channel_energy`.
+        """
+        still = self._change(self._mix)
+        code = torch.zeros_like(still).requires_grad_()
+        parts = self._parts(still + code)
+        picture = self.start.generator.synthesis({name: self._styles[name] + part for name, part in parts.items()})[0]
+        outside, inside = _weights(self._before, self._goal, self._inside)
+        weight = (outside * (1 - self._inside) + self.edit.lambda_inside * inside * self._inside).sqrt()
+        rng = torch.Generator().manual_seed(0)
+        curvature = torch.zeros_like(still)
+        for probe in range(PROBES):
+            signs = (torch.randint(0, 2, picture.shape, generator=rng) * 2 - 1).to(picture)
+            keep = probe + 1 < PROBES
+            (gradient,) = torch.autograd.grad((picture * signs * weight).sum(), code, retain_graph=keep)
+            curvature += (gradient * (self._precise - self._realistic)).square() / PROBES
+        reach = (curvature + 1e-4 * curvature.mean()).rsqrt()
+        return (reach / reach.median()).clamp(1 / WIDEST, WIDEST)
 
     def _settled(self) -> bool:
         if self._opened < self.start.model.resolution or len(self._losses) <= LATELY + OPENING * len(
@@ -262,11 +291,16 @@ def intervention_loss(picture: Tensor, before: Tensor, goal: Tensor, inside: Ten
     The first is L_pix of the paper, in units of what the edit in w leaks, so that weights carry over to any resolution,
     region and strength. The second, which keeps the attribute's change, is ours. Pictures `[3, H, W]`, M `[H, W]`.
     """
-    outside = 1 - inside
-    least = 1e-12 * picture.numel()
-    leak = ((picture - before) * outside).square().sum() / ((goal - before) * outside).square().sum().clamp_min(least)
-    missed = ((picture - goal) * inside).square().sum() / ((goal - before) * inside).square().sum().clamp_min(least)
+    of_outside, of_inside = _weights(before, goal, inside)
+    leak = ((picture - before) * (1 - inside)).square().sum() * of_outside
+    missed = ((picture - goal) * inside).square().sum() * of_inside
     return leak + weight * missed
+
+
+def _weights(before: Tensor, goal: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """One over what the edit in w changes outside, and inside."""
+    change, least = (goal - before).square(), 1e-12 * before.numel()
+    return 1 / (change * (1 - inside)).sum().clamp_min(least), 1 / (change * inside).sum().clamp_min(least)
 
 
 def _levels(difference: Tensor, where: Tensor) -> float:
