@@ -52,7 +52,7 @@ class Fit:
     """The class of the pictures, for a class-conditional model: one fit for each class."""
     space: Annotated[tuple[Literal["w", "s", "z"], ...], tyro.conf.UseAppendAction] = ()
     """w, s (styles), z; by default all, and for examples w."""
-    samples: int = 6000
+    samples: int = 12_000
     """How many pictures to score."""
     components: int = 10
     """How many principal components."""
@@ -146,8 +146,8 @@ class Fit:
 
             name = self.attribute[0] if self.attribute else "quality"
             real = realism(model, self.real, name, label=self.label, report=partial(report, "looking at real pictures"))
-            # Its features take three times as long as all the rest, and its direction needs no such precision.
-            yield real, self.samples if self.attribute else max(self.samples // 4, 400)
+            # Its features take several times as long as all the rest, and its direction needs no such precision.
+            yield real, self.samples if self.attribute else max(self.samples // 8, 400)
 
 
 @dataclass(frozen=True)
