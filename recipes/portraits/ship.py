@@ -20,7 +20,7 @@ from gansteer.subject import Card, Model
 LIMITS = (
     "rendered heads of synthetic people: it does not draw, and cannot represent, photographs of real people",
     "no beards, no glasses, few hair styles, plain backgrounds: its training pictures have none",
-    "little training: softer than its training pictures, with creases and unequal eyes",
+    "little training: softer than its training pictures, with unequal eyes and smeared teeth",
 )
 
 
