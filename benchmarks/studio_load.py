@@ -72,6 +72,11 @@ class Client:
         self.page.start(handles, targets, steps=10**9, patience=10**9)
         self._thread.start()
 
+    def begun(self) -> None:
+        """Wait for its first step: what is stopped before can't be resumed."""
+        while not self.page.progress:
+            time.sleep(0.01)
+
     def _read(self) -> None:
         while not self._over:
             try:
@@ -163,6 +168,7 @@ def against_the_library(server: Server, name: str, rounds: int, seconds: float) 
     library, client = Library(name), Client(server)
     library.turn(1.0)
     client.begin()
+    client.begun()
     time.sleep(1.0)
     bare, studio, stops = [], [], []
     for i in range(rounds):
@@ -204,6 +210,8 @@ def crowd(server: Server, count: int, seconds: float) -> dict[str, Any]:
     opened = server.memory()
     for client in clients:
         client.begin()
+    for client in clients:
+        client.begun()
     time.sleep(2.0)
     begun = time.perf_counter()
     steps, shown = [client.step for client in clients], [len(client.page.frames) for client in clients]
@@ -248,7 +256,7 @@ def document(found: dict[str, dict[str, Any]]) -> str:
     compared = table(
         ["one page, by turns with the bare library", "bare", "studio", "studio / bare"],
         [
-            ["steps/s", *(f"{one[f'{who} steps/s']:.0f}" for who in ("bare", "studio")),
+            ["steps/s", *(f"{one[f'{who} steps/s']:.3g}" for who in ("bare", "studio")),
              f"{one['studio / bare, median of pairs']:.2f} ({' to '.join(f'{v:.2f}' for v in one['studio / bare, lowest and highest pair'])})"],
             ["ms of computing a step", *(f"{one[f'{who} ms of computing a step']:.2f}" for who in ("bare", "studio")),
              f"{1 / one['bare / studio by computing, median of pairs']:.2f}"],
@@ -264,7 +272,7 @@ def document(found: dict[str, dict[str, Any]]) -> str:
         frames, steps = each["frames/s each, lowest, median, highest"], each["steps/s each, lowest, median, highest"]
         rows.append([
             each["clients"], f"{frames[1]:.1f} ({frames[0]:.1f} to {frames[2]:.1f})", f"{steps[1]:.1f} ({steps[0]:.1f} to {steps[2]:.1f})",
-            f"{each['steps/s in all']:.0f}", f"{each['stop ms, median']:.0f} ms",
+            f"{each['steps/s in all']:.3g}", f"{each['stop ms, median']:.0f} ms",
             f"{each['MB a session, open']:.1f} MB", f"{each['MB a session, its edit running']:.1f} MB",
         ])  # fmt: skip
     head = ["pages with an edit running", "frames/s of each", "steps/s of each", "steps/s of all", "stop, median",

@@ -123,6 +123,21 @@ def test_frames_come_while_it_runs_and_stop_acts_at_once(page: Page) -> None:
     assert sorted(waits)[2] < 0.5
 
 
+def test_an_edit_goes_on_that_was_stopped_before_its_turn_came(server: Server, page: Page) -> None:
+    other = Page(server)  # keeps the machine at work, so that turns are waited for
+    other.start()
+    page.start()
+    page.until(lambda: page.progress)
+    for _ in range(10):
+        page.send("stop")
+        page.send("resume")
+    page.progress.clear()
+    page.until(lambda: page.progress)
+    assert page.faults == []
+    page.send("stop")
+    other.close()
+
+
 def test_the_history_is_a_tree(page: Page) -> None:
     page.act("sample", seed=5)
     first = page.state["current"]

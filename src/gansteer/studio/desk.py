@@ -286,9 +286,9 @@ class Desk:
             raise UserError("there is nothing to go on with: start an edit")
         leaf = all(other.parent != node.id for other in self.session.nodes.values())
         if leaf and self._stopped is not None and self._stopped[0] == node.id:
-            run, seconds = self._stopped[1].run, self._stopped[1].seconds
-            assert run is not None
-            await self._launch(node, lambda: run, seconds)
+            job = self._stopped[1]
+            run = job.run or job.begin()  # one that was resumed, and stopped before its turn came
+            await self._launch(node, lambda: run, job.seconds)
         elif isinstance(node.edit, Drag) and node.trail:
             self.room()
             await self.begin(replace(node.edit, handles=node.trail[-1].points), node.id, node.subject)
@@ -327,9 +327,9 @@ class Desk:
             await work.over.wait()
 
     def _stepped(self, work: Work) -> None:
-        if self.work is not work:
+        if self.work is not work or work.node is work.told:  # two calls that came late find the same step
             return
-        node = self._take(work)
+        node = work.told = self._take(work)
         if work.problem and self.saved:
             self.saved = False
             self.fault(work.problem)

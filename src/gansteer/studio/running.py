@@ -36,6 +36,8 @@ class Work:
     ) -> None:
         """`stepped` and `left` are called on the event loop; `seconds` and `film` are of the steps before."""
         self.node = node
+        self.told: Node | None = None
+        """What was told of it last; set on the event loop."""
         self.film = film
         self.problem: str | None = None
         """Why the last step is not on the disk."""
