@@ -39,7 +39,7 @@ def main(snapshot: Path, reports: Path, before: int, out: Path) -> None:
         name="portraits",
         domain="rendered human heads, 128 px",
         licence="MIT (weights); CC0 (training pictures)",
-        description="StyleGAN2 trained on rendered portraits of synthetic people, with a projected discriminator and known pictures drawn again (--anchor-faces); grown from 64 px.",
+        description="StyleGAN2 trained on rendered portraits of synthetic people, with a projected discriminator; known pictures are drawn again beside new ones. Grown from 64 px.",
         training={
             "data": "portraits rendered from public-domain parts by recipes/portraits/render, with mirrored copies",
             "images": images,
