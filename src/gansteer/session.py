@@ -232,5 +232,6 @@ def replay(node: Node, parent: Subject) -> Iterator[Progress]:
     run: Run = node.edit.begin(parent)
     for progress in run:
         yield progress
-        if progress.ended or progress.step >= node.steps:
+        # One that ended went on after the step whose picture it kept.
+        if progress.ended or (node.ended is None and progress.step >= node.steps):
             return
