@@ -101,7 +101,7 @@ def screenshots(browser: Browser, address: str, out: Path, arguments: argparse.N
     page.keyboard.press("]")
     stroke(page, (42, 24), (86, 24), (92, 44), (38, 44), (36, 64), (92, 64), (88, 84), (42, 84), (50, 102), (80, 102))
     page.click("button.primary")
-    until(page, "s.session.run")
+    until(page, "s.traces.length > 0")
     settled(page)
     page.click("[aria-label='Before and after side by side']")
     page.wait_for_timeout(500)
@@ -151,7 +151,7 @@ def film(browser: Browser, address: str, out: Path, arguments: argparse.Namespac
     shot()
     stroke(page, arguments.handle, arguments.target, shot=shot)
     page.click("button.primary")
-    until(page, "s.session.run")
+    until(page, "s.traces.length > 0")
     while evaluate(page, "s.session.run"):
         shot()
     settled(page)
