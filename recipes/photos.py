@@ -8,7 +8,6 @@ of pictures cut like the model's that it was never trained on; PHOTOGRAPHS one o
 the first four of the former and all of the latter, half a minute each.
 """
 
-import re
 import sys
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import gansteer
 from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.edits import Drag, start
 from gansteer.edits.attribute import Attribute
+from gansteer.evaluation.document import fill
 from gansteer.evaluation.inversion import OWN, InversionReport, read_records, summed_up
 from gansteer.inversion.align import Aligner
 from gansteer.inversion.crop import Crop, cut
@@ -26,7 +26,7 @@ from gansteer.inversion.edit import Inversion
 from gansteer.inversion.photo import read_photo
 from gansteer.memory import keep_freed_memory
 from gansteer.models.face_reader import FaceReader
-from gansteer.output import replacing, save_picture
+from gansteer.output import save_picture
 from gansteer.subject import Model
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -88,14 +88,8 @@ def document(heldout: str, photographs: str) -> None:
     """Put the tables into docs/photos.md; each argument is a file of records, or several with commas between."""
     one, other = read(heldout), read(photographs)
     page = DOCS / "photos.md"
-    text = page.read_text()
     for mark, lines in {"heldout": table(one), "photographs": table(other), "edits": edits(one)}.items():
-        block = f"<!-- {mark} -->\n" + "\n".join(lines) + f"\n<!-- end of {mark} -->"
-        text, times = re.subn(rf"<!-- {mark} -->.*?<!-- end of {mark} -->", lambda _: block, text, flags=re.DOTALL)  # noqa: B023
-        if times != 1:
-            raise SystemExit(f"{page} lacks its mark {mark}")
-    with replacing(page) as path:
-        path.write_text(text)
+        fill(page, mark, "\n".join(lines))
 
 
 def read(files: str) -> InversionReport:

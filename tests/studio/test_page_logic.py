@@ -31,6 +31,13 @@ def run(script: str) -> Any:
     return json.loads(done.stdout)
 
 
+def worded(function: str, words: list[str]) -> Any:
+    """What a function of words.js makes of each of `words`."""
+    return run(
+        f"const w = await import(`${{web}}/words.js`); console.log(JSON.stringify({json.dumps(words)}.map(w.{function})));"
+    )
+
+
 def test_how_an_edit_ended_is_said_without_what_is_for_the_record():
     said = {
         "the rest of the picture hardly changed: 2.08 of 255 levels, 9.11 without a region": "The rest of the picture hardly changed.",
@@ -38,8 +45,7 @@ def test_how_an_edit_ended_is_said_without_what_is_for_the_record():
         "step limit of 300 reached (the nearest picture is kept)": "Step limit of 300 reached (the nearest picture is kept)",
         "nothing is to change": "Nothing is to change.",
     }
-    script = f"const w = await import(`${{web}}/words.js`); console.log(JSON.stringify({json.dumps(list(said))}.map(w.ending)));"
-    assert run(script) == list(said.values())
+    assert worded("ending", list(said)) == list(said.values())
 
 
 def test_labels():
@@ -50,8 +56,7 @@ def test_labels():
         "pc:3": "Variation 3",
         "sefa:pose:2": "Pose 2",
     }
-    script = f"const w = await import(`${{web}}/words.js`); console.log(JSON.stringify({json.dumps(list(labels))}.map(w.label)));"
-    assert run(script) == list(labels.values())
+    assert worded("label", list(labels)) == list(labels.values())
 
 
 def test_paint_against_loops():

@@ -223,9 +223,8 @@ def _looks(subject: Subject, size: int) -> Tensor:
         found = list(subject.generator.features(subject.w[None], layers, offsets=offsets).values())
     looks = [torch.ones(1, size, size, dtype=torch.float64)]
     for x in (*found, subject.render()[None]):
-        small = F.interpolate(x.float().cpu(), (size, size), mode="bilinear", antialias=True)[
-            0
-        ].double()  # [C, size, size]
+        resized = F.interpolate(x.float().cpu(), (size, size), mode="bilinear", antialias=True)
+        small = resized[0].double()  # [C, size, size]
         small = small - small.mean(dim=(1, 2), keepdim=True)
         looks.append(small / small.std(dim=(1, 2), keepdim=True).clamp_min(1e-6) / len(small) ** 0.5)
     return torch.cat(looks).flatten(1).t()
