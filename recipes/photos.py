@@ -19,7 +19,8 @@ from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.edits import Drag, start
 from gansteer.edits.attribute import Attribute
 from gansteer.evaluation.document import fill
-from gansteer.evaluation.inversion import OWN, InversionReport, read_records, summed_up
+from gansteer.evaluation.inversion import OWN, InversionReport, of_picture, summed_up
+from gansteer.evaluation.records import read_records
 from gansteer.inversion.align import Aligner
 from gansteer.inversion.crop import Crop, cut
 from gansteer.inversion.edit import Inversion
@@ -94,10 +95,10 @@ def document(heldout: str, photographs: str) -> None:
 
 def read(files: str) -> InversionReport:
     """What files of records of the same model and settings say together."""
-    found = [read_records(Path(file)) for file in files.split(",")]
+    found = [read_records(Path(file), of_picture) for file in files.split(",")]
     if any(about != found[0][0] for about, _ in found):
         raise SystemExit(f"{files} are not of the same model and settings")
-    return summed_up("portraits", [record for _, records in found for record in records])
+    return summed_up("portraits", [record for _, pictures in found for records in pictures for record in records])
 
 
 def counted(number: int, what: str) -> str:

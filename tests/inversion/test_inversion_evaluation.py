@@ -23,9 +23,10 @@ from gansteer.evaluation.inversion import (
     local,
     measured,
     near,
-    read_records,
+    of_picture,
     summed_up,
 )
+from gansteer.evaluation.records import read_records
 from gansteer.inversion.edit import Inversion
 from gansteer.models.tuning import Tuning
 from gansteer.subject import Subject
@@ -133,7 +134,10 @@ def test_the_command_goes_on_where_it_was(model, tmp_path, capsys):
     before = lines.read_text()
     assert main([*args, "--count", "3", "--part", "1/2", "--records", str(lines)]) == 0
     assert lines.read_text().startswith(before)
-    assert [r.picture for r in read_records(lines)[1]] == ["0.png"] * 3 + ["2.png"] * 3
+    assert [[r.picture for r in of_it] for of_it in read_records(lines, of_picture)[1]] == [
+        ["0.png"] * 3,
+        ["2.png"] * 3,
+    ]
     assert main([*args, "--part", "4/4"]) == 2
     assert "no picture for part 4/4" in capsys.readouterr().err
     assert main([*args, "--part", "3/2"]) == 2

@@ -1,6 +1,5 @@
 """`gansteer evaluate inversion`."""
 
-import json
 import re
 import time
 from dataclasses import asdict, dataclass
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING
 from gansteer.commands.evaluate import Evaluation
 from gansteer.commands.progress import bar
 from gansteer.errors import UserError
+from gansteer.evaluation.records import append, check_records, resume
 from gansteer.inversion.config import InversionSettings
-from gansteer.output import check_writable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,13 +49,8 @@ class InversionQuality(Evaluation):
         super().check()
         if self.count < 1:
             raise UserError(f"--count must be at least 1, not {self.count}")
-        if self.minutes is not None and not self.minutes > 0:
-            raise UserError(f"--minutes must be above 0, not {self.minutes:g}")
         self._part()
-        if self.records is not None:
-            if self.records.suffix != ".jsonl":
-                raise UserError(f"{self.records}: the file of records ends in .jsonl")
-            check_writable(self.records)
+        check_records(self.records, self.minutes)
 
     def _part(self) -> tuple[int, int]:
         found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", self.part)
@@ -85,29 +79,20 @@ class InversionQuality(Evaluation):
                 edit = Inversion(picture, projection=self.projection, tuning_steps=self.tuning_steps)
                 new = measured(model, name, number, picture, edit, judge)
                 if self.records is not None:
-                    with self.records.open("a") as file:  # a picture's lines at once
-                        file.write("".join(json.dumps(asdict(record)) + "\n" for record in new))
+                    append(self.records, [asdict(record) for record in new])
                 records += new
         return summed_up(model.card.name, records)
 
     def _kept(self, model: "Model") -> "list[Record]":
-        """What the file of records holds already; a new one is begun with what it is of."""
-        from gansteer.evaluation.inversion import read_records
+        """What the file of records holds already."""
+        from gansteer.evaluation.inversion import of_picture
 
-        about = {
-            "model": model.digest,
-            "projection": self.projection,
-            "tuning_steps": self.tuning_steps,
-            "edits": self.edits,
-        }
         if self.records is None:
             return []
-        if not self.records.exists():
-            self.records.write_text(json.dumps(about) + "\n")
-        found, records = read_records(self.records)
-        if found != about:
-            raise UserError(f"{self.records} is of other weights or settings: give another file")
-        return records
+        about = {
+            "model": model.digest, "projection": self.projection, "tuning_steps": self.tuning_steps, "edits": self.edits,
+        }  # fmt: skip
+        return [record for picture in resume(self.records, about, of_picture) for record in picture]
 
     def _judge(self, model: "Model") -> "Judge":
         from gansteer.checkpoints.directions import own_directions

@@ -4,12 +4,10 @@ A picture is measured with every option before the next is begun, and what was f
 kept in a file as they come, made by several processes, and summed up at any time.
 """
 
-import json
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -227,16 +225,9 @@ def local(subject: Subject) -> Local:
     return Local(float(torch.stack(squares).mean()), float(torch.stack(distances).mean()))
 
 
-def read_records(path: Path) -> tuple[dict[str, Any], list[Record]]:
-    """A file of records: what it is of, and the records of all pictures that were finished. Raises UserError."""
-    try:
-        first, *rest = path.read_text().splitlines()
-        about = json.loads(first)
-        return about, [Record.of(json.loads(line)) for line in rest]
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no file of records, or a damaged one: remove it to begin anew") from error
+def of_picture(fields: list[dict[str, Any]]) -> list[Record]:
+    """The records of a picture from what `asdict` and JSON make of them. Raises KeyError or TypeError if it is none."""
+    return [Record.of(each) for each in fields]
 
 
 def summed_up(model: str, records: Sequence[Record]) -> InversionReport:
