@@ -5,15 +5,17 @@ by 10 to 25 % of the picture's width. Several handles of one drag go about the s
 and longer or shorter by up to 20 %), since a face cannot follow contradictions.
 
 Per method: the share of drags that arrive (by their own tracker), steps, the distance left by the tracker and by the
-detector, which no method sees, in per cent of the width; how much the picture changed (mean absolute difference, of 255)
-farther than a quarter of the width from every handle and target; and there-and-back, the same difference over the whole
-picture after the result was dragged back from the targets to the handles. Intervals are 95 %, bootstrapped over drags.
+detector, which no method sees, in per cent of the width; the share of results in which MTCNN, which took no part in any
+training here, still finds a face; how much the picture changed (mean absolute difference, of 255) farther than a quarter of
+the width from every handle and target; and there-and-back, the same difference over the whole picture after the result
+was dragged back from the targets to the handles. Intervals are 95 %, bootstrapped over drags. Rows that are there to be
+compared with, and dear, are run on a quarter of the drags.
 
     python benchmarks/drag_quality.py --model portraits --processes 2 --json quality.json --document docs/drag.md
 
-Every drag that is done is a line of quality.jsonl, so a run that was stopped (Ctrl-C, or --minutes) goes on where it was
+Every drag that is done is a record of quality.jsonl, so a run that was stopped (Ctrl-C, or --minutes) goes on where it was
 when it is started again. Drags come in an order of which every beginning has its share of one, three and five handles, and
-the table is made of those that all rows have done.
+the table is made of those that all their rows have done.
 """
 
 import argparse
@@ -32,28 +34,46 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gansteer.checkpoints.mtcnn import load_face_detector
 from gansteer.checkpoints.registry import load
 from gansteer.edits import Drag, start
 from gansteer.edits.features import default_layer
 from gansteer.edits.record import weights_digest
 from gansteer.errors import UserError
 from gansteer.evaluation.document import fill, table
+from gansteer.evaluation.records import append, check_records, resume
 from gansteer.memory import keep_freed_memory
 from gansteer.subject import Model, Subject
 
 Detector = Callable[[Tensor], Tensor]
 """`[3, H, H]` in [-1, 1] to landmarks `[N, 2]` (x, y) in pixels."""
 
+Finder = Callable[[Tensor], bool]
+"""`[3, H, H]` in [-1, 1] to whether there is a face."""
+
 Changes = dict[str, object] | None
 """What a row changes in `Drag`; None is no edit."""
 
 Line = dict[str, Any]
-"""One row's measures of one drag, and which drag: a line of the JSONL file."""
+"""One row's measures of one drag, and which drag: a record of the JSONL file."""
 
 FACE_POINTS = (8, 30, 33, 36, 39, 42, 45, 48, 51, 54, 57)
 """Chin, nose, corners of the eyes and the mouth, lips, in the 68-point order: points that a person would take."""
 
-MEASURES = ("arrived", "steps", "tracker", "detector", "outside", "back", "seconds")
+MEASURES = ("arrived", "steps", "tracker", "detector", "face", "outside", "back", "seconds")
+SHARES = ("arrived", "face")
+
+SMALLEST_FACE = 0.3
+"""Of the picture's width: faces that are looked for are at least so wide."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method, and how many drags it is run on."""
+
+    changes: Changes
+    every: int = 1
+    """One drag in so many."""
 
 
 @dataclass(frozen=True)
@@ -66,25 +86,25 @@ class Case:
     targets: tuple[tuple[float, float], ...]
 
 
-def methods(model: Model) -> dict[str, Changes]:
+def methods(model: Model) -> dict[str, Row]:
     """The rows of the table."""
     top = int(math.log2(model.resolution))
     blocks = [f"b{2**i}.conv1" for i in range(4, min(top, 8) + 1)]
     default = model.card.drag_layer or default_layer(model.resolution)
-    rows: dict[str, Changes] = {"no edit": None, "no tracking": {"tracker": "none"}}
-    rows[f"DragGAN, {default} (default)"] = {}
-    rows.update({f"DragGAN, {block}": {"layer": block} for block in blocks if block != default})
-    rows["DragGAN, confident tracker"] = {"tracker": "confident"}
-    rows["DragGAN, pull 0.3"] = {"pull": 0.3}
-    rows["DragGAN, manifold 0.01"] = {"manifold": 0.01}
-    rows["FreeDrag"] = {"method": "freedrag"}
-    rows["Gauss-Newton"] = {"method": "gauss-newton"}
+    rows = {"no edit": Row(None), "no tracking": Row({"tracker": "none"}, 4)}
+    rows[f"DragGAN, {default} (default)"] = Row({})
+    rows.update({f"DragGAN, {block}": Row({"layer": block}, 4) for block in blocks if block != default})
+    rows["DragGAN, confident tracker"] = Row({"tracker": "confident"})
+    rows["DragGAN, pull 0.3"] = Row({"pull": 0.3}, 4)
+    rows["DragGAN, manifold 0.01"] = Row({"manifold": 0.01})
+    rows["FreeDrag"] = Row({"method": "freedrag"})
+    rows["Gauss-Newton"] = Row({"method": "gauss-newton"})
     return rows
 
 
-def variations() -> dict[str, Changes]:
+def variations() -> dict[str, Row]:
     """Rows that are run when `--methods` names them."""
-    return {
+    changes: dict[str, Changes] = {
         "DragGAN, L2 tracking": {"tracker": "nearest-l2"},
         "DragGAN, W": {"space": "w"},
         "DragGAN, rows 3": {"rows": 3},
@@ -104,16 +124,22 @@ def variations() -> dict[str, Changes]:
         "Gauss-Newton, r1 8": {"method": "gauss-newton", "r1": 8.0},
         "Gauss-Newton, b16.conv1, r1 8": {"method": "gauss-newton", "layer": "b16.conv1", "r1": 8.0},
     }
+    return {name: Row(each) for name, each in changes.items()}
 
 
-def chosen_rows(model: Model, words: Sequence[str], common: Mapping[str, object]) -> dict[str, Changes]:
-    """The rows whose name contains one of `words`; without words those of `methods`. `common` changes all of them."""
-    rows = methods(model)
+def chosen_rows(model: Model, words: Sequence[str], common: Mapping[str, object]) -> dict[str, Row]:
+    """The rows whose name contains one of `words`, on every drag; without words those of `methods`.
+
+    `common` changes all of them.
+    """
+    rows, every = methods(model), methods(model) | variations()
     if words:
-        rows = {name: row for name, row in (rows | variations()).items() if any(word in name for word in words)}
+        rows = {name: Row(row.changes) for name, row in every.items() if any(word in name for word in words)}
     if not rows:
-        raise UserError(f"no row contains {' or '.join(words)}; there are {', '.join(methods(model) | variations())}")
-    return {name: row if row is None else {**common, **row} for name, row in rows.items()}
+        raise UserError(f"no row contains {' or '.join(words)}; there are {', '.join(every)}")
+    return {
+        name: Row(None if row.changes is None else {**common, **row.changes}, row.every) for name, row in rows.items()
+    }
 
 
 def order(counts: Mapping[int, int]) -> list[tuple[int, int]]:
@@ -169,7 +195,7 @@ def mean_distance(points: Tensor, targets: Tensor) -> float:
 
 
 def carry_out(
-    model: Model, case: Case, changes: Changes, psi: float, detect: Detector | None, back: bool
+    model: Model, case: Case, changes: Changes, psi: float, detect: Detector | None, find: Finder | None, back: bool
 ) -> dict[str, float]:
     """One row's measures of one drag; those of a way back if asked for."""
     size = model.resolution
@@ -200,6 +226,7 @@ def carry_out(
         "tracker": 100 * mean_distance(points, targets) / size,
         "detector": math.nan if detect is None
         else 100 * mean_distance(detect(after)[list(case.landmarks)].cpu(), targets) / size,
+        "face": math.nan if find is None else float(find(after)),
         "outside": float(difference(after, before).cpu()[far].mean()) if far.any() else math.nan,
         "back": float(difference(returned, before).mean()) if back else math.nan,
         "seconds": seconds,
@@ -221,7 +248,7 @@ def cell(measure: str, values: list[float]) -> str:
     mean, low, high = interval(values)
     if math.isnan(mean):
         return "-"
-    if measure == "arrived":
+    if measure in SHARES:
         return f"{100 * mean:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
     digits = 0 if measure == "steps" else 2 if measure == "seconds" else 1
     return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
@@ -245,24 +272,33 @@ def find_detector(device: torch.device) -> Detector | None:
     return detect
 
 
+def find_finder(size: int) -> Finder | None:
+    """MTCNN for pictures `size` pixels wide, if the package with its weights is there."""
+    try:
+        detector = load_face_detector()
+    except UserError:
+        return None
+    return lambda picture: len(detector.find(picture.cpu().clamp(-1, 1), SMALLEST_FACE * size).boxes) > 0
+
+
 # --- many of them, in processes that may be stopped ---------------------------------------------------------------------
 
 
-def work(name: str, psi: float, rows: dict[str, Changes], back_every: int, tasks: Any, results: Any) -> None:
+def work(name: str, psi: float, rows: dict[str, Row], back_every: int, tasks: Any, results: Any) -> None:
     """Take tasks (handles, number, row) until one is None; every result is a line."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     torch.set_num_threads(1)
     keep_freed_memory()
     model = load(name, "cpu")
-    detect = find_detector(model.device)
+    detect, find = find_detector(model.device), find_finder(model.resolution)
 
     @lru_cache(maxsize=1)
     def case(handles: int, number: int) -> Case:
         return draw(model, handles, number, psi, detect)
 
     for handles, number, row in iter(tasks.get, None):
-        changes = rows[row]
-        measured = carry_out(model, case(handles, number), changes, psi, detect, number % back_every == 0)
+        changes = rows[row].changes
+        measured = carry_out(model, case(handles, number), changes, psi, detect, find, number % back_every == 0)
         results.put({"handles": handles, "drag": number, "method": row, "changes": changes, **measured})
 
 
@@ -291,49 +327,42 @@ def carry_out_all(processes: int, minutes: float, tasks: list[tuple[int, int, st
         given.cancel_join_thread()
 
 
-def read_lines(path: Path, head: Line) -> list[Line]:
-    """The lines of a run begun before, which must have had the same `head`; writes it if there was none."""
-    if not path.exists():
-        path.write_text(json.dumps(head) + "\n", encoding="utf-8")
-        return []
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:  # cut off in the middle: that drag is run again
-            continue
-    if not lines or lines[0] != head:
-        raise UserError(f"{path} is of another model or other settings: remove it or give another --json")
-    with path.open("a", encoding="utf-8") as file:
-        file.write("\n")  # after a line that was cut off, one begins anew
-    return lines[1:]
+def as_line(record: Any) -> Line:
+    """A record of the file; anything else raises KeyError or TypeError."""
+    for name in ("handles", "drag", "method", "changes", *MEASURES):
+        record[name]
+    return dict(record)
 
 
-def complete(lines: list[Line], rows: Mapping[str, Changes]) -> dict[int, dict[str, dict[str, list[float]]]]:
-    """Handles to row to measure to its values, of the drags that all `rows` have done."""
+def complete(lines: list[Line], rows: Mapping[str, Row]) -> dict[int, dict[str, dict[str, list[float]]]]:
+    """Handles to row to measure to its values, of the drags that all `rows` which shall run them have done."""
     done = {(line["handles"], line["drag"], line["method"]): line for line in lines}
     drags = sorted({key[:2] for key in done})
-    drags = [drag for drag in drags if all((*drag, row) in done for row in rows)]
-    return {
-        handles: {
-            row: {m: [done[*drag, row][m] for drag in drags if drag[0] == handles] for m in MEASURES} for row in rows
-        }
-        for handles in sorted({drag[0] for drag in drags})
-    }
+    drags = [
+        drag for drag in drags if all((*drag, name) in done for name, row in rows.items() if drag[1] % row.every == 0)
+    ]
+    found: dict[int, dict[str, dict[str, list[float]]]] = {}
+    for handles in sorted({drag[0] for drag in drags}):
+        found[handles] = {}
+        for name, row in rows.items():
+            its = [done[*drag, name] for drag in drags if drag[0] == handles and drag[1] % row.every == 0]
+            found[handles][name] = {measure: [line[measure] for line in its] for measure in MEASURES}
+    return found
 
 
 def in_words(head: Line, finished: dict[int, dict[str, dict[str, list[float]]]]) -> str:
     """The tables, each below what it is of."""
     parts = []
     for handles, rows in finished.items():
-        drags = len(next(iter(rows.values()))["steps"])
         parts.append(
-            f"{drags} drags of {handles} handle{'s' if handles > 1 else ''} on `{head['model']}` "
+            f"Drags of {handles} handle{'s' if handles > 1 else ''} on `{head['model']}` "
             f"({head['resolution']} px, weights {head['weights'][:8]}, psi {head['psi']:g}), "
             f"every {head['back_every']}th of them there and back:"
         )
-        cells = [[row, *(cell(m, columns[m]) for m in MEASURES)] for row, columns in rows.items()]
-        parts.append(table(["method", *MEASURES], cells))
+        cells = [
+            [row, len(columns["steps"]), *(cell(m, columns[m]) for m in MEASURES)] for row, columns in rows.items()
+        ]
+        parts.append(table(["method", "drags", *MEASURES], cells))
     return "\n\n".join(parts)
 
 
@@ -345,7 +374,7 @@ def main() -> None:
     parser.add_argument("--psi", type=float, default=0.7)
     parser.add_argument("--methods", nargs="*", default=[], help="rows whose name contains one of these")
     parser.add_argument("--set", nargs="*", default=[], help="changes for all rows, such as learning_rate=0.01")
-    parser.add_argument("--back-every", type=int, default=4, help="one drag in so many is dragged back, too")
+    parser.add_argument("--back-every", type=int, default=5, help="one drag in so many is dragged back, too")
     parser.add_argument("--processes", type=int, default=1, help="of one thread each")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; started again it goes on")
     parser.add_argument(
@@ -355,36 +384,45 @@ def main() -> None:
     parser.add_argument("--mark", default="quality", help="between <!-- MARK --> and <!-- end of MARK -->")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    path = args.json.with_suffix(".jsonl")
+    check_records(path, args.minutes)
     model = load(args.model, "cpu")
     common = {name: json.loads(value) for name, value in (item.split("=") for item in args.set)}
     rows = chosen_rows(model, args.methods, common)
     head = {
         "model": model.card.name, "resolution": model.resolution, "weights": weights_digest(model), "psi": args.psi,
         "back_every": args.back_every, "detector": find_detector(model.device) is not None,
+        "finder": find_finder(model.resolution) is not None,
     }  # fmt: skip
-    path = args.json.with_suffix(".jsonl")
     lines = [
-        line for line in read_lines(path, head) if line["method"] in rows and line["changes"] == rows[line["method"]]
+        line
+        for line in resume(path, head, as_line)
+        if line["method"] in rows and line["changes"] == rows[line["method"]].changes
     ]
     done = {(line["handles"], line["drag"], line["method"]) for line in lines}
     drags = order(
         {handles: count for handles, count in ((1, args.count), (3, args.several), (5, args.several)) if count}
     )
-    tasks = [(*drag, row) for drag in drags for row in rows if (*drag, row) not in done]
+    tasks = [
+        (*drag, name)
+        for drag in drags
+        for name, row in rows.items()
+        if drag[1] % row.every == 0 and (*drag, name) not in done
+    ]
     print(f"{len(done)} of {len(tasks) + len(done)} drags are done", flush=True)
     try:
         for line in carry_out_all(args.processes, args.minutes, tasks, args.model, args.psi, rows, args.back_every):
             lines.append(line)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            append(path, line)
     except KeyboardInterrupt:
         print("stopped; start it again to go on")
     finished = complete(lines, rows)
     if not finished:
-        raise UserError("no drag was done by all rows: give it more time")
+        raise UserError("no drag was done by all its rows: give it more time")
     text = in_words(head, finished)
     print(text)
-    args.json.write_text(json.dumps({**head, "rows": rows, "measures": finished}, indent=1), encoding="utf-8")
+    shown = {name: row.changes for name, row in rows.items()}
+    args.json.write_text(json.dumps({**head, "rows": shown, "measures": finished}, indent=1), encoding="utf-8")
     if args.document:
         fill(args.document, args.mark, text)
 
