@@ -7,7 +7,7 @@ import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gansteer.edits.drag import Drag
@@ -21,6 +21,7 @@ from gansteer.studio import protocol
 from gansteer.studio.answers import ANSWERS
 from gansteer.studio.catalogue import Catalogue
 from gansteer.studio.line import Line
+from gansteer.studio.preview import Previews
 from gansteer.studio.running import Work
 from gansteer.studio.screen import Screen, Showing
 from gansteer.studio.store import Store
@@ -30,7 +31,6 @@ from gansteer.subject import Subject
 
 FIRST_SEED = 3
 MAX_NODES = 1000
-PROGRESS_PER_SECOND = 20.0
 FILMS = 4
 """Edits whose steps are kept for a film."""
 GONE = 16
@@ -48,6 +48,7 @@ class Tools:
     loop: asyncio.AbstractEventLoop
     most_memory: int | None = None
     """Bytes in use from which on nothing is begun."""
+    previews: Previews = field(default_factory=Previews)
 
     def check_memory(self) -> None:
         """Raise UserError if too much memory is in use."""
@@ -65,7 +66,7 @@ class Desk:
         self.tools, self.key = tools, key
         self.session = session or Session()
         self.restored = session is not None
-        self.screen = Screen(self.draw, self._sketch, self.fault)
+        self.screen = Screen(self.draw, self._sketch, self.fault, tools.previews)
         self._summary = Summary()
         self.work: Work | None = None
         self.left_at = tools.loop.time()
@@ -80,7 +81,6 @@ class Desk:
         self._gone: OrderedDict[int, Node] = OrderedDict()
         self._stopped: tuple[int, Job] | None = None
         """The node whose edit can be resumed, with its run."""
-        self._last_progress = 0.0
         self._changes = 0
         self._saving: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -334,9 +334,7 @@ class Desk:
             self.saved = False
             self.fault(work.problem)
         self.screen.show(Showing(node.subject, node.id, node.trail[-1], final=False))
-        now = self.tools.loop.time()
-        if self.line is not None and (node.ended or now - self._last_progress >= 1 / PROGRESS_PER_SECOND):
-            self._last_progress = now
+        if self.line is not None:
             self.line.post(protocol.Progress(node.id, node.trail[-1], node.ended), "progress")
 
     def _take(self, work: Work) -> Node:

@@ -14,7 +14,7 @@ from gansteer.studio.work import Job
 
 FILM = 120
 """Steps that are kept for a film."""
-TELLING = 0.04
+TELLING = 0.06
 """Seconds between calls of the loop, at least: it takes the stepper's thread from its work."""
 KEEPING = 10.0
 """Steps that change the weights are kept on the disk no more often than every so many times as long as that takes."""

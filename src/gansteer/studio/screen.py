@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+from torch import Tensor
+
 from gansteer.session import Trace
 from gansteer.studio.line import Line
+from gansteer.studio.preview import Previews
 from gansteer.studio.protocol import Frame
 from gansteer.studio.work import Draw, explained
 from gansteer.subject import Subject, to_image
@@ -18,7 +21,8 @@ FRAMES_PER_SECOND = 10.5
 SLOW, QUICK, SMALLEST = 0.12, 0.02, 128  # below, colours go astray: the last layers bring them
 """Previews that take more seconds than SLOW become half as wide, down to SMALLEST; below QUICK, twice as wide again."""
 BETWEEN = 0.04
-"""Previews of less computing are drawn between two steps: to draw them beside steps would hold those up for longer."""
+"""Previews of less computing that can't be drawn without the interpreter are drawn between two steps: beside steps they
+would hold those up for longer."""
 PAINTING = 0.6
 """The painter spends at most this part of its time on the previews of one edit."""
 
@@ -33,9 +37,14 @@ class Showing:
     final: bool
 
 
-def picture(what: Showing, resolution: int | None = None) -> tuple[Frame, bytes]:
+Render = Callable[[Subject, int], Tensor]
+
+
+def picture(what: Showing, resolution: int | None = None, render: Render = Subject.render) -> tuple[Frame, bytes]:
     """The frame of what is to be shown: JPEG in between, of that resolution; the whole as PNG at the end."""
-    image, data = to_image(what.subject.render(None if what.final else resolution)).convert("RGB"), BytesIO()
+    whole = what.subject.model.resolution
+    drawn = what.subject.render() if what.final else render(what.subject, resolution or whole)
+    image, data = to_image(drawn).convert("RGB"), BytesIO()
     lossless = what.final and image.width <= 512
     if lossless:
         image.save(data, "PNG", compress_level=1)
@@ -56,10 +65,10 @@ class Drawn:
     """Seconds of computing in them, of the thread that drew; the rest it waited for others."""
 
 
-def drawn(what: Showing, resolution: int | None) -> Drawn:
+def drawn(what: Showing, resolution: int | None, render: Render = Subject.render) -> Drawn:
     """The frame of what is to be shown."""
     begun, work = time.perf_counter(), time.thread_time()
-    head, data = picture(what, resolution)
+    head, data = picture(what, resolution, render)
     return Drawn(head, data, time.perf_counter() - begun, time.thread_time() - work)
 
 
@@ -71,12 +80,13 @@ class Screen:
         draw: Callable[[Draw, object], Awaitable[Any]],
         sketch: Callable[[Draw], Awaitable[Any]],
         fault: Callable[[str], None],
+        previews: Previews,
     ) -> None:
         """`draw` has the painter draw, of requests with the same key the newest; `sketch` has the stepper draw, between
-        two steps; `fault` tells what went wrong.
+        two steps; `fault` tells what went wrong. `previews` draws the previews of running edits, where it can.
         """
         self.line: Line | None = None
-        self._draw, self._sketch, self._fault = draw, sketch, fault
+        self._draw, self._sketch, self._fault, self._previews = draw, sketch, fault, previews
         self._loop = asyncio.get_running_loop()
         self._next: Showing | None = None
         self._painting: asyncio.Task[None] | None = None
@@ -124,8 +134,11 @@ class Screen:
     async def _drawn(self, what: Showing) -> Drawn:
         """The frame of what is to be shown, drawn where that holds up the edits least."""
         resolution, running = self._resolution, what.trace is not None and not what.final
-        if running and self._work < BETWEEN:
-            found: Drawn = await self._sketch(lambda: drawn(what, resolution))
+        if running and self._previews.fits(what.subject):
+            draw = self._previews.draw(self, lambda: drawn(what, resolution, self._previews.render), "frame")
+            found: Drawn = await asyncio.wrap_future(draw)
+        elif running and self._work < BETWEEN:
+            found = await self._sketch(lambda: drawn(what, resolution))
         else:
             found = await self._draw(lambda: drawn(what, resolution), "frame")
         return found

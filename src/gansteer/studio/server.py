@@ -174,6 +174,7 @@ class Studio:
             await desk.close()
         self.tools.stepper.close()
         self.tools.painter.close()
+        self.tools.previews.close()
         self.tools.store.close()
 
     # --- Sockets ------------------------------------------------------------------------------------------------------

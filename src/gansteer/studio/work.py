@@ -3,8 +3,8 @@
 Edits stand in one queue. The first are abreast: whichever had the least time takes the next step. One that had its share
 while others wait goes back to the end. So everybody sees their picture move soon, and nobody's edit waits for ever.
 
-Two threads hold each other up: every operation takes the interpreter for a moment, and a step has hundreds of them. So the
-stepper draws quick previews of running edits itself, between two steps.
+Two threads hold each other up: every operation takes the interpreter for a moment, and a step has hundreds of them. So
+previews of running edits are drawn without it (`preview.py`) or, where that can't be, by the stepper between two steps.
 """
 
 import os
@@ -193,13 +193,13 @@ class Stepper:
 class Painter:
     """The thread that draws, for one person after the other; of requests with the same key the newest counts."""
 
-    def __init__(self, most: int = 128) -> None:
-        """`most` requests of one person may wait."""
+    def __init__(self, name: str = "painter", most: int = 128) -> None:
+        """`name` is the thread's; `most` requests of one person may wait."""
         self._most = most
         self._wanted: OrderedDict[object, OrderedDict[object, tuple[Draw, Future[Any]]]] = OrderedDict()
         self._wake = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="painter", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def draw(self, owner: object, draw: Draw, key: object = None) -> "Future[Any]":
