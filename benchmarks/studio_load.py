@@ -50,6 +50,10 @@ for line in sys.stdin:
 """
 
 
+THREADS = max(1, (os.cpu_count() or 1) - 1)
+"""Of the studio's steps, and so of the bare library's."""
+
+
 def computed(server: Server) -> float:
     """Seconds of computing that the server's process has spent."""
     fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
@@ -110,10 +114,15 @@ class Client:
         self.page.close()
 
 
+def environment() -> dict[str, str]:
+    """As many threads for the one as for the other."""
+    return {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
+
+
 def serve(model: str | None, sessions: str) -> "tuple[subprocess.Popen[str], Server]":
     command = [sys.executable, "-m", "gansteer", "studio", "--port", "0", "--no-open", "--sessions", sessions]
     command += ["--models", model] if model else []
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
     assert process.stdout is not None
     return process, Server(process.pid, process.stdout.readline().split()[-1])
 
@@ -123,7 +132,9 @@ class Library:
 
     def __init__(self, model: str) -> None:
         command = [sys.executable, "-c", BARE, model]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
+        )
 
     def turn(self, seconds: float) -> tuple[float, float, int]:
         """Steps a second, seconds of computing a step, and threads."""
@@ -163,7 +174,7 @@ def stops_of(client: Client, count: int) -> list[float]:
     return found
 
 
-def against_the_library(server: Server, name: str, rounds: int, seconds: float) -> dict[str, Any]:
+def against_the_library(server: Server, name: str, rounds: int, seconds: float, until: float) -> dict[str, Any]:
     """One page and the bare library by turns, each first in every other round; how long a stop takes, in between."""
     library, client = Library(name), Client(server)
     library.turn(1.0)
@@ -172,7 +183,10 @@ def against_the_library(server: Server, name: str, rounds: int, seconds: float) 
     time.sleep(1.0)
     bare, studio, stops = [], [], []
     for i in range(rounds):
+        if bare and time.perf_counter() > until:
+            break
         stops += stops_of(client, 4)
+        time.sleep(0.2)
         if i % 2:
             studio.append(studio_turn(server, client, seconds))
         client.page.send("stop")
@@ -236,18 +250,25 @@ def crowd(server: Server, count: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def growth(server: Server, steps: int) -> dict[str, Any]:
-    """Memory over many steps of one edit."""
-    client = Client(server)
+def growth(server: Server, steps: int, until: float) -> dict[str, Any]:
+    """Memory over many steps of one edit, as far as it comes in time: its second half grows by what never ends."""
+    client, marks = Client(server), []
     client.begin()
-    marks, memory = [steps // 10, steps], []
-    for mark in marks:
-        while client.step < mark:
-            time.sleep(0.02)
+    for share in (0.1, *(n / 8 for n in range(1, 9))):
+        while client.step < share * steps and time.perf_counter() < until:
+            time.sleep(0.05)
             del client.page.frames[:-1], client.page.progress[:-1]
-        memory.append(server.memory())
+        marks.append((client.step, server.memory() / 1e6))
+        if time.perf_counter() >= until:
+            break
     client.end()
-    return {"steps": marks, "MB": [m / 1e6 for m in memory], "MB grown": (memory[1] - memory[0]) / 1e6}
+    reached = marks[-1][0]
+    half = next(mb for step, mb in marks if step >= reached / 2)
+    return {
+        "steps": [step for step, _ in marks], "MB": [mb for _, mb in marks],
+        "MB grown since the first": marks[-1][1] - marks[0][1],
+        "MB grown in the second half": marks[-1][1] - half,
+    }  # fmt: skip
 
 
 def document(found: dict[str, dict[str, Any]]) -> str:
@@ -279,8 +300,12 @@ def document(found: dict[str, dict[str, Any]]) -> str:
             "memory a page, open", "its edit running"]  # fmt: skip
     parts = [compared, told, table(head, rows)] if rows else [compared, told]
     if "growth" in found:
-        (first, last), (before, after) = found["growth"]["steps"], found["growth"]["MB"]
-        parts.append(f"From step {first:,} to {last:,} of one edit the process grew by {after - before:.1f} MB.")
+        grown = found["growth"]
+        parts.append(
+            f"From step {grown['steps'][0]:,} to {grown['steps'][-1]:,} of one edit the process grew by "
+            f"{grown['MB grown since the first']:.1f} MB, {grown['MB grown in the second half']:.1f} of them in the second "
+            f"half, and had {grown['MB'][-1]:.0f} in the end."
+        )
     return "\n\n".join(parts)
 
 
@@ -298,18 +323,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each turn")
     parser.add_argument("--steps", type=int, default=10_000, help="to look for growth over; 0 leaves it out")
+    parser.add_argument(
+        "--minutes", type=float, default=6.0, help="that all may take; what has no time left is left out"
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--document", type=Path, help="put the tables into this Markdown file")
     args = parser.parse_args()
     found: dict[str, Any] = {}
+    end = time.perf_counter() + 60 * args.minutes
     with tempfile.TemporaryDirectory() as folder:
         process, server = serve(args.models, folder)
         try:
-            found["one page against the library"] = against_the_library(server, args.model, args.rounds, args.seconds)
+            found["one page against the library"] = against_the_library(
+                server, args.model, args.rounds, args.seconds, end
+            )
             for count in args.clients:
-                found[f"{count} pages at once"] = crowd(server, count, max(args.seconds, 6.0))
-            if args.steps:
-                found["growth"] = growth(server, args.steps)
+                if time.perf_counter() < end:
+                    found[f"{count} pages at once"] = crowd(server, count, max(args.seconds, 6.0))
+            if args.steps and time.perf_counter() < end:
+                found["growth"] = growth(server, args.steps, end)
         finally:
             process.terminate()
             process.wait()

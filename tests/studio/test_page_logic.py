@@ -48,6 +48,23 @@ def test_how_an_edit_ended_is_said_without_what_is_for_the_record():
     assert worded("ending", list(said)) == list(said.values())
 
 
+def test_what_an_edit_took():
+    limit, arrived = "step limit of 9 reached (the nearest picture is kept)", "all handles have arrived"
+    said = [
+        (9, [4.26, 1.0], "", "9 steps · 4.3 px to go · 2.0 s"),
+        (1, [4.26], limit, "1 step · 4.3 px to go · 2.0 s"),
+        (0, [4.26], limit, "no step brought it nearer · 4.3 px to go · 2.0 s"),
+        (0, [0.2], arrived, "it was there already · 2.0 s"),
+        (7, [0.2], arrived, "7 steps · 2.0 s"),
+        (1, [], "done", ""),
+    ]
+    calls = [[{"step": step, "distances": left, "seconds": 2.0}, ended] for step, left, ended, _ in said]
+    script = (
+        "const w = await import(`${web}/words.js`); console.log(JSON.stringify(CALLS.map((c) => w.numbers(...c))));"
+    )
+    assert run(script.replace("CALLS", json.dumps(calls))) == [words for *_, words in said]
+
+
 def test_labels():
     labels = {
         "yaw": "Turn",

@@ -9,7 +9,7 @@ import { complete, waiting } from "./points.js";
 import { beforeOf, beneath, draftOf, present, running, sideOf, traceOf } from "./state.js";
 import { Menu } from "./menu.js";
 import { html } from "./vendor/preact.js";
-import { ahead, ending } from "./words.js";
+import { ahead, ending, numbers } from "./words.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
 /** @typedef {{studio: Studio}} Props */
@@ -191,13 +191,4 @@ function Readout({ studio }) {
 function stepsOf({ kind, projection, tuning, tuning_steps }) {
   if (kind !== "inversion") return null;
   return Number(projection) + (tuning === "none" ? 0 : Number(tuning_steps));
-}
-
-/** @type {(trace: import("./protocol").Trace, ended?: string) => string} */
-function numbers({ step, distances, seconds }, ended = "") {
-  if (!distances.length && step <= 1) return "";
-  const parts = [step === 1 ? "1 step" : `${step} steps`];
-  if (distances.length && !ended.includes("arrived")) parts.push(`${Math.max(...distances).toFixed(1)} px to go`);
-  parts.push(`${seconds.toFixed(1)} s`);
-  return parts.join(" · ");
 }

@@ -332,10 +332,7 @@ export class Studio {
    * @param {File} file */
   async receive(file) {
     const most = this.state.welcome?.upload_bytes ?? Infinity;
-    if (file.size > most) {
-      this.complain(`${file.name} is too large: ${Math.round(most / 2 ** 20)} MB at most.`);
-      return;
-    }
+    if (file.size > most) return this.complain(`${file.name} is too large: ${Math.round(most / 2 ** 20)} MB at most.`);
     this.store.set({ uploading: true });
     this.tell(`Opening ${file.name} …`);
     try {

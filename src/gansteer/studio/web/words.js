@@ -38,6 +38,18 @@ export const ending = (ended) =>
     : ended.replace(/: (?=\d).*$/, ""),
   );
 
+/** What it took, and what is left. The picture that is kept may be the one that the edit began with.
+ * @type {(trace: import("./protocol").Trace, ended?: string) => string} */
+export function numbers({ step, distances, seconds }, ended = "") {
+  if (!distances.length && step <= 1) return "";
+  const arrived = ended.includes("arrived");
+  const none = arrived ? "it was there already" : "no step brought it nearer";
+  const parts = [step === 0 && ended ? none : step === 1 ? "1 step" : `${step} steps`];
+  if (distances.length && !arrived) parts.push(`${Math.max(...distances).toFixed(1)} px to go`);
+  parts.push(`${seconds.toFixed(1)} s`);
+  return parts.join(" · ");
+}
+
 /** @type {(position: number) => string} */
 export const ahead = (position) =>
   position === 0 ? "next in line" : position === 1 ? "one edit comes first" : `${position} edits come first`;
