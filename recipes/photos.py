@@ -18,8 +18,8 @@ import gansteer
 from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.edits import Drag, start
 from gansteer.edits.attribute import Attribute
-from gansteer.evaluation.document import fill
-from gansteer.evaluation.inversion import OWN, InversionReport, of_picture, summed_up
+from gansteer.evaluation.document import fill, table
+from gansteer.evaluation.inversion import OWN, TRUNCATED, InversionReport, of_picture, summed_up
 from gansteer.evaluation.records import read_records
 from gansteer.inversion.align import Aligner
 from gansteer.inversion.crop import Crop, cut
@@ -41,7 +41,8 @@ NAMES = {
     "w+": "encoder, then w+",
     "tuned": "encoder, w+, light tuning (the default)",
     "tuned without locality": "the same without locality",
-    OWN: "the model's own pictures",
+    OWN: "the model's own pictures of the same level",
+    TRUNCATED: "the model's own pictures, psi 0.7",
 }
 
 
@@ -67,16 +68,16 @@ def pictures(name: str, heldout: str, photographs: str) -> None:
 
 def shots(model: Model, crop: torch.Tensor, reader: FaceReader) -> list[Image.Image]:
     """The columns of one row."""
-    stages: dict[str, Image.Image] = {}
+    reached: dict[str, Image.Image] = {}
     run = start(model.sample(), Inversion(crop))
     for now in run:
-        stages[now.stage] = now.subject.image
+        reached[now.stage] = now.subject.image
     subject = run.subject
     with torch.no_grad():
         nose = reader.read(subject.render()[None].clamp(-1, 1)).landmarks[0, 30].tolist()
     *_, dragged = start(subject, Drag([(nose[0], nose[1])], [(nose[0] + 10, nose[1])]))
     smiling = start(subject, Attribute({"smile": 2.0})).step()
-    found = (stages["first guess"], stages["projection"], stages["tuning"])
+    found = (reached["first guess"], reached["projection"], reached["tuning"])
     return [Image.fromarray(crop.numpy()), *found, dragged.subject.image, smiling.subject.image]
 
 
@@ -89,8 +90,8 @@ def document(heldout: str, photographs: str) -> None:
     """Put the tables into docs/photos.md; each argument is a file of records, or several with commas between."""
     one, other = read(heldout), read(photographs)
     page = DOCS / "photos.md"
-    for mark, lines in {"heldout": table(one), "photographs": table(other), "edits": edits(one)}.items():
-        fill(page, mark, "\n".join(lines))
+    for mark, text in {"heldout": stages(one), "photographs": stages(other), "edits": edits(one)}.items():
+        fill(page, mark, text)
 
 
 def read(files: str) -> InversionReport:
@@ -106,43 +107,40 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
-def table(report: InversionReport) -> list[str]:
+def stages(report: InversionReport) -> str:
     """The stages and options as a Markdown table."""
-    lines = [
-        f"{counted(report.pictures, 'picture')}, one thread.",
-        "",
-        "| | PSNR | MSE | SSIM | perceptual | landmarks | time | tuned weights |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for option in report.options:
-        if (f := option.near) is None:
-            continue
-        size = f"{f.size / 1e6:.2f} MB" if f.size else ""
-        marks = "" if f.landmarks is None else f"{f.landmarks:.1f} %"
-        cells = (NAMES[option.name], f"{f.psnr:.1f} dB", f"{f.mse:.4f}", f"{f.ssim:.3f}", f"{f.perceptual:.3f}", marks)
-        lines.append("| " + " | ".join((*cells, f"{f.seconds:.1f} s", size)) + " |")
-    return lines
+        if (f := option.near) is not None:
+            marks = "" if f.landmarks is None else f"{f.landmarks:.1f} %"
+            size = f"{f.size / 1e6:.2f} MB" if f.size else ""
+            rows.append([
+                NAMES[option.name], f"{f.psnr:.1f} dB", f"{f.mse:.4f}", f"{f.ssim:.3f}", f"{f.perceptual:.3f}", marks,
+                f"{f.seconds:.1f} s", size,
+            ])  # fmt: skip
+    head = ["", "PSNR", "MSE", "SSIM", "perceptual", "landmarks", "time", "tuned weights"]
+    return f"{counted(report.pictures, 'picture')}, one thread.\n\n{table(head, rows)}"
 
 
-def edits(report: InversionReport) -> list[str]:
+def edits(report: InversionReport) -> str:
     """Editability and locality as Markdown tables."""
-    able = [option for option in report.options if option.arrived is not None]
-    if not able:
+    own = next((option for option in report.options if option.name == OWN), None)
+    if own is None:
         raise SystemExit("the records of the held-out pictures are without edits")
-    lines = [
-        f"{counted(report.pictures, 'picture')} brought in, {able[0].pictures} of the model's own.",
-        "",
-        f"| | drags that arrive, of {able[0].drags} | " + " | ".join(able[0].changes) + " | mean gain |",
-        "|---|---|" + "---|" * (len(able[0].changes) + 1),
-    ]
-    for option in able:
+    rows = []
+    for option in report.options:
+        arrived = "" if option.arrived is None else f"{option.arrived:.0%}"
         share = "" if option.gain is None else f"{option.gain:.0%}"
-        gains = " | ".join(f"{change:+.2f}" for change in option.changes.values())
-        lines.append(f"| {NAMES[option.name]} | {option.arrived:.0%} | {gains} | {share} |")
-    lines += ["", "| tuned for a photo | other pictures agree to | perceptual distance |", "|---|---|---|"]
-    held = [(option.name, option.local) for option in able if option.local is not None]
-    lines += [f"| {NAMES[name]} | {x.psnr:.1f} dB | {x.perceptual:.3f} |" for name, x in held]
-    return lines
+        rows.append([NAMES[option.name], arrived, *(f"{x:.2f}" for x in option.changes.values()), share])
+    held = [
+        [NAMES[option.name], f"{x.psnr:.1f} dB", f"{x.perceptual:.3f}"]
+        for option in report.options if (x := option.local) is not None
+    ]  # fmt: skip
+    return "\n\n".join((
+        f"{counted(report.pictures, 'picture')} brought in, {own.pictures} of the model's own dragged.",
+        table(["", f"drags that arrive, of {own.drags}", *own.changes, "mean gain"], rows),
+        table(["tuned for a photo", "other pictures agree to", "perceptual distance"], held),
+    ))  # fmt: skip
 
 
 if __name__ == "__main__":

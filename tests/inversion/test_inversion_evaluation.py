@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,17 +11,19 @@ from inverting import picture_of, tiny_model
 from skimage.metrics import structural_similarity
 
 from gansteer.cli import main
+from gansteer.edits.directions import Direction, Directions
+from gansteer.edits.portrait_scores import PORTRAIT_SCORES
 from gansteer.errors import UserError
 from gansteer.evaluation import editability
 from gansteer.evaluation import inversion as evaluation
-from gansteer.evaluation.editability import arrivals
+from gansteer.evaluation.editability import ATTRIBUTES, Reference, arrivals, changes, levels
 from gansteer.evaluation.inversion import (
     OWN,
+    TRUNCATED,
     Judge,
     Local,
     Near,
     Record,
-    local,
     measured,
     near,
     of_picture,
@@ -28,6 +31,7 @@ from gansteer.evaluation.inversion import (
 )
 from gansteer.evaluation.records import read_records
 from gansteer.inversion.edit import Inversion
+from gansteer.models.face_reader import HAIR_COLORS
 from gansteer.models.tuning import Tuning
 from gansteer.subject import Subject
 
@@ -65,10 +69,50 @@ def test_how_near(model):
 def test_how_local(model):
     bias = "synthesis.blocks.3.torgb.bias"
     tuning = Tuning(model.generator, {bias: torch.tensor([0.01, 0.01, 0.01])})
-    found = local(Subject(model, model.sample(0).w, tuning=tuning))
+    judge = Judge(model)
+    found = judge.local(Subject(model, model.sample(0).w, tuning=tuning))
     assert found.psnr == pytest.approx(10 * np.log10(4 / 0.01**2), abs=2)  # a little more where the picture is clamped
-    none = local(Subject(model, model.sample(0).w, tuning=Tuning(model.generator, {bias: torch.zeros(3)})))
+    none = judge.local(Subject(model, model.sample(0).w, tuning=Tuning(model.generator, {bias: torch.zeros(3)})))
     assert none.psnr > 100
+
+
+def test_attributes_are_turned_both_ways_and_compared_with_pictures_of_the_same_level(model, monkeypatch):
+    """The reader is a stand-in whose every score is the mean of the picture, so that all can be worked out by hand."""
+    monkeypatch.setattr(editability, "OWN_PICTURES", 5)
+    monkeypatch.setattr(editability, "NEAREST", 2)
+    monkeypatch.setattr(editability, "TOGETHER", 2)
+
+    class Reader:
+        def read(self, pictures):
+            level = pictures.mean(dim=(1, 2, 3))
+            return SimpleNamespace(hair_color=torch.zeros(len(pictures), len(HAIR_COLORS)), **dict.fromkeys(
+                (name for name in PORTRAIT_SCORES if name != "hair_color"), 0.5 + level / 4
+            ))  # fmt: skip
+
+    def seen(subject, name):
+        share = 0.5 + float(subject.render().clamp(-1, 1).mean()) / 4
+        return np.log(share / (1 - share)) if name == "gender" else share
+
+    rng = torch.Generator().manual_seed(0)
+    entries = [
+        Direction(name, "w", torch.nn.functional.normalize(torch.randn(w, generator=rng), dim=0), 2.0)
+        for w in [model.generator.config.w_dim] for name in ATTRIBUTES
+    ]  # fmt: skip
+    directions = Directions(model.card.name, model.digest, tuple(entries))
+    subjects = [model.sample(seed, 1.0) for seed in range(5)]
+    found = changes(subjects, Reader(), directions)
+    for entry in entries:
+        for i, subject in enumerate(subjects):
+            up, down = (replace(subject, w=subject.w + sign * 1.5 * 2.0 * entry.vector.float()) for sign in (1, -1))
+            wanted = (seen(up, entry.name) - seen(down, entry.name)) / 2
+            assert float(found[entry.name][i]) == pytest.approx(wanted, rel=1e-3, abs=1e-7)
+    reference = Reference.of(model, Reader(), directions)
+    target = model.sample(9, 1.0).render()[None].clamp(-1, 1)
+    expected = reference.at(levels(target, Reader()))
+    for name in ATTRIBUTES:
+        far = [abs(seen(s, name) - seen(model.sample(9, 1.0), name)) for s in subjects]
+        assert expected[name] == pytest.approx(float(found[name][np.argsort(far)[:2].copy()].mean()))
+        assert reference.mean()[name] == pytest.approx(float(found[name].mean()))
 
 
 def test_drags_are_counted(model):
@@ -82,11 +126,13 @@ def test_summing_up():
     records = [
         Record("a", OWN, None, (True, True), {"smile": 0.2, "age": 0.1}),
         Record("b", OWN, None, (True, False), {"smile": 0.4, "age": 0.1}),
+        Record("a", TRUNCATED, None, (), {"smile": 0.6, "age": 0.2}),
         Record("a", "tuned", first, (True, False), {"smile": 0.1, "age": 0.1}, Local(0.04, 0.2)),
         Record("b", "tuned", second, (False, False), {"smile": 0.2, "age": 0.2}, Local(0.02, 0.4)),
     ]
     report = summed_up("m", records)
-    own, tuned = report.options
+    nearer, own, tuned = report.options
+    assert (nearer.name, nearer.arrived, nearer.gain) == (TRUNCATED, None, pytest.approx(2.0))
     assert (report.pictures, own.name, tuned.name) == (2, OWN, "tuned")
     assert (own.near, own.drags, own.arrived, own.local) == (None, 4, 0.75, None)
     assert own.gain == pytest.approx(1.0)
@@ -97,7 +143,7 @@ def test_summing_up():
     assert tuned.changes == pytest.approx({"smile": 0.15, "age": 0.15})
     assert tuned.gain == pytest.approx((0.15 / 0.3 + 0.15 / 0.1) / 2)
     assert tuned.local.psnr == pytest.approx(10 * np.log10(4 / 0.03))
-    bare = summed_up("m", [replace(r, arrived=(), changes=None, local=None) for r in records[2:]]).options[0]
+    bare = summed_up("m", [replace(r, arrived=(), changes=None, local=None) for r in records[3:]]).options[0]
     assert (bare.arrived, bare.gain, bare.local) == (None, None, None)
     with pytest.raises(UserError, match="nothing was measured"):
         summed_up("m", [])
@@ -105,7 +151,7 @@ def test_summing_up():
 
 def test_all_options_of_a_picture(model):
     edit = Inversion(picture_of(model.sample(0)), projection=2, tuning_steps=2)
-    found = measured(model, "a.png", 3, picture_of(model.sample(5)), edit, Judge())
+    found = measured("a.png", 3, picture_of(model.sample(5)), edit, Judge(model))
     every = ["w", "w+ without prior", "w+", "tuned", "tuned without locality"]
     assert [r.option for r in found] == [OWN, *every]
     assert all(len(r.arrived) == 5 for r in found)

@@ -77,7 +77,7 @@ class InversionQuality(Evaluation):
                 if name in known or (end is not None and time.monotonic() > end):
                     continue
                 edit = Inversion(picture, projection=self.projection, tuning_steps=self.tuning_steps)
-                new = measured(model, name, number, picture, edit, judge)
+                new = measured(name, number, picture, edit, judge)
                 if self.records is not None:
                     append(self.records, [asdict(record) for record in new])
                 records += new
@@ -105,7 +105,7 @@ class InversionQuality(Evaluation):
         if directions is not None and not set(directions.names()) >= set(ATTRIBUTES):
             print(f"attributes are left out: {model.card.name} has no directions for all of {', '.join(ATTRIBUTES)}")
             directions = None
-        return Judge(reader, directions, self.edits)
+        return Judge(model, reader, directions, self.edits)
 
     def _pictures(self, model: "Model") -> "list[tuple[int, str, Tensor]]":
         """The part's pictures: number, name and `uint8 [R, R, 3]`."""
@@ -146,10 +146,14 @@ class InversionQuality(Evaluation):
                 )  # fmt: skip
         Console().print(table)
         for option in found.options:
+            said = []
             if option.arrived is not None:
-                turned = ", ".join(f"{name} {change:+.2f}" for name, change in option.changes.items())
-                gain = "" if option.gain is None else f"; attributes {option.gain:.0%} ({turned})"
-                print(f"{option.name}: {option.arrived:.0%} of {option.drags} drags arrive{gain}")
+                said.append(f"{option.arrived:.0%} of {option.drags} drags arrive")
+            if option.gain is not None:
+                turned = ", ".join(f"{name} {change:.2f}" for name, change in option.changes.items())
+                said.append(f"attributes {option.gain:.0%} ({turned})")
+            if said:
+                print(f"{option.name}: {'; '.join(said)}")
         for option in found.options:
             if (held := option.local) is not None:
                 print(

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,7 +17,16 @@ from torch import Tensor
 from gansteer.checkpoints.inverter import find_inverter
 from gansteer.edits.directions import Directions
 from gansteer.errors import UserError
-from gansteer.evaluation.editability import arrivals, changes, eye_distance, gain, mean_changes
+from gansteer.evaluation.editability import (
+    Reference,
+    arrivals,
+    changes,
+    drawn,
+    eye_distance,
+    gain,
+    levels,
+    mean_changes,
+)
 from gansteer.inversion.edit import Inversion
 from gansteer.inversion.perceptual import comparison
 from gansteer.inversion.run import InversionRun, peak_signal
@@ -25,11 +35,11 @@ from gansteer.subject import Model, Subject
 
 BASELINE = 400
 """Steps in w from the mean, the usual way, that everything is compared with."""
-OWN = "the model's own"
-"""The name under which the model's own pictures are edited."""
+OWN, TRUNCATED = "the model's own", "the model's own, psi 0.7"
+"""The names under which the model's own pictures are edited: those to compare with, and ones nearer to the mean."""
 ORDER = ("encoder", "w", "w+ without prior", "w+", "tuned", "tuned without locality")
 SEEDS = 100
-"""Pictures on which locality is measured."""
+"""Pictures on which locality is measured; in every tenth of them the perceptual distance, too."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,7 @@ class Record:
     arrived: tuple[bool, ...] = ()
     """Of each drag, if there were any."""
     changes: dict[str, float] | None = None
-    """Attribute to how much more of it the face reader saw when it was turned."""
+    """Attribute to how much the face reader saw it change when it was turned; under `OWN`, what was to be expected."""
     local: Local | None = None
 
     @classmethod
@@ -101,7 +111,7 @@ class Summary:
     changes: dict[str, float]
     """Attribute to the mean change of what the face reader reads when it is turned."""
     gain: float | None
-    """Mean of the changes' ratios to those on the model's own pictures; None without directions."""
+    """Mean of the changes' ratios to those of the model's own pictures; None without directions."""
     local: Local | None
 
 
@@ -118,14 +128,38 @@ class InversionReport:
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """What pictures are measured with."""
+    """What pictures are measured with. What is the same for all of them is found once."""
 
+    model: Model
     reader: FaceReader | None = None
     """Says that they are faces, and where their landmarks are."""
     directions: Directions | None = None
     """The attributes that are turned."""
     edits: bool = True
     """Also edit, for more options, and see what became of the model's other pictures."""
+
+    @cached_property
+    def references(self) -> dict[str, Reference]:
+        """How attributes of the model's own pictures change, `OWN` and `TRUNCATED`; empty without directions."""
+        if self.reader is None or self.directions is None:
+            return {}
+        psis = {OWN: 1.0, TRUNCATED: 0.7}
+        return {name: Reference.of(self.model, self.reader, self.directions, psi) for name, psi in psis.items()}
+
+    @cached_property
+    def others(self) -> tuple[list[Subject], Tensor]:
+        """Subjects of `SEEDS` seeds (psi 1) and their pictures, on which locality is measured."""
+        label = 0 if self.model.generator.config.c_dim else None
+        subjects = [self.model.sample(seed, 1.0, label) for seed in range(SEEDS)]
+        return subjects, drawn(subjects)
+
+    def local(self, subject: Subject) -> Local:
+        """The change of the others by the subject's tuning."""
+        subjects, before = self.others
+        after = drawn([replace(other, tuning=subject.tuning) for other in subjects])
+        with torch.no_grad():
+            distance = comparison("efficientnet-lite0", before)(before[::10])(after[::10])
+        return Local(float((after - before).square().mean()), float(distance.mean()))
 
 
 def bring_in(model: Model, picture: Tensor, edit: Inversion, options: bool) -> dict[str, tuple[Subject, float]]:
@@ -158,27 +192,37 @@ def bring_in(model: Model, picture: Tensor, edit: Inversion, options: bool) -> d
     return found
 
 
-def measured(model: Model, name: str, number: int, picture: Tensor, edit: Inversion, judge: Judge) -> list[Record]:
-    """The records of one picture `uint8 [R, R, 3]`, and of the model's own picture of seed `number`. Raises UserError."""
+def measured(name: str, number: int, picture: Tensor, edit: Inversion, judge: Judge) -> list[Record]:
+    """The records of one picture `uint8 [R, R, 3]`, and of the model's own of seed `number`. Raises UserError."""
+    model, reader = judge.model, judge.reader
     found = bring_in(model, picture, edit, judge.edits)
     target = picture.to(model.generator.synthesis.constant).permute(2, 0, 1)[None] / 127.5 - 1
-    subjects: dict[str, Subject] = {option: found[option][0] for option in ORDER if option in found}
-    if judge.edits:
-        own = model.sample(number, label=0 if model.generator.config.c_dim else None)
-        subjects = {OWN: own, **subjects}
-    records = []
-    for option, subject in subjects.items():
-        record = Record(name, option)
-        if option in found:
-            record = replace(record, near=near(subject, target, judge.reader, found[option][1]))
+    records = own_records(name, number, target, judge) if judge.edits else []
+    for option in ORDER:
+        if option not in found:
+            continue
+        subject, seconds = found[option]
+        record = Record(name, option, near(subject, target, reader, seconds))
         if judge.edits:
-            record = replace(record, arrived=arrivals(subject, judge.reader))
-            if judge.reader is not None and judge.directions is not None:
-                record = replace(record, changes=changes(subject, judge.reader, judge.directions))
+            record = replace(record, arrived=arrivals(subject, reader))
+            if reader is not None and judge.directions is not None:
+                turned = changes([subject], reader, judge.directions)
+                record = replace(record, changes={name: float(change) for name, change in turned.items()})
             if option.startswith("tuned"):
-                record = replace(record, local=local(subject))
+                record = replace(record, local=judge.local(subject))
         records.append(record)
     return records
+
+
+def own_records(name: str, number: int, target: Tensor, judge: Judge) -> list[Record]:
+    """What the editing of a picture `target [1, 3, R, R]` is compared with: drags on seed `number`, and attributes."""
+    label = 0 if judge.model.generator.config.c_dim else None
+    arrived = arrivals(judge.model.sample(number, 1.0, label), judge.reader)
+    if judge.reader is None or not judge.references:
+        return [Record(name, OWN, arrived=arrived)]
+    expected = judge.references[OWN].at(levels(target, judge.reader))
+    nearer_the_mean = Record(name, TRUNCATED, changes=judge.references[TRUNCATED].mean())
+    return [nearer_the_mean, Record(name, OWN, arrived=arrived, changes=expected)]
 
 
 def near(subject: Subject, target: Tensor, reader: FaceReader | None, seconds: float) -> Near:
@@ -208,23 +252,6 @@ def near(subject: Subject, target: Tensor, reader: FaceReader | None, seconds: f
     )
 
 
-def local(subject: Subject) -> Local:
-    """The change of `SEEDS` pictures (psi 1) by the subject's tuning."""
-    model = subject.model
-    label = 0 if model.generator.config.c_dim else None
-    compare = comparison("efficientnet-lite0", model.generator.synthesis.constant)
-    squares, distances = [], []
-    for seed in range(SEEDS):
-        plain = model.sample(seed, 1.0, label)
-        before = plain.render()[None].clamp(-1, 1)
-        after = replace(plain, tuning=subject.tuning).render()[None].clamp(-1, 1)
-        squares.append((after - before).square().mean())
-        if seed % 10 == 0:
-            with torch.no_grad():
-                distances.append(compare(before)(after)[0])
-    return Local(float(torch.stack(squares).mean()), float(torch.stack(distances).mean()))
-
-
 def of_picture(fields: list[dict[str, Any]]) -> list[Record]:
     """The records of a picture from what `asdict` and JSON make of them. Raises KeyError or TypeError if it is none."""
     return [Record.of(each) for each in fields]
@@ -234,7 +261,7 @@ def summed_up(model: str, records: Sequence[Record]) -> InversionReport:
     """The report of what was measured so far. Raises UserError if that is nothing."""
     if not records:
         raise UserError("nothing was measured: give a folder that has pictures, and time for one of them")
-    by_option = {name: [r for r in records if r.option == name] for name in (OWN, *ORDER)}
+    by_option = {name: [r for r in records if r.option == name] for name in (TRUNCATED, OWN, *ORDER)}
     own = mean_changes([r.changes for r in by_option[OWN] if r.changes is not None])
     options = tuple(_summary(name, some, own) for name, some in by_option.items() if some)
     return InversionReport(model, len({r.picture for r in records}), torch.get_num_threads(), options)
