@@ -8,8 +8,7 @@ everything beyond the border, and a convolution is: gather rows, multiply by the
 rows, borders need no special case, and the whole map is simply the case where every position is needed.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -18,15 +17,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gansteer.edits.region_plan import TILES_COST, ConvPlan, LayerBack, LayerPlan, UpBack, UpPlan, plan, plan_back
 from gansteer.edits.winograd import (
-    TILE,
     transform_inputs,
     transform_inputs_back,
     transform_results,
     transform_results_back,
     transform_weights,
 )
-from gansteer.models.layers import BLUR_TAPS, leaky_relu
+from gansteer.models.layers import LRELU_GAIN, LRELU_SLOPE
 from gansteer.models.stylegan2 import Styles, Synthesis, SynthesisLayer, demodulation
 
 CHUNK = 512
@@ -34,172 +33,6 @@ CHUNK = 512
 
 TILES = 256
 """Tiles of Winograd's form that are worked on at a time, for the same reason."""
-
-FEW = 256
-"""Below so many positions Winograd's tiles do not pay: they need four times the weights."""
-
-TILES_COST = 1.2
-"""What a multiplication costs in Winograd's form, its transforms included."""
-
-_BLUR = tuple(2 * tap / sum(BLUR_TAPS) for tap in BLUR_TAPS)  # one axis of the blur with gain 4 = 2 x 2
-
-_UP = tuple(
-    tuple(((m - 1 + t - k) // 2, k, _BLUR[t]) for t in range(4) for k in range(3) if (m - 1 + t - k) % 2 == 0)
-    for m in range(2)
-)
-"""Doubling one axis: output 2a + parity is the sum over these six (di, k, weight) of weight * z[a + di, k],
-where z[i, k] is input i times tap k of the kernel."""
-
-
-# --- which positions are needed, and where their inputs stand in the table below ---------------------------------------
-
-
-def _dilate(need: Tensor, axis: int) -> Tensor:
-    """`need [h, w]` bool, grown by one position both ways along `axis`."""
-    grown = need.clone()
-    n = need.shape[axis]
-    grown.narrow(axis, 1, n - 1).logical_or_(need.narrow(axis, 0, n - 1))
-    grown.narrow(axis, 0, n - 1).logical_or_(need.narrow(axis, 1, n - 1))
-    return grown
-
-
-def _halve(need: Tensor, axis: int) -> Tensor:
-    """`need [..., 2n, ...]` bool: whether either position of each pair is needed."""
-    pairs = (*need.shape[:axis], need.shape[axis] // 2, 2, *need.shape[axis + 1 :])
-    return need.view(pairs).any(dim=axis + 1)
-
-
-def _number(need: Tensor, pad: tuple[int, int]) -> Tensor:
-    """Row of every needed position `[h + 2 pad_y, w + 2 pad_x]`; the zero row, whose number is their count, elsewhere."""
-    count = int(need.sum())
-    rows = torch.full(need.shape, count, dtype=torch.long)
-    rows[need] = torch.arange(count)
-    return F.pad(rows, (pad[1], pad[1], pad[0], pad[0]), value=count)
-
-
-@dataclass(frozen=True)
-class Gather:
-    """The weighted sums of table rows that one step takes: `index [N, K]`, `weight [N, K]`."""
-
-    index: Tensor
-    weight: Tensor
-
-    def __call__(self, table: Tensor) -> Tensor:
-        """`table [R, C]` to `[N, C]`."""
-        return F.embedding_bag(self.index, table, mode="sum", per_sample_weights=self.weight)
-
-
-@dataclass(frozen=True)
-class ConvPlan:
-    """Where a 3x3 convolution finds its inputs."""
-
-    need: Tensor
-    """Positions of the result, `[r, r]` bool."""
-    taps: Tensor
-    """`[M, 9]` rows of the table below."""
-    noise: Tensor
-    """`[M, 1]`, strength applied."""
-    tiles: Tensor | None
-    """`[36, T]` rows of the table below for Winograd's tiles; None where too little is needed for it to pay."""
-    results: Tensor | None
-    """`[M]` where the result stands among the `[16 * T]` of the tiles."""
-
-
-@dataclass(frozen=True)
-class UpPlan:
-    """Where a doubling convolution finds its inputs: first along y, then along x, and the transposes of both."""
-
-    need: Tensor
-    noise: Tensor
-    along_y: Gather
-    along_x: Gather
-    back_x: Gather
-    back_y: Gather
-
-
-LayerPlan = ConvPlan | UpPlan
-
-
-def _plan_conv(need: Tensor, below: Tensor, noise: Tensor) -> ConvPlan:
-    rows = _number(below, (1, 1))
-    y, x = need.nonzero(as_tuple=True)
-    offset = torch.arange(3)
-    taps = rows[y[:, None, None] + offset[:, None], x[:, None, None] + offset]  # [M, 3, 3]
-    return ConvPlan(need, taps.flatten(1), noise, *_plan_tiles(need, below, len(y)))
-
-
-def _plan_tiles(need: Tensor, below: Tensor, count: int) -> tuple[Tensor, Tensor] | tuple[None, None]:
-    """The tiles that hold the `count` needed positions, unless gathering their nine neighbours is the cheaper way."""
-    if count < FEW:
-        return None, None
-    held = _halve(_halve(_halve(_halve(need, 0), 1), 0), 1)  # [r / 4, r / 4]
-    tile_y, tile_x = held.nonzero(as_tuple=True)
-    if len(tile_y) * 36 * TILES_COST > count * 9:
-        return None, None
-    rows = _number(below, (1, 1))
-    six = torch.arange(6)
-    y, x = TILE * tile_y[:, None, None] + six[:, None], TILE * tile_x[:, None, None] + six
-    numbers = _number(held, (0, 0))
-    y_out, x_out = need.nonzero(as_tuple=True)
-    within = (y_out % TILE) * TILE + x_out % TILE
-    results = within * len(tile_y) + numbers[y_out // TILE, x_out // TILE]
-    return rows[y, x].flatten(1).t().contiguous(), results
-
-
-def _up_gather(m: Tensor, other: Tensor, rows: Tensor, axis: int, dtype: torch.dtype) -> Gather:
-    """Doubling along one axis: for outputs `m` at `other` on the other axis, six rows of `rows` (padded by 1) times 3."""
-    six = torch.tensor(_UP, dtype=torch.float64)[m % 2]  # [N, 6, 3]: di, k, weight
-    i = m[:, None] // 2 + six[..., 0].long() + 1
-    row = rows[i, other[:, None]] if axis == 0 else rows[other[:, None], i]
-    return Gather(row * 3 + six[..., 1].long(), six[..., 2].to(dtype).contiguous())
-
-
-def _down_gather(i: Tensor, other: Tensor, rows: Tensor, axis: int, dtype: torch.dtype) -> Gather:
-    """The transpose: input `i` times tap k reached the outputs `2i + k + 1 - t`, `rows` (padded by 2) of them."""
-    m = 2 * i[:, None, None] + torch.arange(3)[:, None] + 1 - torch.arange(4) + 2  # [N, 3, 4]
-    column = other[:, None, None]
-    row = rows[m, column] if axis == 0 else rows[column, m]
-    return Gather(row.flatten(0, 1), torch.tensor(_BLUR, dtype=dtype).repeat(row.shape[0] * 3, 1))
-
-
-def _plan_up(need: Tensor, middle: Tensor, below: Tensor, noise: Tensor) -> UpPlan:
-    """`need [2h, 2w]`, `middle [2h, w]` after doubling along y, `below [h, w]`."""
-    dtype = noise.dtype
-    y, x = need.nonzero(as_tuple=True)
-    mid_y, mid_x = middle.nonzero(as_tuple=True)
-    in_y, in_x = below.nonzero(as_tuple=True)
-    return UpPlan(
-        need,
-        noise,
-        along_y=_up_gather(mid_y, mid_x, _number(below, (1, 0)), 0, dtype),
-        along_x=_up_gather(x, y, _number(middle, (0, 1)), 1, dtype),
-        back_x=_down_gather(mid_x, mid_y, _number(need, (0, 2)), 1, dtype),
-        back_y=_down_gather(in_y, in_x, _number(middle, (2, 0)), 0, dtype),
-    )
-
-
-def plan(layers: list[SynthesisLayer], need: Tensor, known: Sequence[list[LayerPlan]] = ()) -> list[LayerPlan]:
-    """The plan of every layer, the first first, that computes the last at `need [r, r]` (bool, on the CPU).
-
-    `known` are plans of the same layers: from where one of them needs the same, it is taken over.
-    """
-    plans: list[LayerPlan] = []
-    for number, layer in reversed(list(enumerate(layers))):
-        for other in known:
-            if torch.equal(other[number].need, need):
-                return [*other[: number + 1], *plans[::-1]]
-        noise = (layer.noise_fixed[need.to(layer.noise_fixed.device)] * layer.noise_strength).detach().cpu()[:, None]
-        if layer.up:
-            middle = _dilate(_halve(need, 1), 1)
-            below = _dilate(_halve(middle, 0), 0)
-            plans.append(_plan_up(need, middle, below, noise))
-        else:
-            below = _dilate(_dilate(need, 0), 1)
-            if layer is layers[0]:
-                below = torch.ones_like(below)  # the learned constant, all of it
-            plans.append(_plan_conv(need, below, noise))
-        need = below
-    return plans[::-1]
 
 
 # --- products with weights that are packed once -------------------------------------------------------------------------
@@ -226,39 +59,6 @@ def packed_product(weight: Tensor) -> Product:
     return lambda x: F.linear(x, weight)
 
 
-def _live(g: Tensor) -> Tensor:
-    """Numbers of the rows of `g [N, C]` that are not all zero: the loss looks at far fewer positions than tracking."""
-    return g.abs().amax(dim=1).nonzero()[:, 0]
-
-
-class _Conv(torch.autograd.Function):
-    """Gather the nine neighbours, multiply: `x [M_in + 1, I]` to `[M, O]`. By Winograd's tiles where they pay."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, step: ConvPlan, kernel: "Kernel") -> Tensor:
-        ctx.step, ctx.kernel, ctx.shape = step, kernel, x.shape
-        if step.tiles is not None and step.results is not None:
-            return _by_tiles(x, step.tiles, step.results, kernel)
-        parts = [
-            kernel.forward(x.index_select(0, taps.flatten()).view(len(taps), -1))
-            for taps in torch.split(step.taps, CHUNK)
-        ]
-        return torch.cat(parts) if len(parts) > 1 else parts[0]
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
-        step, kernel = ctx.step, ctx.kernel
-        gx = g.new_zeros(ctx.shape)
-        live = _live(g)
-        if step.tiles is not None and step.tiles.numel() * TILES_COST < len(live) * 9:
-            return _back_by_tiles(g, step.tiles, step.results, kernel, gx), None, None
-        for rows in torch.split(live, CHUNK):
-            spread = kernel.backward(g.index_select(0, rows))  # [n, 9 I]
-            gx.index_add_(0, step.taps.index_select(0, rows).flatten(), spread.view(-1, ctx.shape[1]))
-        return gx, None, None
-
-
 def _by_tiles(x: Tensor, tiles: Tensor, results: Tensor, kernel: "Kernel") -> Tensor:
     """`x [M_in + 1, I]` to `[M, O]`."""
     y = x.new_empty(16, tiles.shape[1], kernel.out_channels)
@@ -272,7 +72,7 @@ def _by_tiles(x: Tensor, tiles: Tensor, results: Tensor, kernel: "Kernel") -> Te
 
 
 def _back_by_tiles(g: Tensor, tiles: Tensor, results: Tensor, kernel: "Kernel", gx: Tensor) -> Tensor:
-    """`g [M, O]` added into `gx [M_in + 1, I]`."""
+    """`g [N, O]`, which stand at `results [N]`, added into `gx [M_in + 1, I]`."""
     count = tiles.shape[1]
     gy = g.new_zeros(16 * count, g.shape[1]).index_copy_(0, results, g).view(16, count, -1)
     for start in range(0, count, TILES):
@@ -282,28 +82,99 @@ def _back_by_tiles(g: Tensor, tiles: Tensor, results: Tensor, kernel: "Kernel", 
     return gx
 
 
-class _Up(torch.autograd.Function):
-    """Multiply by the nine taps, then sum them up into the doubled and blurred grid: `x [M_in + 1, I]` to `[M, O]`."""
+def _in_chunks(product: Product, x: Tensor) -> Tensor:
+    if len(x) <= CHUNK:
+        return product(x)
+    return torch.cat([product(rows) for rows in torch.split(x, CHUNK)])
+
+
+def _padded(x: Tensor) -> Tensor:
+    return F.pad(x, (0, 0, 0, 1))
+
+
+def _convolve(x: Tensor, step: LayerPlan, kernel: "Kernel") -> Tensor:
+    """`x [M_in + 1, I]` to `[M, O]`."""
+    out = kernel.out_channels
+    if isinstance(step, UpPlan):  # multiply by the nine taps, then sum them up into the doubled and blurred grid
+        z = _in_chunks(kernel.forward, x)  # [M_in + 1, 3 (ky), 3 (kx), O]
+        t = _padded(step.along_y(z.view(-1, 3 * out)))  # [M_mid + 1, 3 (kx), O]
+        return step.along_x(t.view(-1, out))
+    if step.tiles is not None and step.results is not None:
+        return _by_tiles(x, step.tiles, step.results, kernel)
+    parts = [
+        kernel.forward(x.index_select(0, taps.flatten()).view(len(taps), -1)) for taps in torch.split(step.taps, CHUNK)
+    ]
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def _convolve_back(g: Tensor, step: LayerPlan, way: LayerBack, kernel: "Kernel") -> Tensor:
+    """The transpose: `g [N, O]` of the rows with gradient to `[N_below, I]` of those below."""
+    out = kernel.out_channels
+    if isinstance(way, UpBack):
+        gt = way.along_x(_padded(g)).view(-1, 3 * out)
+        gz = way.along_y(_padded(gt)).view(-1, 9 * out)  # [N_below, 9 O]
+        return _in_chunks(kernel.backward, gz)
+    assert isinstance(step, ConvPlan)
+    if step.tiles is not None and step.results is not None and step.tiles.numel() * TILES_COST < len(g) * 9:
+        whole = g.new_zeros(step.inputs + 1, kernel.in_channels)
+        whole = _back_by_tiles(g, step.tiles, step.results.index_select(0, way.rows), kernel, whole)
+        return whole.index_select(0, way.below)
+    gx = g.new_zeros(len(way.below) + 1, kernel.in_channels)
+    for rows, taps in zip(torch.split(g, CHUNK), torch.split(way.taps, 9 * CHUNK), strict=True):
+        gx.index_add_(0, taps, kernel.backward(rows).view(-1, kernel.in_channels))  # [n, 9 I] spread
+    return gx[:-1]
+
+
+class _Pass(torch.autograd.Function):
+    """All layers in one node of the graph, so that few passes go over the tables and gradients stay on their rows.
+
+    Per layer, with `a` the activations of the one below, s its style, d its demodulation, n noise, b bias:
+    `a' = lrelu(sqrt2 (d conv(s a) + n + b))`. Takes every layer's s `[1, I]`, then every layer's d `[1, O]`.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, step: UpPlan, kernel: "Kernel") -> Tensor:
-        ctx.step, ctx.kernel, ctx.rows = step, kernel, len(x)
-        out = kernel.out_channels
-        parts = [kernel.forward(rows) for rows in torch.split(x, CHUNK)]
-        z = torch.cat(parts) if len(parts) > 1 else parts[0]  # [M_in + 1, 3 (ky), 3 (kx), O]
-        t = F.pad(step.along_y(z.view(-1, 3 * out)), (0, 0, 0, 1))  # [M_mid + 1, 3 (kx), O]
-        return step.along_x(t.view(-1, out))
+    def forward(ctx: Any, region: "RegionSynthesis", plans: list[LayerPlan], *vectors: Tensor) -> Tensor:
+        count = len(plans)
+        tables = [region.constant]
+        for layer, kernel, step, style, d in zip(
+            region.layers, region.kernels, plans, vectors[:count], vectors[count:], strict=True
+        ):
+            a = tables[-1]
+            x = a.new_empty(len(a) + 1, a.shape[1])
+            torch.mul(a, style, out=x[:-1])
+            x[-1] = 0
+            y = torch.addcmul(step.noise, _convolve(x, step, kernel), d * LRELU_GAIN)
+            y = F.leaky_relu_(y.add_(layer.bias.detach() * LRELU_GAIN), LRELU_SLOPE)
+            tables.append(y if layer.clamp is None else y.clamp_(-layer.clamp, layer.clamp))
+        ctx.region, ctx.plans, ctx.tables, ctx.vectors = region, plans, tables, vectors
+        return _padded(tables[-1])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
-        out = ctx.kernel.out_channels
-        gt = ctx.step.back_x(F.pad(g, (0, 0, 0, 1))).view(-1, 3 * out)
-        gz = ctx.step.back_y(F.pad(gt, (0, 0, 0, 1))).view(-1, 9 * out)  # [M_in, 9 O]
-        gx = g.new_zeros(ctx.rows, ctx.kernel.in_channels)
-        for rows in torch.split(_live(gz), CHUNK):
-            gx.index_copy_(0, rows, ctx.kernel.backward(gz.index_select(0, rows)))
-        return gx, None, None
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        region, count = ctx.region, len(ctx.plans)
+        styles, ds = ctx.vectors[:count], ctx.vectors[count:]
+        gradients: list[Tensor | None] = [None] * (2 * count)
+        ways = region.plan_back(ctx.plans, g[:-1].abs().amax(dim=1).nonzero()[:, 0])
+        g, a = (x.index_select(0, ways[0].rows) for x in (g, ctx.tables[-1]))
+        for i, way in zip(reversed(range(count)), ways, strict=True):
+            layer, step = region.layers[i], ctx.plans[i]
+            if layer.clamp is not None:
+                g = g.masked_fill(a.abs() >= layer.clamp, 0)
+            # Times what stands in lrelu, the gradient there is g a: what came out, times the gradient of that.
+            total = (g * a).sum(dim=0) if ds[i].requires_grad else None
+            g = torch.ops.aten.leaky_relu_backward(g, a, LRELU_SLOPE, True)
+            if total is not None:
+                noise = step.noise.index_select(0, way.rows)
+                added = noise[:, 0] @ g + layer.bias.detach() * LRELU_GAIN * g.sum(dim=0)
+                gradients[count + i] = ((total - added) / ds[i][0])[None]
+            g = _convolve_back(g * (ds[i] * LRELU_GAIN), step, way, region.kernels[i])
+            a = ctx.tables[i].index_select(0, way.below)
+            if styles[i].requires_grad:
+                gradients[i] = (g * a).sum(dim=0, keepdim=True)
+            if i:
+                g = g * styles[i]
+        return None, None, *gradients
 
 
 class Kernel:
@@ -355,8 +226,8 @@ class RegionSynthesis:
         with torch.no_grad():
             self.kernels = [Kernel(each) for each in self.layers]
             self.energies = [each.energy().detach() for each in self.layers]
-            constant = synthesis.constant.detach().flatten(1).t()  # [16, C]
-            self.constant = F.pad(constant, (0, 0, 0, 1))
+            self.constant = synthesis.constant.detach().flatten(1).t().contiguous()  # [16, C]
+        self._backs: list[tuple[list[LayerPlan], list[LayerBack]]] = []
         self._plans: list[list[LayerPlan]] = []
         self._constant: dict[str, tuple[Tensor, Tensor]] = {}
 
@@ -365,18 +236,14 @@ class RegionSynthesis:
 
         `styles` gives every layer's style `[1, I]`; gradients flow to those that ask for one.
         """
-        x = self.constant
-        for layer, kernel, energy, step in zip(self.layers, self.kernels, self.energies, self._plan(need), strict=True):
-            style = styles[layer.name]
-            x = x * style
-            convolve = _Conv if isinstance(step, ConvPlan) else _Up
-            x = convolve.apply(x, step, kernel)  # type: ignore[no-untyped-call]
-            x = torch.addcmul(step.noise + layer.bias.detach(), x, self._demodulation(layer.name, style, energy))
-            x = F.pad(leaky_relu(x, layer.clamp), (0, 0, 0, 1))
-        return x
+        each = [styles[layer.name] for layer in self.layers]
+        ds = [self._demodulation(*of) for of in zip(self.layers, each, self.energies, strict=True)]
+        table: Tensor = _Pass.apply(self, self._plan(need), *each, *ds)  # type: ignore[no-untyped-call]
+        return table
 
-    def _demodulation(self, name: str, style: Tensor, energy: Tensor) -> Tensor:
+    def _demodulation(self, layer: SynthesisLayer, style: Tensor, energy: Tensor) -> Tensor:
         """Computed once for the styles that are constants of the edit."""
+        name = layer.name
         if style.requires_grad:
             return demodulation(style, energy)
         if name not in self._constant or self._constant[name][0] is not style:
@@ -388,3 +255,11 @@ class RegionSynthesis:
         steps = plan(self.layers, need.clone(), self._plans)
         self._plans = [*(known for known in self._plans if known[-1] is not steps[-1]), steps][-2:]
         return steps
+
+    def plan_back(self, plans: list[LayerPlan], live: Tensor) -> list[LayerBack]:
+        """The way of gradients from the rows `live [N]` of what `plans` compute; the last two are kept, too."""
+        for of, ways in self._backs:
+            if of is plans and torch.equal(ways[0].rows, live):
+                return ways
+        self._backs = [*self._backs, (plans, plan_back(plans, live))][-2:]
+        return self._backs[-1][1]
