@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from drag_reference import tiny_subject
+from scipy.optimize import minimize, rosen, rosen_der
 from scipy.spatial import ConvexHull
 from test_attribute import directions_of
 
@@ -14,8 +15,10 @@ import gansteer
 from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.edits import Drag, start
 from gansteer.edits.attribute import Attribute, styles_of
-from gansteer.edits.intervention import Intervention, intervention_loss
+from gansteer.edits.intervention import Intervention, together
+from gansteer.edits.lbfgs import LBFGS
 from gansteer.edits.locality import channel_energy, local_channels
+from gansteer.edits.mixture import Wanted, schedule
 from gansteer.edits.parts import PARTS, cluster_mask, feature_clusters, grown_mask, part_mask, part_of, parts_of
 from gansteer.edits.record import edit_from_json, edit_to_json
 from gansteer.errors import UserError
@@ -63,11 +66,14 @@ def test_outside_stays_far_more_than_with_the_edit_in_w(subject: Subject) -> Non
     assert run.step() is last
 
 
-def test_the_first_step_is_the_paper_s_mixture(subject: Subject) -> None:
+def test_it_begins_with_the_paper_s_mixture(subject: Subject) -> None:
     """Ds = (1 - lambda) Ds_z + lambda Ds_n with lambda = 1/2, from the two edits themselves."""
     wanted = edit(subject)
     run = start(subject, wanted)
-    first, loss = run._present(), float(run._loss(run._mix).detach())
+    mixture = run.mixture
+    half = torch.full_like(mixture.realistic, 0.5)
+    first = run.changed(mixture.change(half)[0])
+    loss = float(mixture.loss(half, mixture.wanted(64)))
     whole = start(subject, Attribute({"smile": 2.0}, directions=wanted.directions)).step().subject
     realistic = styles_of(whole) - styles_of(subject)
     assert wanted.directions is not None
@@ -77,43 +83,105 @@ def test_the_first_step_is_the_paper_s_mixture(subject: Subject) -> None:
     precise = (
         start(subject, Attribute({"smile": gain / smile.std}, space="s", directions=wanted.directions)).step().subject
     )
-    mixture = (realistic + styles_of(precise) - styles_of(subject)) / 2
-    assert torch.allclose(styles_of(first) - styles_of(subject), mixture, atol=1e-5)
+    mixed = (realistic + styles_of(precise) - styles_of(subject)) / 2
+    assert torch.allclose(styles_of(first) - styles_of(subject), mixed, atol=1e-5)
     # toRGBs, which the boundary does not know, go half of the way of the edit in w.
     here, there = (x.generator.styles(x.w[None])["b32.torgb"][0] for x in (subject, whole))
     assert torch.allclose(first.offsets["b32.torgb"], (there - here) / 2, atol=1e-5)
     picture, before, goal = first.render(), subject.render(), whole.render()
-    pixels = intervention_loss(picture, before, goal, REGION, wanted.lambda_inside)
-    cosine = float(torch.cosine_similarity(mixture / smile.scale, smile.vector, dim=0))
-    norm = 0.5 * len(mixture) ** 0.5
-    assert loss == pytest.approx(float(pixels) + 1e-2 * (1 - cosine) + 1e-6 * norm, rel=1e-3)
+    pixels = slow_loss(*(x.double().numpy() for x in (picture, before, goal, REGION)), wanted.lambda_inside)
+    cosine = float(torch.cosine_similarity(mixed / smile.scale, smile.vector, dim=0))
+    norm = 0.5 * len(mixed) ** 0.5
+    assert loss == pytest.approx(pixels + 1e-2 * (1 - cosine) + 1e-6 * norm, rel=1e-3)
 
 
-def test_the_loss_is_what_its_equation_says() -> None:
-    rng = np.random.default_rng(0)
-    picture, before, goal = rng.normal(size=(3, 3, 8, 8))
-    inside = (rng.random((8, 8)) > 0.5).astype(float)
+def slow_loss(picture: np.ndarray, before: np.ndarray, goal: np.ndarray, inside: np.ndarray, weight: float) -> float:
+    """The two terms of `Wanted.of`, channel by channel."""
     out = sum(((picture - before)[c] ** 2 * (1 - inside)).sum() for c in range(3))
     out_w = sum(((goal - before)[c] ** 2 * (1 - inside)).sum() for c in range(3))
     missed = sum(((picture - goal)[c] ** 2 * inside).sum() for c in range(3))
     missed_w = sum(((goal - before)[c] ** 2 * inside).sum() for c in range(3))
-    found = intervention_loss(*(torch.from_numpy(x) for x in (picture, before, goal, inside)), 0.3)
-    assert float(found) == pytest.approx(out / out_w + 0.3 * missed / missed_w, rel=1e-12)
-    same = torch.from_numpy(before)
-    assert torch.isfinite(intervention_loss(same, same, same, torch.from_numpy(inside), 0.3))
+    return out / out_w + weight * missed / missed_w
 
 
-def test_blocks_open_from_coarse_to_fine(subject: Subject) -> None:
-    run = start(subject, edit(subject, steps=15))
+def test_the_loss_is_what_its_equation_says() -> None:
+    rng = np.random.default_rng(0)
+    one, other, before, goal = rng.normal(size=(4, 3, 8, 8))
+
+    def loss(picture: np.ndarray, inside: np.ndarray) -> float:
+        b, g, m, p = (torch.from_numpy(x)[None] for x in (before, goal, inside, picture))
+        return float(Wanted.of(b, g, m, 0.3).loss(p))
+
+    sharp, soft = (rng.random((8, 8)) > 0.5).astype(float), rng.random((8, 8))
+    assert loss(one, sharp) == pytest.approx(slow_loss(one, before, goal, sharp, 0.3), rel=1e-12)
+    # Where the region is neither, but for a constant.
+    fall = slow_loss(one, before, goal, soft, 0.3) - slow_loss(other, before, goal, soft, 0.3)
+    assert loss(one, soft) - loss(other, soft) == pytest.approx(fall, rel=1e-9)
+    same = torch.from_numpy(before)[None]
+    assert torch.isfinite(Wanted.of(same, same, torch.from_numpy(sharp)[None], 0.3).loss(same)).all()
+
+
+def test_blocks_open_from_coarse_to_fine_and_so_does_the_picture_that_is_looked_at(subject: Subject) -> None:
+    plan = schedule([4, 8, 16, 32, 64])
+    assert plan[0] == (4, 16)
+    assert plan[-1] == (64, 64)
+    assert plan == sorted(plan)
+    run = start(subject, edit(subject, steps=len(plan) + 2))
     sizes = {layer.name: layer.resolution for layer in subject.generator.synthesis.layers()}
-    at_start = run._present()
+    at_start = run.step().subject  # has looked, not moved
     moved_by = []
-    for _ in range(15):
+    for _ in plan[1:]:
         now = run.step().subject
-        moved_by.append(
-            max(sizes[name] for name in sizes if not torch.equal(now.offsets[name], at_start.offsets[name]))
-        )
-    assert moved_by[0::3] == [4, 8, 16, 32, 64]
+        moved_by.append(max(sizes[n] for n in sizes if not torch.equal(now.offsets[n], at_start.offsets[n])))
+    assert moved_by[0] == 4
+    assert moved_by == sorted(moved_by)
+    assert all(size <= opened for size, (opened, _) in zip(moved_by, plan, strict=False))
+    assert {4, 8, 16, 32} <= set(moved_by)
+    *_, last = run
+    assert not torch.equal(last.subject.offsets["b64.conv1"], at_start.offsets["b64.conv1"])
+
+
+def test_several_together_reach_what_each_does_alone() -> None:
+    """In float64, where rounding cannot grow into another way, and before any of them has settled."""
+    subject = tiny_subject(16)
+    region = torch.zeros(16, 16)
+    region[4:9, 3:12] = 1
+    directions = directions_of(subject.model)
+    edits = [Intervention({"smile": 2.0}, region, directions=directions, steps=33)]
+    edits.append(replace(edits[0], change={"smile": 0.0}))
+    edits.append(Intervention({"age": -1.0}, region.flip(0), channels=9, directions=directions, steps=33))
+    alone = []
+    for each in edits:
+        run = start(subject, each)
+        *_, last = run
+        alone.append(last.subject)
+    found = together([each.begin(subject) for each in edits])
+    assert found[1] is subject
+    for a, b in zip(alone, found, strict=True):
+        assert a.offsets.keys() == b.offsets.keys()
+        assert all(torch.allclose(x, b.offsets[name], atol=1e-6) for name, x in a.offsets.items())
+
+
+def test_the_search_is_as_good_as_scipy_s() -> None:
+    """Rosenbrock's valley from two places and a stretched bowl, all at once."""
+    begin = torch.tensor([[-1.2, 1.0, 0.5, 0.3], [2.0, -1.0, 1.5, -0.7], [3.0, 2.0, 1.0, -4.0]], dtype=torch.float64)
+    stretch = torch.tensor([1.0, 100.0, 1e4, 3.0], dtype=torch.float64)
+    search, wrong = LBFGS(begin), 0
+    for step in range(200):
+        x = search.trial
+        loss = torch.tensor([rosen(x[0].numpy()), rosen(x[1].numpy()), float((stretch * x[2] ** 2).sum())])
+        gradient = torch.stack([*(torch.from_numpy(rosen_der(x[i].numpy())) for i in (0, 1)), 2 * stretch * x[2]])
+        if step in (5, 11):  # something that is no number is like a step too far
+            loss[0] = torch.nan
+            wrong += 1
+        before = search.loss.clone()
+        search.tell(loss.double(), gradient)
+        assert bool((search.loss <= before).all())
+    assert wrong == 2
+    for i in (0, 1):
+        scipy = minimize(rosen, begin[i].numpy(), jac=rosen_der, method="L-BFGS-B", options={"maxiter": 200})
+        assert float(search.loss[i]) < max(10 * scipy.fun, 1e-9)
+    assert float(search.loss[2]) < 1e-12
 
 
 def test_a_sparse_one_moves_few_channels(subject: Subject) -> None:
@@ -136,7 +204,7 @@ def test_rows_and_held_attributes(subject: Subject) -> None:
     assert wanted.directions is not None
     age = wanted.directions.get("age", "s")
     assert age.level is not None
-    precise = run._precise[: len(age.scale)].double() / age.scale
+    precise = run.mixture.precise[0, : len(age.scale)].double() / age.scale
     assert abs(float(precise @ age.vector)) < 1e-4 * float(precise.norm())
 
 

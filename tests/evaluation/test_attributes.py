@@ -19,19 +19,21 @@ from gansteer.edits.portrait_scores import LIGHTNESS, PORTRAIT_SCORES, PortraitS
 from gansteer.errors import UserError
 from gansteer.evaluation import attributes
 from gansteer.evaluation.attributes import accuracy_of, correlations, cosines
+from gansteer.evaluation.records import append, read_records, resume
 from gansteer.evaluation.regions import (
+    NO_PART,
     Bench,
     Comparison,
     Measured,
     Task,
     interval,
+    of_record,
     outside,
     reached,
-    read_records,
     seam,
     summed_up,
     tasks,
-    to_line,
+    to_record,
 )
 from gansteer.models.stylegan2 import Generator, GeneratorConfig
 from gansteer.subject import Card, Model
@@ -115,18 +117,22 @@ def test_regions_are_summed_up_over_the_pictures_that_could_be_compared(tmp_path
         row = {"intervention": Measured(0.3, leak, 1.0), "w": Measured(0.3 if task.seed % 2 else 0.4, 6 * leak, 2.0)}
         if task.seed < 12:
             row["sparse"] = Measured(0.3, 2 * leak, 3.0)
-        found.append(Comparison(task, None if task == Task("hair", "hair_color", 13) else row))
+        found.append(
+            Comparison(task, None, NO_PART) if task == Task("hair", "hair_color", 13) else Comparison(task, row)
+        )
     assert [(c.task.region, c.task.seed) for c in found[:3]] == [("mouth", 10), ("hair", 10), ("mouth", 11)]
     path = tmp_path / "records.jsonl"
-    path.write_text('{"of": 1}\n' + "".join(map(to_line, found)) + '["mouth", "smi')  # the last was cut off
-    about, kept = read_records(path)
-    assert about == {"of": 1}
+    resume(path, {"of": 1}, of_record)
+    for comparison in found:
+        append(path, to_record(comparison))
+    kept = resume(path, {"of": 1}, of_record)
     assert kept == found
     model = tiny_of_three_classes()
     bench = Bench(model, Directions("tiny", model.digest, ()), lambda pictures: {}, {"smile": 0.1, "hair_color": 0.2})
     report = summed_up(bench, 4, 10, kept)
     assert report.tried == {"mouth: smile": 4, "hair: hair_color": 4}
     assert report.left_out == {"mouth: smile": 0, "hair: hair_color": 1}
+    assert report.reasons == {"mouth: smile": {}, "hair: hair_color": {NO_PART: 1}}
     by = {(m.region, m.method): m for m in report.methods}
     assert by["mouth", "w"].times.low == pytest.approx(6)
     assert by["mouth", "w"].times.high == pytest.approx(6)
@@ -139,10 +145,10 @@ def test_regions_are_summed_up_over_the_pictures_that_could_be_compared(tmp_path
     )
     with pytest.raises(UserError, match="no region was found"):
         summed_up(bench, 4, 10, [Comparison(Task("mouth", "smile", 1), None)])
-    for text in ("", "[1\n", '{"of": 1}\n[1, 2]\n'):
+    for text in ("{}\n[1, 2]\n", '{}\n["mouth", "smile", 1, {"w": [1, 2]}, ""]\n'):
         path.write_text(text)
         with pytest.raises(UserError, match="no file of records"):
-            read_records(path)
+            read_records(path, of_record)
 
 
 def tiny_of_three_classes() -> Model:
@@ -192,8 +198,10 @@ def test_the_command_measures_the_shipped_model(tmp_path: Path, capsys: pytest.C
     # Two pictures with one region are left to do, one for each process.
     records, model = tmp_path / "records.jsonl", gansteer.load("portraits", "cpu")
     command, bench = Attributes(model="portraits"), Bench(model, own_directions(model), lambda pictures: {}, {})
-    known = [Comparison(task, None) for task in tasks(2) if task.attribute != "mouth_open"]
-    records.write_text(json.dumps(command.about(bench)) + "\n" + "".join(map(to_line, known)))
+    resume(records, command.about(bench), of_record)
+    for task in tasks(2):
+        if task.attribute != "mouth_open":
+            append(records, to_record(Comparison(task, None, NO_PART)))
     measure = ["evaluate", "attributes", "--model", "portraits", "--device", "cpu", "--samples", "300", "--pictures", "8",
                "--regions", "2", "--processes", "2", "--records", str(records), "--labels", str(labels),
                "--json", str(report)]  # fmt: skip
@@ -217,7 +225,7 @@ def test_the_command_measures_the_shipped_model(tmp_path: Path, capsys: pytest.C
     assert found["rescoring"]["unwanted_held"] < found["rescoring"]["unwanted_plain"]
     assert "holding leaves" in capsys.readouterr().out
     assert main([*measure, "--seed", "5"]) == 2
-    assert "of other weights, directions or settings" in capsys.readouterr().err
+    assert "of other weights or settings" in capsys.readouterr().err
 
 
 def test_labels_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import json
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from gansteer.commands.evaluate import Evaluation
 from gansteer.commands.progress import Bar, bar
 from gansteer.commands.starting import open_model
 from gansteer.errors import UserError
-from gansteer.output import check_writable
+from gansteer.evaluation.records import append, check_records, resume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,12 +64,7 @@ class Attributes(Evaluation):
             raise UserError("--regions is 0, or at least 2 pictures")
         if not 1 <= self.processes <= 64:
             raise UserError(f"--processes is from 1 to 64, not {self.processes}")
-        if self.minutes is not None and not self.minutes > 0:
-            raise UserError(f"--minutes must be above 0, not {self.minutes:g}")
-        if self.records is not None:
-            if self.records.suffix != ".jsonl":
-                raise UserError(f"{self.records}: the file of records ends in .jsonl")
-            check_writable(self.records)
+        check_records(self.records, self.minutes)
 
     def measure(self, model: "Model") -> Report:
         labels = None if self.labels is None else read_columns(self.labels)
@@ -122,15 +116,9 @@ class Attributes(Evaluation):
 
     def _kept(self, bench: "Bench", records: Path) -> "list[Comparison]":
         """What the file of records holds already; a new one is begun with what it is of. Raises UserError."""
-        from gansteer.evaluation.regions import read_records
+        from gansteer.evaluation.regions import of_record
 
-        about = self.about(bench)
-        if not records.exists():
-            records.write_text(json.dumps(about) + "\n", encoding="utf-8")
-        kept, known = read_records(records)
-        if kept != about:
-            raise UserError(f"{records} is of other weights, directions or settings: give another file")
-        return known
+        return resume(records, self.about(bench), of_record)
 
     def about(self, bench: "Bench") -> dict[str, object]:
         """What records are of, to know them again."""
@@ -178,18 +166,19 @@ class Share:
         """Compare, and keep what is found after each picture."""
         import torch
 
-        from gansteer.evaluation.regions import SPARSE_PICTURES, to_line
+        from gansteer.evaluation.regions import BATCH, SPARSE_PICTURES, to_record
 
         if self.command.processes > 1:
             torch.set_num_threads(1)
-        for done, task in enumerate(self.tasks):
+        batch = max(1, BATCH * 128**2 // bench.model.resolution**2)
+        for done in range(0, len(self.tasks), batch):
             if self.end is not None and time.time() > self.end:
                 return
             if report is not None:
                 report.named("comparing in regions", done, len(self.tasks))
-            line = to_line(bench.compared(task, sparse=task.seed < self.first + SPARSE_PICTURES))
-            with self.records.open("a", encoding="utf-8") as file:  # a line at once, since others write too
-                file.write(line)
+            some = self.tasks[done : done + batch]
+            for comparison in bench.compared(some, lambda task: task.seed < self.first + SPARSE_PICTURES):
+                append(self.records, to_record(comparison))
 
 
 def read_columns(path: Path) -> dict[str, list[float]]:

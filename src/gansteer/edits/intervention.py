@@ -19,19 +19,13 @@ from gansteer.checkpoints.directions import own_directions
 from gansteer.edits.attribute import Attribute, moved, with_offsets
 from gansteer.edits.directions import Directions, Space, projected, style_layers
 from gansteer.edits.locality import channel_energy, local_channels
+from gansteer.edits.mixture import Mixing, Mixture, each_channel, layers_of
 from gansteer.edits.run import Progress, SteppedRun
 from gansteer.errors import UserError
-from gansteer.models.stylegan2 import Generator, Styles, SynthesisLayer, ToRGB
 from gansteer.subject import Subject
 
 SPACES: tuple[Space, Space] = ("w", "s")
 """Where the attribute's directions are needed: for Ds_z and for Ds_n."""
-OPENING = 3
-"""Steps after which the next finer block begins to move."""
-PROBES, WIDEST = 4, 30.0
-"""Random pictures that the curvature is taken along, and by how much the reaches of channels may differ from their median."""
-SETTLED, LATELY = 5e-3, 8
-"""The optimisation ends when the last so many steps took less than this share off the loss."""
 CHANGED = ((0.5, "stayed"), (2.5, "hardly changed"), (6.0, "changed a little"), (math.inf, "changed too"))
 """What is said of a change outside the region below so many levels."""
 
@@ -50,8 +44,8 @@ class Intervention:
     """As in `Attribute`."""
     channels: int | None = None
     """Sparse form: only so many channels of the convolutions move, those that act in the region most, elsewhere least."""
-    steps: int = 90
-    """Of the optimisation (L-BFGS), at most."""
+    steps: int = 75
+    """Of the optimisation (L-BFGS), at most: each looks at the picture once."""
     lambda_inside: float = 0.3
     """Weight of looking, inside the region, as the edit in w does."""
     lambda_attr: float = 1e-2
@@ -118,43 +112,37 @@ class InterventionRun(SteppedRun[Progress]):
             raise UserError(f"the region is {width}x{height} but the picture is {size}x{size}: resize the region")
         directions = edit.directions or own_directions(subject.model)
         goal = moved(subject, Attribute(edit.change, edit.hold, edit.rows, directions=directions))
-        generator, like = subject.generator, subject.w
-        layers = _layers(generator)
-        self._sizes = {layer.name: layer.in_channels for layer in layers}
+        self._before = subject.render()  # [3, H, W]
+        self._outside = 1 - edit.region.to(subject.w)
+        self._whole = _levels(goal.render() - self._before, self._outside)
+        self.mixture = None if goal is subject else self._mixture(goal, directions)
+        self._mixing: Mixing | None = None
+
+    def _mixture(self, goal: Subject, directions: Directions) -> Mixture:
+        """What is to be mixed; `goal` is the subject after the edit in w."""
+        subject, edit, generator, like = self.start, self.edit, self.start.generator, self.start.w
         with torch.no_grad():
             offsets = {name: x[None] for name, x in subject.offsets.items()}
-            self._styles = generator.styles(subject.w[None], offsets)
-            wanted = generator.styles(goal.w[None], offsets)
-            self._realistic = torch.cat([(wanted[name] - self._styles[name])[0] for name in self._sizes])  # Ds_z
-        self._before, self._goal = subject.render(), goal.render()  # [3, H, W]
+            styles, wanted = (
+                torch.cat([parts[layer.name] for layer in layers_of(generator)], dim=1)  # [1, C]
+                for parts in (generator.styles(x.w[None], offsets) for x in (subject, goal))
+            )
+        realistic = wanted - styles  # Ds_z
         normal, scale = self._normal(directions)
-        first, last = edit.rows or (0, len(subject.w) - 1)
-        moving = _each(layers, [float(first <= layer.row <= last) for layer in layers]).to(like)
         known = len(normal)  # the channels of the convolutions
+        first, last = edit.rows or (0, len(subject.w) - 1)
+        moving = each_channel(generator, lambda layer: first <= layer.row <= last).to(like)
         if edit.channels is not None:
             moving[known:] = 0
-            local = local_channels(*channel_energy(subject, edit.region), scale.to(like), edit.channels)
-            moving[:known] *= local
-        self._moving = moving
-        self._scale = scale.to(like)
-        self._towards = normal.to(like)  # unit, in deviations of each channel
+            moving[:known] *= local_channels(*channel_energy(subject, edit.region), scale.to(like), edit.channels)
         # As far along the boundary's normal as the edit in w goes, so that lambda chooses the way and not the length.
-        gain = float(normal @ (self._realistic[:known].cpu().double() / scale))
-        self._precise = torch.zeros_like(self._realistic)  # Ds_n
-        self._precise[:known] = (normal * scale * gain).to(like)
-        self._inside = edit.region.to(like)
-        self._whole = _levels(self._goal - self._before, 1 - self._inside)
-        self._still = goal is subject
-        self._mix = torch.full_like(self._realistic, 0.5)  # lambda
-        self._reach = torch.ones_like(self._mix) if self._still else self._reaches()
-        self._code = torch.zeros_like(self._mix).requires_grad_()  # u, with lambda = 1/2 + reach u
-        self._resolutions = _each(layers, [float(layer.resolution) for layer in layers]).to(like)
-        self._opened = 0
-        """Resolution up to which the blocks move."""
-        self._looked: tuple[Tensor, Tensor, Tensor] | None = None
-        """Where the loss was computed last, the loss and its gradient there."""
-        self._losses: list[float] = []
-        self.taken = 0
+        gain = float(normal @ (realistic[0, :known].cpu().double() / scale))
+        precise = torch.zeros_like(realistic)  # Ds_n
+        precise[:, :known] = (normal * scale * gain).to(like)
+        return Mixture(
+            generator, styles, realistic, precise, moving[None], scale.to(like)[None], normal.to(like)[None],
+            edit.region.to(like)[None], edit.lambda_inside, edit.lambda_attr, edit.lambda_norm,
+        )  # fmt: skip
 
     def _normal(self, directions: Directions) -> tuple[Tensor, Tensor]:
         """The unit direction of Ds_n `[S]` in deviations of each channel, and those deviations, in float64."""
@@ -175,132 +163,48 @@ class InterventionRun(SteppedRun[Progress]):
     @property
     def leak(self) -> Leak:
         """How much the picture outside the region has changed."""
-        return Leak(_levels(self.subject.render() - self._before, 1 - self._inside), self._whole)
+        return Leak(_levels(self.subject.render() - self._before, self._outside), self._whole)
 
     def step(self) -> Progress:
         """One step of the optimisation; once the run has ended, the last progress again."""
         if self.progress is not None and self.progress.ended:
             return self.progress
-        if self._still:
+        if self.mixture is None:
             self.progress = Progress(0, 0.0, (), (), self.start, "nothing is to change")
             return self.progress
-        loss = self._advance()
-        self.taken += 1
-        self._losses.append(loss)
-        self.progress = Progress(self.taken, loss, (), (), self._present())
-        if self.taken >= self.edit.steps or self._settled():
+        if self._mixing is None:
+            self._mixing = Mixing(self.mixture, self.edit.steps)
+        loss = float(self._mixing.step()[0])
+        self.progress = Progress(self._mixing.taken, loss, (), (), self.changed(self._mixing.change[0]))
+        if self._mixing.ended:
             self.progress = replace(self.progress, ended=self._told())
         return self.progress
 
-    def _advance(self) -> float:
-        """One step of L-BFGS (Liu and Nocedal 1989), begun anew whenever a finer block opens; returns the loss before."""
-        blocks = self.start.generator.config.block_resolutions
-        open_now = blocks[min(self.taken // OPENING, len(blocks) - 1)]
-        if open_now != self._opened:
-            self._opened = open_now
-            self._optimizer = torch.optim.LBFGS(
-                [self._code], max_iter=1, max_eval=10, history_size=30, line_search_fn="strong_wolfe"
-            )
-
-        def closure() -> Tensor:
-            # Every step begins where the last one looked last.
-            if self._looked is None or not torch.equal(self._looked[0], self._code.detach()):
-                loss = self._loss(0.5 + self._reach * self._code)
-                (gradient,) = torch.autograd.grad(loss, self._code)
-                self._looked = (self._code.detach().clone(), loss.detach(), gradient)
-            _, loss, gradient = self._looked
-            self._code.grad = gradient * (self._resolutions <= open_now)
-            return loss
-
-        loss = float(self._optimizer.step(closure))  # type: ignore[no-untyped-call]
-        self._mix = 0.5 + self._reach * self._code.detach()
-        return loss
-
-    def _reaches(self) -> Tensor:
-        """How far each lambda moves when its u does, `[C]`: the inverse root of the loss's curvature along it.
-
-        Channels differ a thousandfold in what they do to the picture, and so L-BFGS would take three times the steps. The
-        curvature is the diagonal of Gauss and Newton's matrix at the beginning, estimated along random signs as in
-        `channel_energy`.
-        """
-        still = self._change(self._mix)
-        code = torch.zeros_like(still).requires_grad_()
-        parts = self._parts(still + code)
-        picture = self.start.generator.synthesis({name: self._styles[name] + part for name, part in parts.items()})[0]
-        outside, inside = _weights(self._before, self._goal, self._inside)
-        weight = (outside * (1 - self._inside) + self.edit.lambda_inside * inside * self._inside).sqrt()
-        rng = torch.Generator().manual_seed(0)
-        curvature = torch.zeros_like(still)
-        for probe in range(PROBES):
-            signs = (torch.randint(0, 2, picture.shape, generator=rng) * 2 - 1).to(picture)
-            keep = probe + 1 < PROBES
-            (gradient,) = torch.autograd.grad((picture * signs * weight).sum(), code, retain_graph=keep)
-            curvature += (gradient * (self._precise - self._realistic)).square() / PROBES
-        reach = (curvature + 1e-4 * curvature.mean()).rsqrt()
-        return (reach / reach.median()).clamp(1 / WIDEST, WIDEST)
-
-    def _settled(self) -> bool:
-        if self._opened < self.start.model.resolution or len(self._losses) <= LATELY + OPENING * len(
-            self.start.generator.config.block_resolutions
-        ):
-            return False
-        return self._losses[-1] > (1 - SETTLED) * self._losses[-1 - LATELY]
+    def changed(self, change: Tensor) -> Subject:
+        """The subject with its styles changed by `[C]`."""
+        assert self.mixture is not None
+        return with_offsets(self.start, self.mixture.parts(change))
 
     def _told(self) -> str:
         leak = self.leak
         much = next(words for most, words in CHANGED if leak.mean < most)
         return f"the rest of the picture {much}: {leak.mean:.2f} of 255 levels, {leak.whole:.2f} without a region"
 
-    def _change(self, mix: Tensor) -> Tensor:
-        """`Ds = (1 - lambda) Ds_z + lambda Ds_n` on the channels that move, `[C]`."""
-        return self._moving * ((1 - mix) * self._realistic + mix * self._precise)
 
-    def _parts(self, change: Tensor) -> Styles:
-        """A change of all styles `[C]` by layer."""
-        return dict(zip(self._sizes, torch.split(change, list(self._sizes.values())), strict=True))
+def together(runs: Sequence[InterventionRun]) -> list[Subject]:
+    """The results of runs that have not begun, on one generator and with equal lambdas and steps, as a batch.
 
-    def _loss(self, mix: Tensor) -> Tensor:
-        """Outside as before, inside as in w, along the attribute's normal; see `intervention_loss`."""
-        generator = self.start.generator
-        change = self._change(mix)
-        styles = {name: self._styles[name] + part for name, part in self._parts(change).items()}
-        picture = generator.synthesis(styles)[0]
-        pixels = intervention_loss(picture, self._before, self._goal, self._inside, self.edit.lambda_inside)
-        relative = change[: len(self._scale)] / self._scale
-        cosine = (relative @ self._towards) / (relative.square().sum() + 1e-16).sqrt()
-        norm = (mix.square().sum() + 1e-16).sqrt()
-        return pixels + self.edit.lambda_attr * (1 - cosine) + self.edit.lambda_norm * norm
-
-    def _present(self) -> Subject:
-        return with_offsets(self.start, self._parts(self._change(self._mix.detach())))
-
-
-def _layers(generator: Generator) -> list[SynthesisLayer | ToRGB]:
-    """All layers that have a style: the convolutions in the order of style space, then the toRGBs."""
-    return [*generator.synthesis.layers(), *(block.torgb for block in generator.synthesis.each_block())]
-
-
-def _each(layers: Sequence[SynthesisLayer | ToRGB], values: Sequence[float]) -> Tensor:
-    """A value for each layer to one for each of its channels, `[C]`."""
-    return torch.cat([torch.full((layer.in_channels,), value) for layer, value in zip(layers, values, strict=True)])
-
-
-def intervention_loss(picture: Tensor, before: Tensor, goal: Tensor, inside: Tensor, weight: float) -> Tensor:
-    """`|(1 - M)(I - I_0)|^2 / |(1 - M)(I_w - I_0)|^2 + weight |M (I - I_w)|^2 / |M (I_w - I_0)|^2`.
-
-    The first is L_pix of the paper, in units of what the edit in w leaks, so that weights carry over to any resolution,
-    region and strength. The second, which keeps the attribute's change, is ours. Pictures `[3, H, W]`, M `[H, W]`.
+    What each would reach alone, but for rounding, and that none ends before the last does. Takes two thirds of the time.
     """
-    of_outside, of_inside = _weights(before, goal, inside)
-    leak = ((picture - before) * (1 - inside)).square().sum() * of_outside
-    missed = ((picture - goal) * inside).square().sum() * of_inside
-    return leak + weight * missed
-
-
-def _weights(before: Tensor, goal: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-    """One over what the edit in w changes outside, and inside."""
-    change, least = (goal - before).square(), 1e-12 * before.numel()
-    return 1 / (change * (1 - inside)).sum().clamp_min(least), 1 / (change * inside).sum().clamp_min(least)
+    found = [run.start for run in runs]
+    moving = [(i, run.mixture) for i, run in enumerate(runs) if run.mixture is not None]
+    if moving:
+        mixing = Mixing(Mixture.joined([mixture for _, mixture in moving]), runs[0].edit.steps)
+        while not mixing.ended:
+            mixing.step()
+        for (i, _), change in zip(moving, mixing.change, strict=True):
+            found[i] = runs[i].changed(change)
+    return found
 
 
 def _levels(difference: Tensor, where: Tensor) -> float:

@@ -3,10 +3,10 @@
 Every picture with every region is a `Task` of its own, so that several processes can share them and a run can be resumed.
 """
 
-import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from gansteer.edits import start
 from gansteer.edits.attribute import Attribute
 from gansteer.edits.directions import Directions, Space
 from gansteer.edits.fitting import Scorer
-from gansteer.edits.intervention import Intervention
+from gansteer.edits.intervention import Intervention, InterventionRun, together
 from gansteer.edits.parts import part_of
 from gansteer.errors import UserError
 from gansteer.subject import Model, Subject
@@ -33,8 +33,15 @@ METHODS = ("w", "s", "blended", "intervention", "sparse")
 """The edit in w, that in s, that in w pasted into the region, and both forms of the intervention."""
 SPARSE, SPARSE_PICTURES = 200, 24
 """Channels of the sparse form, and on how many of the pictures it is compared."""
+BATCH = 8
+"""Pictures that are changed together, of 128 px; larger ones are fewer."""
 LEAST = 0.1
-"""An intervention that changes the attribute by less, in deviations, leaves nothing to compare at."""
+"""An edit that changes the attribute by less, in deviations, leaves nothing to compare at."""
+NO_PART, NOTHING_IN_W, NOTHING_INSIDE = (
+    "the part is not in the picture", "the edit of the whole picture does not change the attribute",
+    "the intervention does not change the attribute",
+)  # fmt: skip
+"""Why a picture is left out."""
 REACH = 4.0
 """No edit is turned up to more than so many times the intervention's own strength to reach its change."""
 EQUAL = 0.01
@@ -69,7 +76,9 @@ class Comparison:
 
     task: Task
     found: Mapping[str, Measured] | None
-    """By method; None where the part was not found, or the intervention did not change the attribute."""
+    """By method; None where there is nothing to compare."""
+    why: str = ""
+    """There is nothing to compare."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +124,9 @@ class RegionsReport:
     tried: Mapping[str, int]
     """Pictures by `region: attribute`: fewer than `pictures` where the time was up."""
     left_out: Mapping[str, int]
-    """Those of them in which the part was not found, or the intervention did not change the attribute."""
+    """Those of them in which there was nothing to compare."""
+    reasons: Mapping[str, Mapping[str, int]]
+    """How many of those for which reason."""
     methods: tuple[MethodReport, ...]
 
 
@@ -135,46 +146,88 @@ class Bench:
     """The class, for a class-conditional model."""
     region_of: Callable[[Subject, str], Tensor] = part_of
 
-    def compared(self, task: Task, sparse: bool = True) -> Comparison:
-        """All methods on the task's picture, at the change of the attribute that the intervention makes."""
+    def compared(self, tasks: Sequence[Task], sparse: Callable[[Task], bool] = lambda task: True) -> list[Comparison]:
+        """All methods on the tasks' pictures, at the change of the attribute that the intervention makes."""
+        scenes = [self._scene(task) for task in tasks]
+        able = [scene for scene in scenes if isinstance(scene, Scene)]
+        dense = together([InterventionRun(scene.subject, self._inside(scene)) for scene in able])
+        for scene, subject in zip(able, dense, strict=True):
+            scene.found["intervention"] = scene.measured(subject.render())
+        able = [scene for scene in able if scene.found["intervention"].gain >= self._least(scene.task)]
+        chosen = [scene for scene in able if sparse(scene.task)]
+        few = together(
+            [InterventionRun(scene.subject, replace(self._inside(scene), channels=SPARSE)) for scene in chosen]
+        )
+        for scene, subject in zip(chosen, few, strict=True):
+            scene.found["sparse"] = scene.measured(subject.render())
+        for scene in able:
+            scene.match(self)
+        return [
+            scene if isinstance(scene, Comparison)
+            else Comparison(scene.task, scene.found) if scene in able
+            else Comparison(scene.task, None, NOTHING_INSIDE)
+            for scene in scenes
+        ]  # fmt: skip
+
+    def _scene(self, task: Task) -> "Scene | Comparison":
+        """The picture and its region, or why there is none."""
         subject = self.model.sample(task.seed, self.psi, self.label)
         try:
             mask = self.region_of(subject, task.region)
         except UserError:
-            return Comparison(task, None)
-        before = subject.render()
+            return Comparison(task, None, NO_PART)
+        scene = Scene(task, subject, mask, self.scorer)
+        if scene.measured(self.edited(scene, "w", self.strength)).gain < self._least(task):
+            return Comparison(task, None, NOTHING_IN_W)
+        return scene
 
-        def score(picture: Tensor) -> float:
-            with torch.no_grad():
-                return float(self.scorer(picture[None].clamp(-1, 1))[task.attribute])
+    def _least(self, task: Task) -> float:
+        return LEAST * self.deviations[task.attribute]
 
-        base = score(before)
+    def _inside(self, scene: "Scene") -> Intervention:
+        return Intervention({scene.task.attribute: self.strength}, scene.mask, directions=self.directions)
 
-        def measured(picture: Tensor) -> Measured:
-            change = (picture.clamp(-1, 1) - before.clamp(-1, 1)) * 127.5
-            return Measured(score(picture) - base, outside(change, mask), seam(change, mask))
+    def edited(self, scene: "Scene", space: Space, steps: float) -> Tensor:
+        """The picture `[3, H, W]` after an edit of the whole."""
+        edit = Attribute({scene.task.attribute: steps}, space=space, directions=self.directions)
+        return start(scene.subject, edit).step().subject.render()
 
-        def edited(space: Space) -> Callable[[float], Tensor]:
-            return lambda steps: start(
-                subject, Attribute({task.attribute: steps}, space=space, directions=self.directions)
-            ).step().subject.render()  # fmt: skip
 
-        inside = Intervention({task.attribute: self.strength}, mask, directions=self.directions)
-        *_, last = start(subject, inside)
-        results = {"intervention": measured(last.subject.render())}
-        wanted = results["intervention"].gain
-        if wanted < LEAST * self.deviations[task.attribute]:
-            return Comparison(task, None)
-        if sparse:
-            *_, last = start(subject, replace(inside, channels=SPARSE))
-            results["sparse"] = measured(last.subject.render())
-        in_w, part = edited("w"), mask.to(before)
-        for method, draw in (
-            ("w", in_w), ("s", edited("s")), ("blended", lambda steps: before + part * (in_w(steps) - before))
-        ):  # fmt: skip
-            steps = reached(lambda x, draw=draw: score(draw(x)) - base, wanted, self.strength)  # type: ignore[misc]
-            results[method] = measured(draw(steps))
-        return Comparison(task, results)
+class Scene:
+    """A task's picture with its region, and what has been measured there."""
+
+    def __init__(self, task: Task, subject: Subject, mask: Tensor, scorer: Scorer) -> None:
+        self.task = task
+        self.subject = subject
+        self.mask = mask
+        self.scorer = scorer
+        self.before = subject.render()  # [3, H, W]
+        self.found: dict[str, Measured] = {}
+        self._base = self._score(self.before)
+
+    def _score(self, picture: Tensor) -> float:
+        with torch.no_grad():
+            return float(self.scorer(picture[None].clamp(-1, 1))[self.task.attribute])
+
+    def measured(self, picture: Tensor) -> Measured:
+        """What was done to the picture `[3, H, W]`."""
+        change = (picture.clamp(-1, 1) - self.before.clamp(-1, 1)) * 127.5
+        return Measured(self._score(picture) - self._base, outside(change, self.mask), seam(change, self.mask))
+
+    def match(self, bench: Bench) -> None:
+        """The other methods, at the change that the intervention made."""
+        part, wanted = self.mask.to(self.before), self.found["intervention"].gain
+        for method in ("w", "s", "blended"):
+            seen: dict[float, Measured] = {}
+
+            def gain(steps: float, method: str = method, seen: dict[float, Measured] = seen) -> float:
+                picture = bench.edited(self, "s" if method == "s" else "w", steps)
+                if method == "blended":
+                    picture = self.before + part * (picture - self.before)
+                seen[steps] = self.measured(picture)
+                return seen[steps].gain
+
+            self.found[method] = seen[reached(gain, wanted, bench.strength)]
 
 
 def tasks(pictures: int, seed: int = 2000, jobs: Sequence[tuple[str, str]] = REGIONS) -> list[Task]:
@@ -192,11 +245,14 @@ def summed_up(bench: Bench, pictures: int, seed: int, comparisons: Sequence[Comp
     found: list[MethodReport] = []
     tried: dict[str, int] = {}
     left_out: dict[str, int] = {}
+    reasons: dict[str, dict[str, int]] = {}
     for region, attribute in dict.fromkeys((c.task.region, c.task.attribute) for c in comparisons):
-        mine = [c.found for c in comparisons if (c.task.region, c.task.attribute) == (region, attribute)]
+        of_job = [c for c in comparisons if (c.task.region, c.task.attribute) == (region, attribute)]
+        mine = [c.found for c in of_job]
         rows = [row for row in mine if row is not None]
         tried[f"{region}: {attribute}"] = len(mine)
         left_out[f"{region}: {attribute}"] = len(mine) - len(rows)
+        reasons[f"{region}: {attribute}"] = dict(Counter(c.why for c in of_job if c.found is None))
         for method in METHODS:
             with_it = [row for row in rows if method in row]
             if len(with_it) >= 2:
@@ -204,35 +260,25 @@ def summed_up(bench: Bench, pictures: int, seed: int, comparisons: Sequence[Comp
     if not found:
         raise UserError("no region was found in any picture: these are no portraits, or the directions do nothing")
     return RegionsReport(
-        bench.model.card.name, pictures, bench.strength, bench.psi, seed, tried, left_out, tuple(found)
-    )  # fmt: skip
+        bench.model.card.name, pictures, bench.strength, bench.psi, seed, tried, left_out, reasons, tuple(found)
+    )
 
 
 # --- Records ----------------------------------------------------------------------------------------------------------
 
 
-def to_line(comparison: Comparison) -> str:
-    """One line of JSON."""
+def to_record(comparison: Comparison) -> list[Any]:
+    """As JSON can hold it."""
     task, found = comparison.task, comparison.found
     values = None if found is None else {method: [m.gain, m.outside, m.seam] for method, m in found.items()}
-    return json.dumps([task.region, task.attribute, task.seed, values]) + "\n"
+    return [task.region, task.attribute, task.seed, values, comparison.why]
 
 
-def read_records(path: Path) -> tuple[Mapping[str, object], list[Comparison]]:
-    """What a file of records is of (its first line), and its comparisons; a last line that was cut off is left out.
-
-    Raises UserError for anything else.
-    """
-    try:
-        first, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        about = json.loads(first)
-        found = []
-        for region, attribute, seed, values in (json.loads(line) for line in lines if line.endswith("\n")):
-            measured = None if values is None else {method: Measured(*numbers) for method, numbers in values.items()}
-            found.append(Comparison(Task(region, attribute, seed), measured))
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no file of records, or a damaged one: remove it to begin anew") from error
-    return about, found
+def of_record(record: Any) -> Comparison:
+    """The comparison of `to_record`. Raises ValueError or TypeError for anything else."""
+    region, attribute, seed, values, why = record
+    found = None if values is None else {str(method): Measured(*map(float, m)) for method, m in values.items()}
+    return Comparison(Task(str(region), str(attribute), int(seed)), found, str(why))
 
 
 # --- Measures ---------------------------------------------------------------------------------------------------------
