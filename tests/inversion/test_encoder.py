@@ -71,30 +71,42 @@ def test_pictures_are_described_as_vectors(model):
 
 
 def quadratic(seed, n):
-    """Value and gradient of `(u - m)^T A (u - m) / 2` for three u at once, and where it is least."""
+    """`(u - m)^T A (u - m) / 2` of three u at once, its gradient, and where it is least."""
     rng = torch.Generator().manual_seed(seed)
     root = torch.randn(3, n, n, generator=rng, dtype=torch.float64)
     A = torch.eye(n).double() + 0.2 * root @ root.mT / n
     m = torch.randn(3, n, generator=rng, dtype=torch.float64)
 
-    def look(u):
-        g = torch.einsum("bij,bj->bi", A, u - m)
-        return ((u - m) * g).sum(dim=1) / 2, g
+    def gradient(u):
+        return torch.einsum("bij,bj->bi", A, u - m)
 
-    return look, m
+    return lambda u: ((u - m) * gradient(u)).sum(dim=1) / 2, gradient, m
 
 
 def test_descent_finds_the_least_of_each():
     n = 6
-    look, m = quadratic(0, n)
+    distance, gradient, m = quadratic(0, n)
     nowhere = torch.zeros(3, n, dtype=torch.float64)
-    near = descend(look, nowhere, 20)
+    near = descend(distance, nowhere, 20)
     torch.testing.assert_close(near, m, rtol=0, atol=1e-5)
     plain = nowhere
     for _ in range(6):
-        plain = plain - look(plain)[1]
-    assert (look(descend(look, nowhere, 6))[0] < 0.5 * look(plain)[0]).all()
-    torch.testing.assert_close(descend(look, nowhere, 0), nowhere)
+        plain = plain - gradient(plain)
+    assert (distance(descend(distance, nowhere, 6)) < 0.5 * distance(plain)).all()
+    torch.testing.assert_close(descend(distance, nowhere, 1), nowhere - gradient(nowhere))
+
+
+def test_the_last_look_costs_no_gradient():
+    distance, *_ = quadratic(0, 6)
+    seen = []
+
+    def watched(u):
+        seen.append(torch.is_grad_enabled())
+        return distance(u)
+
+    with torch.no_grad():
+        descend(watched, torch.zeros(3, 6, dtype=torch.float64), 3)
+    assert seen == [True, True, True, False]
 
 
 def test_two_loops_are_the_inverse_hessian_of_bfgs():
@@ -118,11 +130,11 @@ def test_two_loops_are_the_inverse_hessian_of_bfgs():
 def test_what_makes_it_worse_is_not_taken():
     """A function that curves down: no pair counts, and the best place is the first."""
 
-    def look(u):
-        return u.square().sum(dim=1), -2 * u  # the gradient lies
+    def distance(u):
+        return (2 * u.detach().square() - u.square()).sum(dim=1)  # u^2, but the gradient lies: -2 u
 
     start = torch.ones(2, 3, dtype=torch.float64)
-    torch.testing.assert_close(descend(look, start, 3), start)
+    torch.testing.assert_close(descend(distance, start, 3), start)
 
 
 def test_curvature_whitens():
@@ -260,6 +272,36 @@ def test_a_file_of_before_there_were_passes_is_read(model, tmp_path, monkeypatch
     found = load_inverter(tmp_path / "old.safetensors", model)
     assert found.head.config.passes == 0
     torch.testing.assert_close(found.head.rows.weight, head.rows.weight.half().float())
+
+
+def test_ctrl_c_while_the_curvature_is_looked_at_keeps_the_guess(own, tmp_path, capsys, monkeypatch):
+    from gansteer.checkpoints.native import save_model
+
+    save_model(tiny_model(), tmp_path / "tiny.safetensors")
+    looked = []
+
+    def interrupted(self, report):
+        looked.append(1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(InverterTrainer, "see_curvature", interrupted)
+    args = ["train-encoder", "--model", str(tmp_path / "tiny.safetensors"), "--device", "cpu", "--batch", "1"]
+    assert main([*args, "--steps", "2"]) == 130
+    (path,) = own.glob("*.safetensors")
+    assert "2 steps, " in (said := capsys.readouterr().err)
+    assert f"train on with --begin {path}" in said
+    assert files.read_head(path).config.passes == 0
+
+    def stopped(self, step):
+        if step == 2:
+            raise KeyboardInterrupt
+        return first(self, step)
+
+    first = InverterTrainer._step
+    monkeypatch.setattr(InverterTrainer, "_step", stopped)
+    assert main([*args, "--steps", "3"]) == 130
+    assert "wrote" in capsys.readouterr().err
+    assert len(looked) == 1  # a person who stops the training does not wait for more
 
 
 def test_the_command_and_the_first_guess(own, tmp_path, capsys):

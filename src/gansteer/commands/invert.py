@@ -123,7 +123,7 @@ class Invert:
             raise KeyboardInterrupt("stopped before the first step: nothing was written")
         self._write(photo, edit, now.subject, shots)
         stages = ", ".join(f"{psnr:.1f} dB after the {stage}" for stage, psnr in best.items())
-        line = f"wrote {self.out}: {stages}; {now.step} steps in {time.monotonic() - begin:.0f} s"
+        line = f"wrote {self.out}: {stages}; {now.step} step{'s' * (now.step != 1)} in {time.monotonic() - begin:.0f} s"
         if stopped:
             raise KeyboardInterrupt(f"stopped; {line}")
         print(line)

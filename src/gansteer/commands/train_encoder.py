@@ -51,17 +51,22 @@ class TrainEncoder(InverterTraining):
         if not step:
             raise KeyboardInterrupt("stopped before the first step: nothing was written")
         with bar("looking at the curvature") as report:
-            trainer.see_curvature(report)
+            try:
+                if not stopped:
+                    trainer.see_curvature(report)
+            except KeyboardInterrupt:  # the guess is learnt; it does without corrections
+                stopped = True
         card = {
             "model": model.card.name,
             "steps": step,
             "batch": self.batch,
-            "passes": self.passes,
+            "passes": trainer.head.config.passes,
             "data": "its own pictures" + ("" if self.data is None else " and real ones"),
             "psnr": psnr,
         }
         save_inverter(trainer.head, model, out, card)
         line = f"wrote {out}: {step} steps, {psnr:.1f} dB on the last pictures before corrections, {out.stat().st_size / 1e6:.1f} MB"
         if stopped:
-            raise KeyboardInterrupt(f"stopped; {line}")
+            again = "" if not self.passes else f"; its guess has no corrections yet: train on with --begin {out}"
+            raise KeyboardInterrupt(f"stopped; {line}{again}")
         print(line)

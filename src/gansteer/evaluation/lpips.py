@@ -1,7 +1,7 @@
 """Perceptual diversity: the mean LPIPS distance (Zhang et al. 2018) between pairs of pictures.
 
-A collapsed model draws pictures that differ less than real ones do. The backbone is that of the package `lpips`, which
-the extra `metrics` installs; its weights are downloaded at first use.
+A collapsed model draws pictures that differ less than real ones do. The channels' weights are those of the package
+`lpips`, which the extra `metrics` installs; AlexNet's are downloaded at first use.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gansteer.errors import UserError
+from gansteer.checkpoints.lpips import load_lpips
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """Two batches `float [B, 3, H, W]` in [-1, 1] to their distances `[B]`."""
@@ -26,20 +26,13 @@ class Diversity:
 
 
 def lpips_distance(device: torch.device) -> Distance:
-    """LPIPS with the AlexNet trunk. Raises UserError if the package or its weights can't be had."""
-    try:
-        import lpips
-    except Exception as error:  # torchvision, which it imports, raises RuntimeError beside another PyTorch
-        raise UserError(f"--lpips needs the extra: run pip install 'gansteer[metrics]' ({error})") from error
-    try:
-        network = lpips.LPIPS(net="alex", verbose=False).eval().to(device)
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"--lpips could not get its weights: {error}") from error
+    """LPIPS on AlexNet, in float32. Raises UserError if its weights can't be had."""
+    network = load_lpips(torch.zeros((), device=device))
 
     def distance(a: Tensor, b: Tensor) -> Tensor:
         with torch.no_grad():
-            found: Tensor = network(a, b)  # [B, 1, 1, 1]
-        return found.flatten()
+            found: Tensor = network(a, b)
+        return found
 
     return distance
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from gansteer.checkpoints.efficientnet import load_efficientnet
-from gansteer.errors import UserError
+from gansteer.checkpoints.lpips import load_lpips
 from gansteer.inversion.config import PerceptualName
-from gansteer.models.efficientnet import feature_distance, unit_taps
+from gansteer.models.efficientnet import EfficientNetLite0, feature_distance, unit_taps
 from gansteer.models.face_reader import resize
 
 Distance = Callable[[Tensor], Tensor]
@@ -25,14 +25,16 @@ FULL = 224
 """The size EfficientNet-Lite0 was trained on; larger pictures are shrunk to it."""
 
 
-def comparison(name: PerceptualName, like: Tensor) -> Comparison:
-    """The distance of a name, on the device and in the type of `like`. Raises UserError if what it needs is not installed."""
-    return _lpips(like) if name == "lpips" else _efficientnet(like)
+def comparison(name: PerceptualName, like: Tensor, network: EfficientNetLite0 | None = None) -> Comparison:
+    """The distance of a name, on the device and in the type of `like`. Raises UserError if what it needs is not installed.
+
+    `network` saves reading EfficientNet once more, where somebody has it.
+    """
+    return _lpips(like) if name == "lpips" else _efficientnet((network or load_efficientnet()).to(like))
 
 
-def _efficientnet(like: Tensor) -> Comparison:
+def _efficientnet(network: EfficientNetLite0) -> Comparison:
     """`efficientnet.feature_distance`."""
-    network = load_efficientnet().to(like)
 
     def features(pictures: Tensor) -> list[Tensor]:
         return unit_taps(network.taps(resize(pictures, FULL) if pictures.shape[-1] > FULL else pictures))
@@ -46,20 +48,11 @@ def _efficientnet(like: Tensor) -> Comparison:
 
 
 def _lpips(like: Tensor) -> Comparison:
-    try:
-        import lpips
-    except Exception as error:  # torchvision, which it imports, raises RuntimeError beside another PyTorch
-        raise UserError(f"lpips needs the extra: run pip install 'gansteer[metrics]' ({error})") from error
-    try:
-        network = lpips.LPIPS(net="alex", verbose=False).eval().requires_grad_(False).to(like)
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"lpips could not get its weights: {error}") from error
+    network = load_lpips(like)
 
     def compare(target: Tensor) -> Distance:
-        def distance(pictures: Tensor) -> Tensor:
-            found: Tensor = network(pictures, target.expand_as(pictures))  # [B, 1, 1, 1]
-            return found.flatten()
-
-        return distance
+        with torch.no_grad():
+            wanted = network.features(target)
+        return lambda pictures: network.distance(network.features(pictures), wanted)
 
     return compare

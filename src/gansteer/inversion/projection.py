@@ -52,14 +52,14 @@ class Projection:
         """`start.w [num_ws, w_dim]` is the first guess; `explore` shakes w at first, as from the mean one should."""
         self.start, self.edit = start, edit
         model, config = start.model, start.model.generator.config
-        w = sample_w(model, 4096)
+        w = sample_w(model, 4096 if edit.projection else 1)  # without a step nobody needs them
         self._mean = w.mean(dim=0)
         self._deviation = float(
             (w - self._mean).square().sum(dim=1).mean().sqrt()
         )  # of the whole vector, as in the paper
         spread = self._deviation / math.sqrt(config.w_dim)
         self._explore = EXPLORE * self._deviation if explore else 0.0
-        self._whitening = Whitening.fit(w) if edit.prior else None
+        self._whitening = Whitening.fit(w) if edit.prior and edit.projection else None
         first = start.w if edit.space == "w+" else start.w.mean(dim=0, keepdim=True)
         self._w = first.detach().clone().requires_grad_()
         self._names, self._noise = [], []

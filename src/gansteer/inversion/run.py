@@ -14,6 +14,7 @@ from gansteer.inversion.edit import Inversion
 from gansteer.inversion.perceptual import comparison
 from gansteer.inversion.pivotal import PivotalTuning
 from gansteer.inversion.projection import Projection, mean_subject
+from gansteer.models.inverter import Inverter
 from gansteer.subject import Subject
 
 StageName = Literal["first guess", "projection", "tuning"]
@@ -57,25 +58,30 @@ class InversionRun(SteppedRun[InversionProgress]):
         constant = model.generator.synthesis.constant
         target = edit.picture.to(constant).permute(2, 0, 1)[None] / 127.5 - 1  # [1, 3, R, R]
         self._target = target
-        self._compare = comparison(edit.perceptual, constant)
+        encoder = self._encoder()
+        self._compare = comparison(edit.perceptual, constant, None if encoder is None else encoder.trunk)
         self._distance = self._compare(target)
-        guess, guessed = self._guess(target)
+        guess, guessed = self._guess(encoder, target)
         self._stage: Stage = Projection(guess, edit, explore=not guessed)
         self._before = 0
 
-    def _guess(self, target: Tensor) -> tuple[Subject, bool]:
-        """The first guess, and whether it is better than the mean. Raises UserError if the encoder is missing."""
+    def _encoder(self) -> Inverter | None:
+        """The model's encoder, if the first guess is its. Raises UserError if it should be and there is none."""
         model, start = self.start.model, self.edit.start
-        if start == "present":
+        encoder = find_inverter(model) if start in ("auto", "encoder") else None
+        if encoder is None and start == "encoder":
+            raise UserError(f"{model.card.name} has no encoder: run gansteer train-encoder, or start from the mean")
+        return encoder
+
+    def _guess(self, encoder: Inverter | None, target: Tensor) -> tuple[Subject, bool]:
+        """The first guess, and whether it is better than the mean."""
+        model = self.start.model
+        if self.edit.start == "present":
             return Subject(model, self.start.w), True
-        if start != "mean":
-            encoder = find_inverter(model)
-            if encoder is not None:
-                with torch.no_grad():
-                    return Subject(model, encoder(target)[0]), True
-            if start == "encoder":
-                raise UserError(f"{model.card.name} has no encoder: run gansteer train-encoder, or start from the mean")
-        return mean_subject(model), False
+        if encoder is None:
+            return mean_subject(model), False
+        with torch.no_grad():
+            return Subject(model, encoder(target)[0]), True
 
     def step(self) -> InversionProgress:
         """Look at the present picture and, unless that ends the run, take one step. Once ended, the last progress again."""

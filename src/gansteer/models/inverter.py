@@ -135,26 +135,30 @@ class Inverter(nn.Module):
         def place(u: Tensor) -> Tensor:
             return guess + curvature.whitened(u).view_as(guess)
 
-        def look(u: Tensor) -> tuple[Tensor, Tensor]:
-            with torch.enable_grad():
-                w = place(u).requires_grad_()
-                distance = (self.drawn(w) - wanted).square().sum(dim=1)
-                (slope,) = torch.autograd.grad(distance.sum(), w)
-            return distance.detach(), curvature.whitened(slope.flatten(1))  # by the chain rule, as it is symmetric
+        def distance(u: Tensor) -> Tensor:
+            return (self.drawn(place(u)) - wanted).square().sum(dim=1)
 
-        return place(descend(look, torch.zeros_like(guess).flatten(1), self.head.config.passes))
+        return place(descend(distance, torch.zeros_like(guess).flatten(1), self.head.config.passes))
 
 
-def descend(look: Callable[[Tensor], tuple[Tensor, Tensor]], u: Tensor, passes: int) -> Tensor:
+def descend(distance: Callable[[Tensor], Tensor], u: Tensor, passes: int) -> Tensor:
     """Minimise `B` functions from `u [B, n]` on; where each was least, `[B, n]`.
 
-    `look` gives their values `[B]` and gradients `[B, n]`. This is L-BFGS (Nocedal and Wright 2006, algorithm 7.4), which
+    `distance` gives their values `[B]`, differentiable. This is L-BFGS (Nocedal and Wright 2006, algorithm 7.4), which
     learns on the way how the curvature differs from 1, where it is expected. No line search: a look is all that costs.
     """
+
+    def look(u: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            u = u.detach().requires_grad_()
+            value = distance(u)
+            (g,) = torch.autograd.grad(value.sum(), u)
+        return value.detach(), g
+
     value, g = look(u)
     best, least = u, value
     pairs: list[tuple[Tensor, Tensor, Tensor]] = []  # s, y and rho = 1 / s.y, or 0 where that was not positive
-    for _ in range(passes):
+    for _ in range(passes - 1):
         s = -two_loops(g, pairs)
         u, before = u + s, g
         value, g = look(u)
@@ -163,7 +167,9 @@ def descend(look: Callable[[Tensor], tuple[Tensor, Tensor]], u: Tensor, passes: 
         y = g - before
         curved = (s * y).sum(dim=1, keepdim=True)
         pairs.append((s, y, torch.where(curved > 0, curved, torch.inf).reciprocal()))
-    return best
+    u = u - two_loops(g, pairs)
+    with torch.no_grad():  # nobody goes on from there, so its gradient is not needed
+        return torch.where((distance(u) < least)[:, None], u, best)
 
 
 def two_loops(g: Tensor, pairs: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
