@@ -10,12 +10,13 @@ from drag_reference import at, dense_map, picture_map, tiny_subject
 from PIL import Image
 
 from gansteer.edits import Drag, start
-from gansteer.edits.draggan import motion_loss
+from gansteer.edits.draggan import directions, motion_loss
 from gansteer.edits.features import Extractor, Features, Grid, View
+from gansteer.edits.latent import sample_w
 from gansteer.edits.mask import MaskTerm
-from gansteer.edits.tracking import Nearest, disc, reach, square
+from gansteer.edits.tracking import Nearest, around, disc, reach, square
 from gansteer.errors import UserError
-from gansteer.subject import Subject
+from gansteer.subject import Model, Subject
 
 
 def random_features(r: int, channels: int = 5, seed: int = 0) -> torch.Tensor:
@@ -155,7 +156,8 @@ def test_mask_polarity() -> None:
 
 # --- runs ---------------------------------------------------------------------------------------------------------------
 
-EDIT = Drag([(20, 33), (41, 10)], [(27, 30), (38, 16)], learning_rate=1e-2, steps=6, tolerance=0.5)
+PUBLISHED = {"space": "w+", "metric": "plain", "reach": 0.0}
+EDIT = Drag([(20, 33), (41, 10)], [(27, 30), (38, 16)], learning_rate=1e-2, steps=6, tolerance=0.5, **PUBLISHED)
 
 
 def slow_run(subject: Subject, edit: Drag, steps: int) -> tuple[list, list, torch.Tensor]:
@@ -314,11 +316,65 @@ def test_no_nearer_is_said() -> None:
 
 
 def test_blow_up_stops_and_keeps_the_best() -> None:
-    run = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], learning_rate=50.0))
+    run = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], learning_rate=50.0, reach=0.0))
     *_, last = run
     assert "blew up" in (last.ended or "")
     assert bool(torch.isfinite(run.subject.w).all())
     assert bool(torch.isfinite(run.subject.render()).all())
+
+
+def whitened(model: Model) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Axes (columns) and deviations of w by an ordinary singular value decomposition, and w's deviation per coordinate."""
+    w = sample_w(model, 4096)
+    w = w - w.mean(dim=0)
+    _, singular, axes = torch.linalg.svd(w, full_matrices=False)
+    return axes.t(), singular / math.sqrt(len(w) - 1), float(w.square().sum(dim=1).mean().div(w.shape[1]).sqrt())
+
+
+def test_steps_in_the_models_metric() -> None:
+    """Adam with one second moment, on the offset along the principal axes, in deviations times w's deviation."""
+    subject = tiny_subject(64)
+    axes, deviation, spread = whitened(subject.model)
+    run = start(subject, replace(EDIT, space="w", metric="model"))
+    m, v, w = torch.zeros(8).double(), 0.0, subject.w[:6].clone()
+    for step in range(1, 5):
+        loss = run._look()
+        rows = w.clone().requires_grad_()
+        features = run._extract(rows, run._seen.known)
+        again = motion_loss(
+            features, run._points, directions(run._points, run._targets), run._r1, run._seen.detach().sample(
+                around(run._points, disc(run._r1))
+            )
+        )  # fmt: skip
+        (slow,) = torch.autograd.grad(again, rows)
+        slow = slow.sum(dim=0) @ axes * deviation / spread
+        m, v = 0.9 * m + 0.1 * slow, 0.999 * v + 0.001 * float(slow.square().mean())
+        z = 1e-2 * (m / (1 - 0.9**step)) / (math.sqrt(v / (1 - 0.999**step)) + 1e-8)
+        w = w - z * deviation / spread @ axes.t()
+        run._advance(loss)
+        assert (run._latent.rows().detach() - w).abs().max() < 1e-3 * float((w - subject.w[:6]).abs().max())
+
+
+@pytest.mark.parametrize("method", ["draggan", "gauss-newton", "freedrag"])
+@pytest.mark.parametrize(("space", "metric"), [("w", "model"), ("w+", "model"), ("w+", "plain")])
+def test_the_latent_stays_within_its_reach(space: str, metric: str, method: str) -> None:
+    subject = tiny_subject(64)
+    axes, deviation, _ = whitened(subject.model)
+    edit = replace(EDIT, space=space, metric=metric, method=method, learning_rate=0.1, steps=40)
+    lengths = []
+    for limit in (0.0, 0.2):
+        run = start(subject, replace(edit, reach=limit))
+        for progress in run:
+            moved = (progress.subject.w - subject.w)[:6] @ axes / deviation
+            lengths.append((limit, float(moved.square().sum(dim=1).mean().sqrt())))
+    assert max(length for limit, length in lengths if not limit) > 0.3
+    assert 0.199 < max(length for limit, length in lengths if limit) < 0.2001
+
+
+def test_the_end_of_the_reach_is_said() -> None:
+    run = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], reach=0.01, patience=3))
+    *_, last = run
+    assert "at the end of its reach" in (last.ended or "")
 
 
 @pytest.mark.parametrize("prior", ["pull", "manifold"])

@@ -76,8 +76,14 @@ def test_a_picture_is_a_face_or_not() -> None:
     find = drag_quality.find_finder(128)
     if find is None:
         pytest.skip("the package with MTCNN's weights is not installed")
-    assert find(load("portraits").sample(seed=7).render())
-    assert not find(torch.zeros(3, 128, 128))
+    detect = drag_quality.find_detector(torch.device("cpu"))
+    assert detect
+    picture = load("portraits").sample(seed=7).render()
+    assert drag_quality.whole(detect(picture), find(picture), 128) == 1.0
+    moved = picture.roll(12, dims=2)  # both see the face where it is now, and neither where it was
+    assert drag_quality.whole(detect(moved), find(moved), 128) == 1.0
+    assert drag_quality.whole(detect(picture), find(moved), 128) == 0.0
+    assert drag_quality.whole(detect(picture), find(torch.zeros(3, 128, 128)), 128) == 0.0
 
 
 def test_started_again_it_goes_on_and_fills_the_document(

@@ -37,7 +37,7 @@ def test_residual_is_motion_supervision_and_mask_with_squares() -> None:
         total += float(torch.stack(parts).mean())
     keep = torch.nn.functional.avg_pool2d(1 - half_mask().double()[None], 2)[0]
     total += 20 * float(((dense - first).square() * keep).mean())
-    total += 3 * float(run._latent.offset.detach().square().mean())
+    total += 3 * float(run._latent.moved().detach().square().mean())
     assert float(run._residual(run._seen).detach().square().sum()) == pytest.approx(total, rel=1e-9)
 
 
@@ -86,7 +86,7 @@ def test_the_patch_is_as_wide_as_two_cells_or_as_memory_allows() -> None:
 
 def test_it_needs_a_fraction_of_the_steps() -> None:
     subject = tiny_subject(64, seed=1, channels=32)
-    edit = replace(EDIT, handles=[(20, 33)], targets=[(27, 30)], steps=200)
+    edit = replace(EDIT, handles=[(20, 33)], targets=[(27, 30)], steps=200, space="w+", metric="plain")
     fast, slow = start(subject, edit), start(subject, replace(edit, method="draggan", learning_rate=5e-3))
     *_, last = fast
     *_, _ = slow

@@ -7,6 +7,7 @@ from typing import Literal
 from gansteer.errors import UserError
 
 Method = Literal["draggan", "gauss-newton", "freedrag"]
+Metric = Literal["model", "plain"]
 TrackerName = Literal["nearest", "nearest-l2", "confident", "none"]
 
 
@@ -19,8 +20,14 @@ class DragSettings:
     """nearest (L1, the paper's), nearest-l2, confident (StableDrag's idea), none. FreeDrag needs none."""
     layer: str | None = None
     """Whose features are followed, such as b64.conv1; by default the model's own choice."""
-    space: Literal["w+", "w"] = "w+"
-    """w+: every row moves by itself; w: all `rows` rows move by the same amount."""
+    space: Literal["w", "w+"] = "w"
+    """w: all `rows` rows move by the same amount; w+, the paper's: every row moves by itself."""
+    metric: Metric = "model"
+    """How latent steps are measured. model: along the principal axes of the w that the model's mapping gives, in deviations,
+    so that directions in which pictures hardly vary are hardly taken; plain, the paper's: coordinate by coordinate."""
+    reach: float = 4.0
+    """How far the latent may go from where the edit begins, in deviations along those axes together; 0 for no limit.
+    A handle that would have to go farther stops where the model's pictures end, instead of breaking the picture."""
     rows: int = 6
     """How many rows of w+ move; the rest, which carry appearance, stay bit for bit."""
     r1: float | None = None
@@ -34,13 +41,13 @@ class DragSettings:
     """Weight of the mask term, in the mean form. The larger, the stiller the rest; where handles no longer move, take less."""
     exact_mask: bool = False
     """Hold every pixel outside the mask instead of every cell of the feature map."""
-    learning_rate: float = 5e-3
-    """Adam's; larger is faster, and changes more of the rest. The paper's 2e-3 takes twice the steps, 1e-2 half of them."""
+    learning_rate: float = 1e-2
+    """Adam's; larger is faster, and changes more of the rest. The paper's is 2e-3, in w+ and its plain metric."""
     tolerance: float | None = None
     """A handle this near its target, in pixels, has arrived; 1 at 512 px and below (2 with more than five handles)."""
     steps: int = 300
     """Latent steps at most."""
-    patience: int = 60
+    patience: int = 30
     """Give up after so many steps that brought the handles no nearer."""
     pull: float = 0.0
     """Prior: stay near the start; weight of `mean (w - w0)^2`."""
@@ -52,7 +59,7 @@ class DragSettings:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= low):
                 raise UserError(f"{name} must be a number of pixels from {low:g}, not {value}")
-        for name in ("lambda_mask", "pull", "manifold", "learning_rate"):
+        for name in ("lambda_mask", "pull", "manifold", "learning_rate", "reach"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise UserError(f"{name} must be a number from 0, not {value}")

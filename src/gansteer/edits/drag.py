@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gansteer.edits.config import DragSettings, Method
 from gansteer.edits.features import Engine, Extractor, Features, Grid, View, default_layer
-from gansteer.edits.latent import Adam, Latent, Whitening, spread
+from gansteer.edits.latent import Adam, Latent, Whitening
 from gansteer.edits.mask import MaskTerm
 from gansteer.edits.run import Point, Progress, SteppedRun
 from gansteer.errors import UserError
@@ -147,7 +147,8 @@ class PointRun(SteppedRun[Progress]):
         self.start = subject
         self.history: list[tuple[Drag, int]] = []
         """Every edit of this run and how many pictures were looked at under it: enough to run it again."""
-        self._spread = spread(subject.model)
+        self._whitening = Whitening.of(subject.model)
+        self._spread = self._whitening.spread
         self._set_up(edit.fitted(subject), None)
 
     def revise(self, edit: Drag) -> None:
@@ -162,7 +163,7 @@ class PointRun(SteppedRun[Progress]):
         self._set_up(fitted, self.edit)
 
     def _set_up(self, edit: Drag, before: Drag | None) -> None:
-        present, model = self.subject, self.start.model
+        present = self.subject
         if before is None or (before.rows, before.layer, before.engine) != (edit.rows, edit.layer, edit.engine):
             assert edit.layer is not None
             generator = present.generator
@@ -175,9 +176,9 @@ class PointRun(SteppedRun[Progress]):
         self._grid = self._extract.grid
         self._points = torch.tensor(edit.handles, dtype=torch.float64)  # p_i, [n, 2]
         self._targets = torch.tensor(edit.targets, dtype=torch.float64)  # t_i, [n, 2]
-        self._latent = Latent(present.w, edit.rows, edit.space)
-        self._adam = Adam(self._latent.offset, edit.learning_rate)
-        self._whitening = Whitening.of(model) if edit.manifold else None
+        by_model = edit.metric == "model"
+        self._latent = Latent(present.w, edit.rows, edit.space, self._whitening if by_model else None)
+        self._adam = Adam(self._latent.offset, edit.learning_rate, together=by_model)
         masked = edit.mask is not None and not bool(edit.mask.all())
         self._mask = MaskTerm(edit.mask, self._grid, edit.exact_mask) if masked and edit.mask is not None else None
         self._first_step = self.taken
@@ -211,14 +212,14 @@ class PointRun(SteppedRun[Progress]):
 
     def _held(self, features: Features) -> Tensor:
         """The terms that hold the picture: mask and priors, weighted."""
-        offset, edit = self._latent.offset, self.edit
-        loss = offset.new_zeros(())
+        edit = self.edit
+        loss = self._latent.offset.new_zeros(())
         if self._mask is not None:
             loss = loss + edit.lambda_mask * self._mask(features)
         if edit.pull:
-            loss = loss + edit.pull * offset.square().mean()
-        if self._whitening is not None:
-            loss = loss + edit.manifold * self._whitening(offset).square().mean()
+            loss = loss + edit.pull * self._latent.moved().square().mean()
+        if edit.manifold:
+            loss = loss + edit.manifold * self._whitening(self._latent.moved()).square().mean()
         return loss
 
     def _arrived(self, distances: Tensor) -> bool:
@@ -238,6 +239,8 @@ class PointRun(SteppedRun[Progress]):
         self.progress = self._ending(now, distances) or now
         if not self.progress.ended:
             self._advance(loss)
+            if self.edit.reach:
+                self._latent.hold(self._whitening, self.edit.reach)
             self.taken += 1
         self.history[-1] = (self.edit, self.history[-1][1] + 1)
         return self.progress
@@ -261,7 +264,9 @@ class PointRun(SteppedRun[Progress]):
         if self.taken - self._first_step >= edit.steps:
             return self._end(f"step limit of {edit.steps} reached (the nearest picture is kept)", now)
         if self._since_best >= edit.patience:
-            return self._end(f"no nearer for {edit.patience} steps (the nearest picture is kept)", now)
+            far = edit.reach and float(self._latent.length(self._whitening)) > 0.99 * edit.reach
+            where = ", at the end of its reach" if far else ""
+            return self._end(f"no nearer for {edit.patience} steps{where} (the nearest picture is kept)", now)
         return None
 
     def _end(self, why: str, now: Progress) -> Progress:

@@ -40,11 +40,11 @@ class GaussNewtonRun(DragGANRun):
         parts = [(shifted - self._present_patches) * weight.sqrt()[..., None].to(shifted)]
         if self._mask is not None:
             parts.append(edit.lambda_mask**0.5 * self._mask.residual(features))
-        offset = self._latent.offset
+        moved = self._latent.moved()
         if edit.pull:
-            parts.append((edit.pull / offset.numel()) ** 0.5 * offset)
-        if self._whitening is not None:
-            parts.append((edit.manifold / offset.numel()) ** 0.5 * self._whitening(offset))
+            parts.append((edit.pull / moved.numel()) ** 0.5 * moved)
+        if edit.manifold:
+            parts.append((edit.manifold / moved.numel()) ** 0.5 * self._whitening(moved))
         return torch.cat([part.flatten() for part in parts])
 
     def _advance(self, loss: Tensor) -> None:
