@@ -1,7 +1,9 @@
 """A session is a tree, and its file brings it back bit for bit, or says in one line why not."""
 
+import struct
 import sys
 import zipfile
+import zlib
 from contextlib import closing
 from dataclasses import replace
 from io import BytesIO
@@ -26,6 +28,7 @@ from gansteer.steerfile import (
     save_subject,
     to_bytes,
 )
+from gansteer.studio.store import Store
 from gansteer.subject import Card, Model, Subject
 
 
@@ -205,6 +208,26 @@ def test_the_steps_of_a_running_edit_are_kept(tmp_path: Path, monkeypatch: pytes
     assert [each.name for each in tmp_path.iterdir()] == ["a.steps"]
 
 
+def test_what_a_full_disk_took_only_a_part_of_is_taken_back(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    session, path = Session(), tmp_path / "a.steps"
+    root = session.add(MODEL.sample(1))
+    node = session.add(root.subject, root.id, DRAG)
+    nodes = [node := node.stepped(root.subject, Trace(step, None, (), (), 0.0)) for step in range(3)]
+    with closing(Journal(path)) as journal:
+        journal.keep(nodes[0])
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 40, before[1]))
+        try:
+            with pytest.raises(UserError, match="could not be written"):
+                journal.keep(nodes[1])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        journal.keep(nodes[2])
+    open_journal(session, path)
+    assert session.node.trail == (nodes[0].trail[0], nodes[2].trail[-1])
+
+
 def test_a_journal_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:
     session, path = Session(), tmp_path / "a.steps"
     root = session.add(MODEL.sample(1))
@@ -227,6 +250,17 @@ def test_a_journal_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:
         expected = nodes[max(i for i, size in enumerate(sizes) if size <= cut)]
         assert same(back.node.subject, expected.subject)
         assert back.node.trail == expected.trail
+    path.write_bytes(struct.pack("<QI", 3, zlib.crc32(b"old")) + b"old")
+    with pytest.raises(UserError, match="the last step of this session could not be read"):
+        open_journal(session, path)
+    store = Store(tmp_path)
+    save_session(session, tmp_path / "key.steer")
+    path.rename(store.journal("key"))
+    opened = store.open("key", lambda _: MODEL)
+    store.close()
+    assert opened is not None
+    assert same(opened.node.subject, session.node.subject), "a journal of another version costs nobody their session"
+    path.write_bytes(whole)
     session.put(replace(nodes[2], ended="arrived"))
     done = from_bytes(to_bytes(session), lambda _: MODEL)
     before = done.node

@@ -45,6 +45,8 @@ class Store:
     def open(self, key: str, load: Load) -> Session | None:
         """The session of that key, whoever asks; None if there is none. Raises UserError if it can't be opened.
 
+        It is brought to the last step of the edit that was running, as far as that can be read.
+
         The key is compared with those that are there and never made a path.
         """
         paths = {path.stem: path for path in self._folder.glob(f"*{SUFFIX}")}
@@ -53,7 +55,8 @@ class Store:
         with contextlib.suppress(OSError):
             os.utime(paths[key])  # `tidy` counts from here
         session = open_session(paths[key], load)
-        open_journal(session, paths[key].with_suffix(JOURNAL))
+        with contextlib.suppress(UserError):  # such as one of another version: the session is whole without it
+            open_journal(session, paths[key].with_suffix(JOURNAL))
         return session
 
     def save(self, key: str, session: Session, running: bool) -> "Future[None]":
