@@ -185,6 +185,12 @@ def test_scores_carry_what_the_reader_reads() -> None:
     assert tuple(scores) == PORTRAIT_SCORES
     assert float(scores["smile"]) == float(faces.smile)
     assert float(scores["hair_length"]) == float(faces.hair_length)
+    p = faces.landmarks[0].double().detach().numpy()
+    lids, widths = [(37, 41), (38, 40), (43, 47), (44, 46)], [(36, 39), (36, 39), (42, 45), (42, 45)]
+    shares = [
+        np.linalg.norm(p[i] - p[j]) / np.linalg.norm(p[k] - p[m]) for (i, j), (k, m) in zip(lids, widths, strict=True)
+    ]
+    assert float(scores["eyes_wide"]) == pytest.approx(float(np.mean(shares)), rel=1e-4)
     wanted = sum(p * light for p, light in zip(faces.hair_color[0].tolist(), LIGHTNESS, strict=True))
     assert float(scores["hair_color"]) == pytest.approx(wanted, rel=1e-5)
 
@@ -192,14 +198,17 @@ def test_scores_carry_what_the_reader_reads() -> None:
 def test_the_command_measures_the_shipped_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Small enough to be quick; the full table is in docs/attributes.md."""
     labels, report = tmp_path / "labels.csv", tmp_path / "report.json"
-    rows = np.random.default_rng(0).normal(size=(30, len(PORTRAIT_SCORES))).round(3).astype(str).tolist()
+    labelled = [name for name in PORTRAIT_SCORES if name != "eyes_wide"]
+    rows = np.random.default_rng(0).normal(size=(30, len(labelled))).round(3).astype(str).tolist()
     rows[4][2] = ""
-    labels.write_text("\n".join([",".join(PORTRAIT_SCORES), *(",".join(row) for row in rows)]))
+    labels.write_text("\n".join([",".join(labelled), *(",".join(row) for row in rows)]))
     # Two pictures with one region are left to do, one for each process.
     records, model = tmp_path / "records.jsonl", gansteer.load("portraits", "cpu")
     command, bench = Attributes(model="portraits"), Bench(model, own_directions(model), lambda pictures: {}, {})
     resume(records, command.about(bench), of_record)
-    for task in tasks(2):
+    here = own_directions(model).names("s")
+    wanted_tasks = [task for task in tasks(2) if task.attribute in here]
+    for task in wanted_tasks:
         if task.attribute != "mouth_open":
             append(records, to_record(Comparison(task, None, NO_PART)))
     measure = ["evaluate", "attributes", "--model", "portraits", "--device", "cpu", "--samples", "300", "--pictures", "8",
@@ -214,9 +223,10 @@ def test_the_command_measures_the_shipped_model(tmp_path: Path, capsys: pytest.C
     assert all(m["pictures"] == 2 for m in by.values())
     assert by["w"]["gain"] == pytest.approx(by["intervention"]["gain"], rel=0.02)
     assert by["w"]["times"]["value"] > 2
-    assert len(records.read_text().splitlines()) == 1 + 10
+    assert len(records.read_text().splitlines()) == 1 + len(wanted_tasks)
     found = json.loads(report.read_text())["attributes"]
-    assert found["names"] == list(PORTRAIT_SCORES)
+    assert found["names"] == labelled
+    assert "eyes_wide" in found["deviations"]
     assert set(found["cosine"]) == {"z", "w", "s"}
     accuracy = {(a["name"], a["space"]): a["extremes"] for a in found["accuracy"]}
     assert accuracy["yaw", "w"] > 0.8

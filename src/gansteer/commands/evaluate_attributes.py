@@ -45,11 +45,12 @@ class Attributes(Evaluation):
     pictures: int = 200
     """How many of them to move along every direction."""
     regions: int = 40
-    """How many pictures for each of the five comparisons of edits in a region; 0 leaves them out. Some seconds each."""
+    """How many pictures for each of the six comparisons of edits in a region; 0 leaves them out. A second or two each."""
     step: float = 1.0
     """How far to move, in deviations."""
     labels: Path | None = None
-    """A CSV file of the training data's labels, a column for each attribute, titles in its first line."""
+    """A CSV file of the training data's labels, a column for each attribute, titles in its first line; attributes without
+    a column are left out of the tables."""
     seed: int = 1000
     processes: int = 1
     """How many processes share the comparisons in a region; each uses one core."""
@@ -90,12 +91,14 @@ class Attributes(Evaluation):
 
     def _inside(self, bench: "Bench", report: Bar) -> "RegionsReport":
         """The comparisons in a region, shared by the processes; this one does its part too."""
-        from gansteer.evaluation.regions import summed_up, tasks
+        from gansteer.evaluation.regions import REGIONS, summed_up, tasks
 
         with TemporaryDirectory() as folder:
             records = self.records or Path(folder) / "records.jsonl"
             first = self.seed + 1000
-            wanted = tasks(self.regions, first)
+            known = [set(bench.directions.names(space)) for space in ("w", "s")]
+            jobs = [job for job in REGIONS if job[1] in known[0] & known[1]]
+            wanted = tasks(self.regions, first, jobs)
             done = {comparison.task for comparison in self._kept(bench, records)}
             left = [task for task in wanted if task not in done]
             end = None if self.minutes is None else time.time() + 60 * self.minutes

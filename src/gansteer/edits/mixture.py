@@ -48,8 +48,14 @@ class Mixture:
     def joined(mixtures: "Sequence[Mixture]") -> "Mixture":
         """All pictures of several mixtures of one generator and the same lambdas."""
         first = mixtures[0]
-        names = ("styles", "realistic", "precise", "moving", "scale", "towards", "inside")
-        return replace(first, **{name: torch.cat([getattr(mixture, name) for mixture in mixtures]) for name in names})
+
+        def all_of(name: str) -> Tensor:
+            return torch.cat([getattr(mixture, name) for mixture in mixtures])
+
+        return replace(
+            first, styles=all_of("styles"), realistic=all_of("realistic"), precise=all_of("precise"),
+            moving=all_of("moving"), scale=all_of("scale"), towards=all_of("towards"), inside=all_of("inside"),
+        )  # fmt: skip
 
     def change(self, mix: Tensor) -> Tensor:
         """Ds `[B, C]` of lambda `[B, C]`."""

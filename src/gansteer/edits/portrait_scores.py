@@ -10,9 +10,11 @@ LIGHTNESS = (0.0, 0.2, 0.45, 0.9, 0.6, 0.8, 1.0)
 """What each of `HAIR_COLORS` counts for in `hair_color`: from black to white."""
 
 PORTRAIT_SCORES = (
-    "age", "gender", "smile", "mouth_open", "eyes_closed", "yaw", "pitch", "hair_color", "hair_length", "skin_tone",
+    "age", "gender", "smile", "mouth_open", "eyes_closed", "eyes_wide", "yaw", "pitch", "hair_color", "hair_length",
+    "skin_tone",
 )  # fmt: skip
-"""Age towards old; gender from female to male; yaw to the picture's right, pitch down; hair_color from dark to light;
+"""Age towards old; gender from female to male; eyes_wide from narrow to wide open by their landmarks, which nearly every
+model varies, while hardly any has closed eyes; yaw to the picture's right, pitch down; hair_color from dark to light;
 skin_tone from light to dark."""
 
 

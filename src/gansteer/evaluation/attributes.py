@@ -94,7 +94,8 @@ def attributes(
 ) -> AttributesReport:
     """Measure the directions that have a score, on pictures of `seed`, which should not be that of the fit.
 
-    `labels` are those of the training data by attribute, `label` is the class of a conditional model that is drawn.
+    `labels` are those of the training data by attribute; attributes that have none are left out of the tables. `label` is
+    the class of a conditional model that is drawn.
     Raises UserError if there is nothing to measure.
     """
     if pictures < 1 or round(EXTREME * samples) < 1:
@@ -112,16 +113,21 @@ def attributes(
         raise UserError(
             f"{model.card.name} has no directions that can be scored: fit them with `gansteer directions fit`"
         )
+    if labels is not None:
+        names = tuple(name for name in names if name in labels)
+        if not names:
+            raise UserError(f"the labels are of {', '.join(labels)}: name the columns like directions")
     spaces: list[Space] = [
         space for space in ("z", "w", "s") if all(name in directions.names(space) for name in names)
     ]  # fmt: skip
     accuracy = tuple(accuracy_of(directions, name, space, found) for space in spaces for name in names)
     moved = [Subject(model, w.repeat(model.generator.config.num_ws, 1)) for w in found.w[:pictures]]
     return AttributesReport(
-        model.card.name, samples, len(moved), step, seed, names, {name: float(found.scores[name].std()) for name in names}, accuracy,
+        model.card.name, samples, len(moved), step, seed, names,
+        {name: float(scores.std()) for name, scores in found.scores.items()}, accuracy,
         {space: cosines([directions.get(name, space).vector for name in names]) for space in spaces},
         correlations([found.scores[name] for name in names]),
-        None if labels is None else correlations([_labels(labels, name) for name in names]),
+        None if labels is None else correlations([np.asarray(labels[name], float) for name in names]),
         rescoring(moved, directions, scorer, names, found, step, report),
     )  # fmt: skip
 
@@ -199,12 +205,6 @@ def scores_of(subjects: Sequence[Subject], scorer: Scorer, names: Sequence[str])
             scores = scorer(batch[0].generator.synthesize(ws, offsets=offsets).clamp(-1, 1))
             found.append(torch.stack([scores[name] for name in names], dim=1).double().cpu().numpy())
     return np.concatenate(found)
-
-
-def _labels(labels: Mapping[str, Sequence[float]], name: str) -> np.ndarray:
-    if name not in labels:
-        raise UserError(f"the labels have no column {name!r}: they have {', '.join(labels)}")
-    return np.asarray(labels[name], float)
 
 
 def _matrix(x: np.ndarray) -> Matrix:

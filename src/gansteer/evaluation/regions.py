@@ -24,6 +24,7 @@ from gansteer.subject import Model, Subject
 REGIONS = (
     ("mouth", "smile"),
     ("mouth", "mouth_open"),
+    ("eyes", "eyes_wide"),
     ("eyes", "eyes_closed"),
     ("hair", "hair_color"),
     ("face", "skin_tone"),

@@ -60,6 +60,24 @@ class Faces:
         """`[B]`: 0 (bald) to 1 (long), the expectation of `HAIR_LENGTHS` over the styles."""
         return self.hair_style @ self.hair_style.new_tensor(HAIR_LENGTHS)
 
+    @property
+    def eyes_wide(self) -> Tensor:
+        """`[B]`: 0 (shut) to about 0.4, how wide the eyes are open by the landmarks; see `eye_opening`."""
+        return eye_opening(self.landmarks)
+
+
+def eye_opening(landmarks: Tensor) -> Tensor:
+    """The distance between the lids over the width of the eye, mean of both eyes: `[..., 68, 2]` to `[...]`."""
+
+    def between(i: int, j: int) -> Tensor:
+        return (landmarks[..., i, :] - landmarks[..., j, :]).norm(dim=-1)
+
+    # Six points an eye: outer or inner corner, two on the upper lid, the other corner, two on the lower lid.
+    right, left = (
+        (between(i + 1, i + 5) + between(i + 2, i + 4)) / (2 * between(i, i + 3)).clamp_min(1e-6) for i in (36, 42)
+    )
+    return (right + left) / 2
+
 
 @dataclass(frozen=True, eq=False)
 class Readings:
