@@ -371,6 +371,19 @@ def test_the_latent_stays_within_its_reach(space: str, metric: str, method: str)
     assert 0.199 < max(length for limit, length in lengths if limit) < 0.2001
 
 
+def test_with_a_mask_the_latent_moves_as_published() -> None:
+    subject = tiny_subject(64)
+    free = Drag([(20, 33)], [(24, 33)])
+    for edit, expected in (
+        (free, ("w", "model", 4.0, 30)),
+        (replace(free, mask=torch.ones(64, 64)), ("w", "model", 4.0, 30)),
+        (replace(free, mask=half_mask()), ("w+", "plain", 0.0, 60)),
+        (replace(free, mask=half_mask(), space="w", metric="model", reach=2.0, patience=9), ("w", "model", 2.0, 9)),
+    ):
+        fitted = edit.fitted(subject)
+        assert (fitted.space, fitted.metric, fitted.reach, fitted.patience) == expected
+
+
 def test_the_end_of_the_reach_is_said() -> None:
     run = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], reach=0.01, patience=3))
     *_, last = run

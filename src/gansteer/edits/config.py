@@ -13,21 +13,27 @@ TrackerName = Literal["nearest", "nearest-l2", "confident", "none"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DragSettings:
-    """How a drag is carried out. Lengths are in pixels of the picture; None means the default of its resolution."""
+    """How a drag is carried out. Lengths are in pixels of the picture; None means the default of its resolution.
+
+    What holds a drag back differs with a mask: it asks for a change of a part that the model's own pictures seldom show
+    without the rest, so there the latent moves as in the paper and the mask term holds it.
+    """
 
     method: Method = "draggan"
     tracker: TrackerName = "nearest"
     """nearest (L1, the paper's), nearest-l2, confident (StableDrag's idea), none. FreeDrag needs none."""
     layer: str | None = None
     """Whose features are followed, such as b64.conv1; by default the model's own choice."""
-    space: Literal["w", "w+"] = "w"
-    """w: all `rows` rows move by the same amount; w+, the paper's: every row moves by itself."""
-    metric: Metric = "model"
+    space: Literal["w", "w+"] | None = None
+    """w: all `rows` rows move by the same amount; w+, the paper's: every row moves by itself. w, with a mask w+."""
+    metric: Metric | None = None
     """How latent steps are measured. model: along the principal axes of the w that the model's mapping gives, in deviations,
-    so that directions in which pictures hardly vary are hardly taken; plain, the paper's: coordinate by coordinate."""
-    reach: float = 4.0
+    so that directions in which pictures hardly vary are hardly taken; plain, the paper's: coordinate by coordinate.
+    model, with a mask plain."""
+    reach: float | None = None
     """How far the latent may go from where the edit begins, in deviations along those axes together; 0 for no limit.
-    A handle that would have to go farther stops where the model's pictures end, instead of breaking the picture."""
+    A handle that would have to go farther stops where the model's pictures end, instead of breaking the picture.
+    4, with a mask 0."""
     rows: int = 6
     """How many rows of w+ move; the rest, which carry appearance, stay bit for bit."""
     r1: float | None = None
@@ -47,8 +53,8 @@ class DragSettings:
     """A handle this near its target, in pixels, has arrived; 1 at 512 px and below (2 with more than five handles)."""
     steps: int = 300
     """Latent steps at most."""
-    patience: int = 30
-    """Give up after so many steps that brought the handles no nearer."""
+    patience: int | None = None
+    """Give up after so many steps that brought the handles no nearer; 30, with a mask 60."""
     pull: float = 0.0
     """Prior: stay near the start; weight of `mean (w - w0)^2`."""
     manifold: float = 0.0
@@ -61,10 +67,11 @@ class DragSettings:
                 raise UserError(f"{name} must be a number of pixels from {low:g}, not {value}")
         for name in ("lambda_mask", "pull", "manifold", "learning_rate", "reach"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
+            if value is not None and not (math.isfinite(value) and value >= 0):
                 raise UserError(f"{name} must be a number from 0, not {value}")
         for name in ("rows", "steps", "patience"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} must be at least 1, not {value}")
         if self.method == "gauss-newton" and self.exact_mask:
             raise UserError("gauss-newton holds the mask on the feature map's grid: leave exact_mask off")
