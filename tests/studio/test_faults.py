@@ -68,7 +68,7 @@ class Memory:
     def note(self, page: Page) -> None:
         """Learn from what the page has heard."""
         self.key = page.key
-        if page.state["saved"]:
+        if page.state["saved"] and len(page.state["nodes"]) > 1:  # a first picture that nobody touched is not kept
             self.nodes = {node["id"]: node for node in page.state["nodes"]}
         if page.progress:
             last = page.progress[-1]

@@ -74,14 +74,22 @@ class Previews(Painter):
         plain = subject.tuning is None and type(model.generator.synthesis) is Synthesis
         return self._possible and plain and model.device.type == "cpu"
 
+    def prepare(self, model: Model, resolution: int) -> None:
+        """See to it that the way to that size is recorded, which takes as long as some tens of pictures, once."""
+        known = self._recorded.setdefault(model, {})
+        if resolution in known or not self._possible:
+            return
+        try:
+            known[resolution] = record(model.generator, resolution)
+        except (AttributeError, RuntimeError):
+            self._possible = False
+
     def render(self, subject: Subject, resolution: int) -> Tensor:
         """The picture as of `Subject.render`, bit for bit. On this thread only."""
         model = subject.model
-        known = self._recorded.setdefault(model, {})
-        try:
-            recorded = known[resolution] = known.get(resolution) or record(model.generator, resolution)
-        except (AttributeError, RuntimeError):
-            self._possible = False
+        self.prepare(model, resolution)
+        recorded = self._recorded[model].get(resolution)
+        if recorded is None:
             return subject.render(resolution)
         offsets = [
             subject.offsets[name] if name in subject.offsets else subject.w.new_zeros(width)

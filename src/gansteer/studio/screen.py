@@ -135,13 +135,18 @@ class Screen:
         """The frame of what is to be shown, drawn where that holds up the edits least."""
         resolution, running = self._resolution, what.trace is not None and not what.final
         if running and self._previews.fits(what.subject):
-            draw = self._previews.draw(self, lambda: drawn(what, resolution, self._previews.render), "frame")
-            found: Drawn = await asyncio.wrap_future(draw)
+            drawing = self._previews.draw(self, lambda: self._beside(what, resolution), "frame")
+            found: Drawn = await asyncio.wrap_future(drawing)
         elif running and self._work < BETWEEN:
             found = await self._sketch(lambda: drawn(what, resolution))
         else:
             found = await self._draw(lambda: drawn(what, resolution), "frame")
         return found
+
+    def _beside(self, what: Showing, resolution: int | None) -> Drawn:
+        model = what.subject.model
+        self._previews.prepare(model, resolution or model.resolution)  # its time says nothing of the next preview's
+        return drawn(what, resolution, self._previews.render)
 
     def _adapt(self, took: float, width: int, whole: int) -> None:
         """Draw smaller previews if the last, `width` wide, was slow; larger ones if it was quick."""
