@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -13,6 +14,9 @@ from gansteer.errors import UserError
 from gansteer.models.stylegan2 import Generator, Styles, Synthesis
 
 Engine = Literal["auto", "region", "dense"]
+
+FEW = 1000
+"""Points whose cells are remembered: a handle looks at the same ones for several steps, and more than once in each."""
 
 
 def _axis_cells(x: Tensor, size: int, r: int) -> tuple[Tensor, Tensor]:
@@ -67,6 +71,11 @@ class Grid:
 
     def cells(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """`points [N, 2]` (x, y) in pixels, float64 on the CPU, to their cells (row-major) and weights `[N, k]`, k <= 9."""
+        if 0 < len(points) <= FEW and points.dtype == torch.float64:
+            return _few_cells(self, points.numpy().tobytes())
+        return self._cells(points)
+
+    def _cells(self, points: Tensor) -> tuple[Tensor, Tensor]:
         index, weight = _axis_cells(points.t().flatten(), self.size, self.r)
         (column, row), (across, down) = index.view(2, len(points), -1), weight.view(2, len(points), -1)
         index = row[:, :, None] * self.r + column[:, None, :]
@@ -87,6 +96,12 @@ class Grid:
         seen.scatter_add_(1, index.view(len(seen), -1), weight.view(len(seen), -1).to(seen))
         across, down = seen.view(-1, 2, self.r).unbind(dim=1)  # [n, r]
         return down.t() @ across > 0
+
+
+@lru_cache(maxsize=16)
+def _few_cells(grid: Grid, points: bytes) -> tuple[Tensor, Tensor]:
+    """`Grid.cells` of the float64 numbers of `points`; the same tensors at every call: don't change them."""
+    return grid._cells(torch.frombuffer(bytearray(points), dtype=torch.float64).view(-1, 2))
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def _back_by_tiles(g: Tensor, tiles: Tensor, results: Tensor, kernel: "Kernel", 
 
 
 def _in_chunks(product: Product, x: Tensor) -> Tensor:
-    if len(x) <= CHUNK:
+    if x.shape[0] <= CHUNK:
         return product(x)
     return torch.cat([product(rows) for rows in torch.split(x, CHUNK)])
 
@@ -102,7 +102,8 @@ def _convolve(x: Tensor, step: LayerPlan, kernel: "Kernel") -> Tensor:
     if step.tiles is not None and step.results is not None:
         return _by_tiles(x, step.tiles, step.results, kernel)
     parts = [
-        kernel.forward(x.index_select(0, taps.flatten()).view(len(taps), -1)) for taps in torch.split(step.taps, CHUNK)
+        kernel.forward(x.index_select(0, taps.flatten()).view(taps.shape[0], -1))
+        for taps in torch.split(step.taps, CHUNK)
     ]
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
@@ -140,7 +141,7 @@ class _Pass(torch.autograd.Function):
             region.layers, region.kernels, plans, vectors[:count], vectors[count:], strict=True
         ):
             a = tables[-1]
-            x = a.new_empty(len(a) + 1, a.shape[1])
+            x = a.new_empty(a.shape[0] + 1, a.shape[1])
             torch.mul(a, style, out=x[:-1])
             x[-1] = 0
             y = torch.addcmul(step.noise, _convolve(x, step, kernel), d * LRELU_GAIN)
@@ -252,8 +253,11 @@ class RegionSynthesis:
 
     def _plan(self, need: Tensor) -> list[LayerPlan]:
         """The plan for `need`; the last two are kept, as consecutive steps need nearly the same, and below exactly."""
+        for known in self._plans:
+            if torch.equal(known[-1].need, need):
+                return known
         steps = plan(self.layers, need.clone(), self._plans)
-        self._plans = [*(known for known in self._plans if known[-1] is not steps[-1]), steps][-2:]
+        self._plans = [*self._plans, steps][-2:]
         return steps
 
     def plan_back(self, plans: list[LayerPlan], live: Tensor) -> list[LayerBack]:
