@@ -124,7 +124,9 @@ def test_pairs_are_neighbours_over_all_batches():
 
 def test_the_measurement_tells_both_sides(installed, tmp_path):
     torch.manual_seed(0)
-    model = Model(Card("tiny"), Generator(GeneratorConfig(64, z_dim=4, w_dim=5, channel_base=256, channel_max=4)).eval())
+    model = Model(
+        Card("tiny"), Generator(GeneratorConfig(64, z_dim=4, w_dim=5, channel_base=256, channel_max=4)).eval()
+    )
     folder = tmp_path / "pictures"
     folder.mkdir()
     for i in range(40):  # black and white in turn: neighbours in a random order are two of a kind, or not
