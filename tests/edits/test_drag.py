@@ -376,6 +376,7 @@ def test_with_a_mask_the_latent_moves_as_published() -> None:
     free = Drag([(20, 33)], [(24, 33)])
     for edit, expected in (
         (free, ("w", "model", 4.0, 30)),
+        (replace(free, method="gauss-newton"), ("w", "model", 4.0, 10)),
         (replace(free, mask=torch.ones(64, 64)), ("w", "model", 4.0, 30)),
         (replace(free, mask=half_mask()), ("w+", "plain", 0.0, 60)),
         (replace(free, mask=half_mask(), space="w", metric="model", reach=2.0, patience=9), ("w", "model", 2.0, 9)),

@@ -54,7 +54,8 @@ class DragSettings:
     steps: int = 300
     """Latent steps at most."""
     patience: int | None = None
-    """Give up after so many steps that brought the handles no nearer; 30, with a mask 60."""
+    """Give up after so many steps that brought the handles no nearer; 30, with a mask 60.
+    gauss-newton, whose steps are larger, takes a third of that."""
     pull: float = 0.0
     """Prior: stay near the start; weight of `mean (w - w0)^2`."""
     manifold: float = 0.0

@@ -110,7 +110,7 @@ class Drag(DragSettings):
             space=self.space or ("w+" if self.masked else "w"),
             metric=self.metric or ("plain" if self.masked else "model"),
             reach=self.reach if self.reach is not None else 0.0 if self.masked else REACH,
-            patience=self.patience or (60 if self.masked else 30),
+            patience=self.patience or (60 if self.masked else 30) // (3 if self.method == "gauss-newton" else 1),
         )
         for name in ("handles", "targets"):
             for x, y in getattr(self, name):
