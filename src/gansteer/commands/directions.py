@@ -71,7 +71,7 @@ class Fit:
             found = [replace(entry, about={**entry.about, "label": self.label}) for entry in found]
         save_directions(Directions(model.card.name, model.digest, tuple(found)), self.out)
         _print(found)
-        print(f"wrote {self.out}: {len(found)} directions of {model.card.name}")
+        print(f"wrote {self.out}: {len(found)} direction{'s' * (len(found) > 1)} of {model.card.name}")
 
     def _check(self) -> None:
         check_psi(self.psi)

@@ -13,7 +13,7 @@ from torch import Tensor
 from gansteer.edits.lbfgs import LBFGS
 from gansteer.models.stylegan2 import Generator, Styles, SynthesisLayer, ToRGB
 
-PROBES, WIDEST = 4, 30.0
+PROBES, WIDEST = 8, 30.0
 """Random pictures that the curvature is taken along, and by how much the reaches of channels may differ from their median."""
 OPENING, DWELLING = 2, 14
 """Steps after which the next finer block begins to move: the coarse ones, and those at a quarter and half of the size."""
