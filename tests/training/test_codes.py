@@ -7,18 +7,21 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from small_runs import save_pictures
 from test_step import CPU, PlainAdam, reals, trainer_for
 
 from gansteer.checkpoints.efficientnet import load_efficientnet
 from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.errors import UserError
+from gansteer.models.face_reader import resize
 from gansteer.training.augment import diffaugment
 from gansteer.training.codes import (
+    Known,
     describe_faces,
     describe_features,
     described,
+    expressive_parts,
     fit_coder,
     gaussianise,
     normal_scores,
@@ -26,6 +29,7 @@ from gansteer.training.codes import (
 )
 from gansteer.training.data import Pictures
 from gansteer.training.distributed import Draws, World
+from gansteer.training.losses import part_distance
 from gansteer.training.run import train
 
 ANCHORED = {"loss": "projected", "anchor": 0.5, "g_lr": 1e-4, "d_lr": 1e-4, "style_mixing": 1.0}
@@ -114,7 +118,51 @@ def pyramid(x, y):
     return total
 
 
-def test_redrawing_written_out(tiny):
+def landmarks_of(count):
+    return torch.rand(count, 68, 2, generator=torch.Generator().manual_seed(3)) * 0.5 + 0.2
+
+
+def parts(x, y, landmarks):
+    """Eyes with their brows and the mouth, pixel by pixel: each part's mean counts a third."""
+    size = x.shape[-1]
+    groups = [[*range(17, 22), *range(36, 42)], [*range(22, 27), *range(42, 48)], list(range(48, 68))]
+    weights = torch.zeros(len(x), size, size)
+    for picture, points in enumerate(landmarks):
+        for group in groups:
+            (left, top), (right, bottom) = points[group].min(dim=0).values, points[group].max(dim=0).values
+            margin = 0.2 * max(right - left, bottom - top)
+            cells = [
+                (i, j)
+                for i in range(size)
+                for j in range(size)
+                if left - margin < (j + 0.5) / size < right + margin
+                and top - margin < (i + 0.5) / size < bottom + margin
+            ]
+            for i, j in cells:
+                weights[picture, i, j] += 1 / (3 * len(cells))
+    total = 0
+    for k in (1, 2, 4):
+        blocks = [p.unfold(2, k, k).unfold(3, k, k).mean(dim=(4, 5)) for p in (x, y)]
+        weight = weights.unfold(1, k, k).unfold(2, k, k).sum(dim=(3, 4))
+        total = total + ((blocks[0] - blocks[1]).abs().mean(dim=1) * weight).sum() / len(x)
+    return total
+
+
+def test_weights_of_expressive_parts():
+    landmarks = landmarks_of(2)
+    weights = expressive_parts(landmarks, 32)
+    torch.testing.assert_close(weights.sum(dim=(1, 2, 3)), torch.ones(2))
+    x, y = (torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(i)) for i in range(2))
+    torch.testing.assert_close(part_distance(x, y, weights), parts(x, y, landmarks))
+
+
+def test_a_face_beyond_the_picture_has_no_parts_and_breaks_nothing():
+    weights = expressive_parts(landmarks_of(1) + 5, 16)
+    assert torch.equal(weights, torch.zeros(1, 1, 16, 16))
+
+
+@pytest.mark.parametrize("landmarks", [None, landmarks_of(4)])
+def test_redrawing_written_out(tiny, landmarks):
     """Three steps of Adam with momentum, the mapping network thirty times as fast, on the pixels alone."""
     config = tiny(**ANCHORED, anchor_images=100, anchor_lr=2e-3)
     trainer = trainer_for(config)
@@ -128,14 +176,17 @@ def test_redrawing_written_out(tiny):
         lr=2e-3, betas=(0.9, 0.99), eps=1e-8,
     )  # fmt: skip
     for step in range(3):
-        report = trainer.step(pictures, torch.zeros(config.batch, dtype=torch.long), codes)
-        assert list(report) == ["anchor/pixels"]
+        report = trainer.step(pictures, torch.zeros(config.batch, dtype=torch.long), Known(codes, landmarks))
+        assert list(report) == ["anchor/pixels", "anchor/parts"][: 1 if landmarks is None else 2]
         draws = Draws(config.seed, step, 0, config.batch, World(), CPU)
         z = draws.normal(config.z_dim)
         ws = g.map((codes + 0.1 * z) / 1.01**0.5)
         draws.normal(config.z_dim)  # the w that others are mixed with
-        loss = pyramid(g.synthesize(ws, noise=lambda batch, r, d=draws: d.normal(1, r, r)), x)
+        fakes = g.synthesize(ws, noise=lambda batch, r, d=draws: d.normal(1, r, r))
+        loss = pyramid(fakes, x)
         torch.testing.assert_close(report["anchor/pixels"], loss.detach())
+        if landmarks is not None:
+            loss = loss + 3 * parts(fakes, x, landmarks)
         plain_adam.zero_grad()
         loss.backward()
         plain_adam.step()
@@ -145,7 +196,7 @@ def test_redrawing_written_out(tiny):
         assert torch.equal(value, start.d.state_dict()[name])
 
 
-def plain_anchored_step(config, nets, pictures, codes, known):
+def plain_anchored_step(config, nets, pictures, codes, known, landmarks):
     """One step whose first `known` rows draw the first pictures again, with the discriminator's lesson."""
     g, d = nets.g, nets.d
     g.requires_grad_(True)
@@ -164,6 +215,8 @@ def plain_anchored_step(config, nets, pictures, codes, known):
         for i in range(known)
     ]
     loss = config.anchor_weight * (sum(ratios) / len(ratios) + 12 * pyramid(fakes[:known], x[:known]))
+    if landmarks is not None:
+        loss = loss + config.anchor_weight * 36 * parts(fakes[:known], x[:known], landmarks[:known])
     parameters = list(d.levels.parameters())
     for p in parameters:
         p.requires_grad_(True)
@@ -173,14 +226,15 @@ def plain_anchored_step(config, nets, pictures, codes, known):
     PlainAdam(config.g_lr, None)(list(g.parameters()), loss)
 
 
-def test_an_anchored_step_written_out(tiny):
+@pytest.mark.parametrize("landmarks", [None, landmarks_of(4)])
+def test_an_anchored_step_written_out(tiny, landmarks):
     config = tiny(**ANCHORED)
     trainer = trainer_for(config)
     plain, start = copy.deepcopy(trainer.nets), copy.deepcopy(trainer.nets)
     pictures = reals(config)
     codes = torch.randn(config.batch, config.z_dim, generator=torch.Generator().manual_seed(1))
-    report = trainer.step(pictures, torch.zeros(config.batch, dtype=torch.long), codes)
-    plain_anchored_step(config, plain, pictures, codes, config.batch // 2)
+    report = trainer.step(pictures, torch.zeros(config.batch, dtype=torch.long), Known(codes, landmarks))
+    plain_anchored_step(config, plain, pictures, codes, config.batch // 2, landmarks)
     assert "loss/d" in report
     for name in ("g", "d"):
         ours, theirs, before = (dict(getattr(n, name).state_dict()) for n in (trainer.nets, plain, start))
@@ -198,6 +252,31 @@ def test_the_discriminator_comes_in_slowly(tiny):
     for trainer.steps in range(8):
         parts.append(trainer._adversarial_part)
     assert parts == [0, 0, 0, 0, 0, 0.5, 1, 1]
+
+
+def test_portraits_keep_their_landmarks(tiny, tmp_path):
+    data = save_pictures(tmp_path / "large", size=16)
+    old = tiny("old", data=data, images=4, **ANCHORED)
+    list(train(old))
+    assert "landmarks" not in load_file(old.out / "codes.safetensors")
+    with pytest.raises(UserError, match="holds latents of another kind: use --anchor-faces"):
+        list(train(tiny("new", data=data, resolution=16, images=4, grow=old.out, anchor_faces=True, **ANCHORED)))
+    faces = tiny("faces", data=data, images=4, anchor_faces=True, **ANCHORED)
+    (progress,) = list(train(faces))
+    assert progress.losses["anchor/parts"] > 0
+    codes = load_file(faces.out / "codes.safetensors")
+    pictures = torch.stack([x for x, _ in Pictures(data, 8)]).float() / 127.5 - 1
+    with torch.no_grad():
+        points = load_face_reader()(resize(pictures)).points
+    torch.testing.assert_close(codes["landmarks"], (points + 0.5) / 128)
+    # A run from before landmarks were kept: its latents stay, and landmarks are found.
+    kept = codes.pop("landmarks")
+    save_file(codes, faces.out / "codes.safetensors")
+    grown = tiny("grown", data=data, resolution=16, images=4, grow=faces.out, anchor_faces=True, **ANCHORED)
+    list(train(grown))
+    found = load_file(grown.out / "codes.safetensors")
+    assert found["landmarks"].shape == kept.shape
+    assert torch.equal(found["basis"], codes["basis"])
 
 
 def test_growing_keeps_the_latents(tiny, tmp_path):

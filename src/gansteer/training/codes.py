@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gansteer.errors import UserError
 from gansteer.models.efficientnet import EfficientNetLite0
-from gansteer.models.face_reader import FaceReader, resize
+from gansteer.models.face_reader import SIZE, FaceReader, resize
 from gansteer.training.data import Pictures
 
 Describe = Callable[[Tensor], list[Tensor]]
@@ -30,6 +30,8 @@ THUMBNAIL = 16
 SEEN = 128
 """Size at which the frozen network sees a picture."""
 CHUNK = 64
+EXPRESSIVE = ((*range(17, 22), *range(36, 42)), (*range(22, 27), *range(42, 48)), tuple(range(48, 68)))
+"""Landmarks of each eye with its brow and of the mouth, which are where expressions show."""
 
 
 def thumbnail(x: Tensor) -> Tensor:
@@ -52,6 +54,42 @@ def describe_faces(x: Tensor, reader: FaceReader) -> list[Tensor]:
     chances = [raw.gender.sigmoid()[:, None], raw.hair_color.softmax(dim=1), raw.hair_style.softmax(dim=1)]
     attributes = torch.cat([raw.scalars, *(2 * chance for chance in chances)], dim=1)  # [B, 22], spread about alike
     return [thumbnail(x), raw.points.flatten(1), attributes]
+
+
+def face_landmarks(descriptions: list[Tensor]) -> Tensor:
+    """The landmarks `[N, 68, 2]` among what `describe_faces` said, in shares of the picture's side."""
+    return (descriptions[1].view(-1, 68, 2) + 0.5) / SIZE
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of every training picture."""
+
+    codes: Tensor
+    """`[N, z_dim]`: its latent."""
+    landmarks: Tensor | None = None
+    """`[N, 68, 2]`: portraits' landmarks, (x, y) in shares of the picture's side."""
+
+    def __getitem__(self, items: list[int]) -> "Known":
+        return Known(self.codes[items], None if self.landmarks is None else self.landmarks[items])
+
+
+def expressive_parts(landmarks: Tensor, size: int) -> Tensor:
+    """Weights `[B, 1, size, size]` for portraits with `landmarks [B, 68, 2]`: even over each eye and over the mouth.
+
+    Parts count alike, and a picture's weights add up to 1. Eyes and mouth are a thirtieth of the picture: in its mean
+    difference a smile is nothing, and a generator that is taught by that alone never learns to draw it.
+    """
+    centres = (torch.arange(size, dtype=landmarks.dtype, device=landmarks.device) + 0.5) / size
+    total = landmarks.new_zeros(len(landmarks), size, size)
+    for part in EXPRESSIVE:
+        points = landmarks[:, list(part)]
+        low, high = points.amin(dim=1), points.amax(dim=1)  # [B, 2]
+        margin = 0.2 * (high - low).amax(dim=1, keepdim=True)
+        inside = (centres > (low - margin)[..., None]) & (centres < (high + margin)[..., None])  # [B, 2, size]
+        box = (inside[:, 1, :, None] & inside[:, 0, None, :]).to(landmarks.dtype)
+        total = total + box / box.sum(dim=(1, 2), keepdim=True).clamp(min=1)
+    return (total / total.sum(dim=(1, 2), keepdim=True).clamp(min=1e-6))[:, None]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from gansteer.models.projected import ProjectedDiscriminator
 from gansteer.models.stylegan2 import Generator
 from gansteer.training import losses
 from gansteer.training.augment import ada, diffaugment
+from gansteer.training.codes import Known, expressive_parts
 from gansteer.training.config import TrainConfig
 from gansteer.training.distributed import Draws, World
 
@@ -28,6 +29,10 @@ CODE_NOISE = 0.1
 """Standard deviation of what is added to a known picture's latent, so that its neighbourhood draws it too."""
 ANCHOR_PIXELS = 12.0
 """Weight of the pixels' difference beside that of the features, of which one is worth more."""
+ANCHOR_PARTS = 36.0
+"""Weight of the difference in eyes and mouth beside that of the features. There it pulls as hard as the discriminator."""
+REDRAW_PARTS = 3.0
+"""The same beside that of the pixels, while pictures are only drawn again."""
 REDRAW_MOMENTUM = 0.9
 """Adam's first moment while pictures are only drawn again: a fit, not a contest, so momentum helps."""
 REDRAW_MAPPING_RATE = 30.0
@@ -78,13 +83,13 @@ class Trainer:
         """Real pictures shown so far."""
         return self.steps * self.config.batch
 
-    def step(self, reals: Tensor, labels: Tensor, codes: Tensor | None = None) -> dict[str, Tensor]:
-        """Show one batch, this process's share: `reals uint8 [b, 3, r, r]`, `labels [b]`, their latents `[b, z_dim]`.
+    def step(self, reals: Tensor, labels: Tensor, known: Known | None = None) -> dict[str, Tensor]:
+        """Show one batch, this process's share: `reals uint8 [b, 3, r, r]`, `labels [b]` and what is known of them.
 
         Returns losses of this share, still on the device.
 
         The same drawn pictures serve the discriminator's step and then the generator's, so each step draws only once.
-        With `codes`, the first of them draw the first real pictures again, the rest new ones.
+        With `known`, the first latents draw the first real pictures again, the rest new ones.
         """
         config, nets = self.config, self.nets
         part = self._adversarial_part
@@ -94,13 +99,13 @@ class Trainer:
         c = torch.eye(c_dim, device=self.device)[labels.to(self.device)] if c_dim else None
         self._pace(redrawing=part == 0)
         if part == 0:
-            assert codes is not None
-            return self._redraw(x, c, codes.to(self.device), draws)
+            assert known is not None
+            return self._redraw(x, c, known, draws)
 
-        known = 0 if codes is None else round(len(reals) * config.anchor)
-        ws = self._map(nets.g, draws, c, None if codes is None else codes[:known].to(self.device))
+        k = 0 if known is None else round(len(reals) * config.anchor)
+        ws = self._map(nets.g, draws, c, None if known is None else known.codes[:k].to(self.device))
         fakes = nets.g.synthesize(ws, noise=draws.noise)
-        for_fakes, for_reals = self._augmenting(draws, known)
+        for_fakes, for_reals = self._augmenting(draws, k)
         fake_features = nets.d.features(self._augment(fakes, for_fakes))
         with torch.no_grad():
             real_augmented = self._augment(x, for_reals)
@@ -108,12 +113,16 @@ class Trainer:
 
         report: dict[str, Tensor] = {}
         g_loss = fakes.new_zeros([])
-        if known:
-            report["anchor/pixels"] = losses.pyramid_distance(fakes[:known], x[:known])
+        if known is not None:
+            report["anchor/pixels"] = losses.pyramid_distance(fakes[:k], x[:k])
             report["anchor/features"] = losses.feature_distance(
-                [f[:known] for f in fake_features], [f[:known] for f in real_features]
+                [f[:k] for f in fake_features], [f[:k] for f in real_features]
             )
-            g_loss = config.anchor_weight * (report["anchor/features"] + ANCHOR_PIXELS * report["anchor/pixels"])
+            distance = report["anchor/features"] + ANCHOR_PIXELS * report["anchor/pixels"]
+            if known.landmarks is not None:
+                report["anchor/parts"] = self._parts(fakes[:k], x[:k], known.landmarks[:k])
+                distance = distance + ANCHOR_PARTS * report["anchor/parts"]
+            g_loss = config.anchor_weight * distance
         g_loss = g_loss + part * self._contest(report, real_features, fake_features, real_augmented, c)
         self._update(self.g_opt, g_loss)
         if config.path_length and self.steps % G_REG_INTERVAL == 0:
@@ -123,14 +132,23 @@ class Trainer:
         report["augment/p"] = self.p
         return {name: value.detach().clone() for name, value in report.items()}
 
-    def _redraw(self, x: Tensor, c: Tensor | None, codes: Tensor, draws: Draws) -> dict[str, Tensor]:
+    def _redraw(self, x: Tensor, c: Tensor | None, known: Known, draws: Draws) -> dict[str, Tensor]:
         """Draw known pictures `x` again and nothing else. It asks neither for features nor for the discriminator."""
-        fakes = self.nets.g.synthesize(self._map(self.nets.g, draws, c, codes), noise=draws.noise)
-        loss = losses.pyramid_distance(fakes, x)
+        ws = self._map(self.nets.g, draws, c, known.codes.to(self.device))
+        fakes = self.nets.g.synthesize(ws, noise=draws.noise)
+        report = {"anchor/pixels": losses.pyramid_distance(fakes, x)}
+        loss = report["anchor/pixels"]
+        if known.landmarks is not None:
+            report["anchor/parts"] = self._parts(fakes, x, known.landmarks)
+            loss = loss + REDRAW_PARTS * report["anchor/parts"]
         self._update(self.g_opt, loss)
         self.steps += 1
         self._average()
-        return {"anchor/pixels": loss.detach().clone()}
+        return {name: value.detach().clone() for name, value in report.items()}
+
+    def _parts(self, fakes: Tensor, x: Tensor, landmarks: Tensor) -> Tensor:
+        """How far eyes and mouth are from those of the known pictures."""
+        return losses.part_distance(fakes, x, expressive_parts(landmarks.to(self.device), x.shape[-1]))
 
     def _pace(self, redrawing: bool) -> None:
         """The generator's rates and momentum for this step."""

@@ -50,6 +50,17 @@ def pyramid_distance(pictures: Tensor, x: Tensor) -> Tensor:
     return torch.stack([F.avg_pool2d(difference, k).abs().mean() for k in sizes]).sum()
 
 
+def part_distance(pictures: Tensor, x: Tensor, weights: Tensor) -> Tensor:
+    """Mean absolute difference of `[B, 3, H, W]` under `weights [B, 1, H, W]`, which add up to 1 in each picture.
+
+    Added up over the pictures at full, half and a quarter of their size, as parts move by a few pixels only.
+    """
+    difference = pictures - x
+    sizes = [(F.avg_pool2d(difference, k).abs().mean(dim=1, keepdim=True), k) for k in (1, 2, 4)]
+    sums = [(d * F.avg_pool2d(weights, k)).sum(dim=(1, 2, 3)).mean() * k**2 for d, k in sizes]
+    return torch.stack(sums).sum()
+
+
 def feature_distance(levels: list[Tensor], others: list[Tensor]) -> Tensor:
     """`mean |f - f'| / mean |f'|` of each picture and level `[B, C, s, s]`, averaged over both."""
     ratios = [

@@ -38,7 +38,16 @@ from gansteer.models.stylegan2 import Generator
 from gansteer.output import replacing, save_picture
 from gansteer.sheet import sheet
 from gansteer.subject import Card, Model
-from gansteer.training.codes import Coder, Describe, describe_faces, describe_features, described, fit_coder
+from gansteer.training.codes import (
+    Coder,
+    Describe,
+    Known,
+    describe_faces,
+    describe_features,
+    described,
+    face_landmarks,
+    fit_coder,
+)
 from gansteer.training.config import TrainConfig
 from gansteer.training.data import Pictures, batches
 from gansteer.training.distributed import World, join_world, leave_world
@@ -87,8 +96,8 @@ def train(
         if world.rank == 0:
             config.out.mkdir(exist_ok=True)
             _write_config(config)
-        codes = _codes(config, trainer, data, world, checking) if config.anchor else None
-        yield from _loop(config, trainer, data, codes)
+        known = _known(config, trainer, data, world, checking) if config.anchor else None
+        yield from _loop(config, trainer, data, known)
     finally:
         leave_world()
 
@@ -107,26 +116,30 @@ def _trainer(
     return trainer
 
 
-def _codes(
+def _known(
     config: TrainConfig, trainer: Trainer, data: Pictures, world: World, progress: Callable[[int, int], None]
-) -> Tensor:
-    """The latent of every known picture `[N, z_dim]`: as this run, or the one it grew from, found them, or new ones."""
+) -> Known:
+    """Every picture's latent, and landmarks of portraits: as this run, or the one it grew from, found them, or new."""
     own = config.out / "codes.safetensors"
     before = own if own.exists() or config.grow is None else config.grow / "codes.safetensors"
-    coder, codes = _read_codes(before, config.z_dim, trainer.device) if before.exists() else (None, None)
+    coder, known = _read_codes(before, config.z_dim, trainer.device) if before.exists() else (None, None)
     new = before != own
-    if codes is None or len(codes) != len(data):
+    if known is None or len(known.codes) != len(data) or (config.anchor_faces and known.landmarks is None):
         descriptions = described(data, _describe(config, trainer), trainer.device, progress)
         coder = coder or fit_coder(descriptions, config.z_dim, config.seed)
-        codes, new = coder(descriptions), True
+        if len(coder.mean) != sum(d.shape[1] for d in descriptions):
+            raise UserError(
+                f"{before} holds latents of another kind: use --anchor-faces as the run that it is from did"
+            )
+        landmarks = face_landmarks(descriptions) if config.anchor_faces else None
+        known, new = Known(coder(descriptions), landmarks), True
     assert coder is not None
     if world.rank == 0 and new:
+        tensors = {name: x for name, x in {**vars(coder), **vars(known)}.items() if x is not None}
         write_tensors(
-            {name: x.cpu().contiguous() for name, x in {**vars(coder), "codes": codes}.items()},
-            "latents of the training pictures",
-            own,
+            {name: x.cpu().contiguous() for name, x in tensors.items()}, "latents of the training pictures", own
         )
-    return codes.cpu()
+    return Known(known.codes.cpu(), None if known.landmarks is None else known.landmarks.cpu())
 
 
 def _describe(config: TrainConfig, trainer: Trainer) -> Describe:
@@ -136,19 +149,22 @@ def _describe(config: TrainConfig, trainer: Trainer) -> Describe:
     return partial(describe_features, backbone=trainer.nets.d.backbone)
 
 
-def _read_codes(path: Path, z_dim: int, device: torch.device) -> tuple[Coder, Tensor]:
+def _read_codes(path: Path, z_dim: int, device: torch.device) -> tuple[Coder, Known]:
     try:
-        found = load_file(path)
-        coder, codes = Coder(*(found[field.name].to(device) for field in fields(Coder))), found["codes"]
+        found = {name: x.to(device) for name, x in load_file(path).items()}
+        coder, known = (
+            Coder(*(found[field.name] for field in fields(Coder))),
+            Known(found["codes"], found.get("landmarks")),
+        )
     except (SafetensorError, KeyError, OSError) as error:
         raise UserError(f"{path} is damaged: remove it, and the latents are found anew") from error
-    if codes.shape[1] != z_dim:
-        raise UserError(f"{path} holds latents of {codes.shape[1]} dimensions, not --z-dim {z_dim}")
-    return coder, codes
+    if known.codes.shape[1] != z_dim:
+        raise UserError(f"{path} holds latents of {known.codes.shape[1]} dimensions, not --z-dim {z_dim}")
+    return coder, known
 
 
 def _loop(
-    config: TrainConfig, trainer: Trainer, data: Pictures, codes: Tensor | None
+    config: TrainConfig, trainer: Trainer, data: Pictures, known: Known | None
 ) -> Steps[TrainProgress, None, None]:
     world, chief = trainer.world, trainer.world.rank == 0
     # One copy goes to the loader, which may read ahead; the other says which pictures a batch holds.
@@ -165,7 +181,7 @@ def _loop(
                 break
             before = trainer.images
             with _uninterrupted():
-                latest |= trainer.step(reals, labels, None if codes is None else codes[shown_items])
+                latest |= trainer.step(reals, labels, None if known is None else known[shown_items])
             if trainer.images // config.snapshot_images > before // config.snapshot_images and chief:
                 save_snapshot(config, trainer)
             if trainer.steps % LOG_STEPS and trainer.images < config.images:
