@@ -102,7 +102,7 @@ def methods(model: Model) -> dict[str, Row]:
     rows["DragGAN, w+"] = Row({"space": "w+"}, 4)
     rows["DragGAN, confident tracker"] = Row({"tracker": "confident"})
     rows["DragGAN, pull 0.3"] = Row({"pull": 0.3}, 4)
-    rows["DragGAN, manifold 0.01"] = Row({"manifold": 0.01})
+    rows["DragGAN, manifold 0.01"] = Row({"manifold": 0.01}, 4)
     rows["FreeDrag"] = Row({"method": "freedrag"})
     rows["Gauss-Newton"] = Row({"method": "gauss-newton"})
     return rows
