@@ -97,9 +97,10 @@ def methods(model: Model) -> dict[str, Row]:
     rows = {"no edit": Row(None), "no tracking": Row({"tracker": "none"}, 4)}
     rows[f"DragGAN, {default} (default)"] = Row({})
     rows.update({f"DragGAN, {block}": Row({"layer": block}, 4) for block in blocks if block != default})
-    rows["DragGAN, as published"] = Row({"space": "w+", "metric": "plain", "reach": 0.0, "learning_rate": 5e-3})
-    rows["DragGAN, no reach"] = Row({"reach": 0.0}, 4)
-    rows["DragGAN, w+"] = Row({"space": "w+"}, 4)
+    rows["DragGAN, reach 10"] = Row({"reach": 10.0})
+    by_model: Changes = {"metric": "model", "learning_rate": 1e-2}
+    rows["DragGAN, model's metric"] = Row(by_model)
+    rows["DragGAN, w, model's metric, reach 4"] = Row({**by_model, "space": "w", "reach": 4.0}, 4)
     rows["DragGAN, confident tracker"] = Row({"tracker": "confident"})
     rows["DragGAN, pull 0.3"] = Row({"pull": 0.3}, 4)
     rows["DragGAN, manifold 0.01"] = Row({"manifold": 0.01}, 4)
@@ -112,22 +113,20 @@ def variations() -> dict[str, Row]:
     """Rows that are run when `--methods` names them."""
     changes: dict[str, Changes] = {
         "DragGAN, L2 tracking": {"tracker": "nearest-l2"},
-        "DragGAN, plain metric": {"metric": "plain"},
-        "DragGAN, reach 3": {"reach": 3.0},
-        "DragGAN, reach 5": {"reach": 5.0},
+        "DragGAN, w": {"space": "w"},
         "DragGAN, rows 3": {"rows": 3},
         "DragGAN, rows 10": {"rows": 10},
-        "DragGAN, rate 5e-3": {"learning_rate": 5e-3},
+        "DragGAN, rate 2e-3": {"learning_rate": 2e-3},
+        "DragGAN, rate 1e-2": {"learning_rate": 1e-2},
         "DragGAN, rate 2e-2": {"learning_rate": 2e-2},
-        "DragGAN, rate 4e-2": {"learning_rate": 4e-2},
         "DragGAN, stride 2": {"stride": 2.0},
-        "DragGAN, stride 3, rate 2e-2": {"stride": 3.0, "learning_rate": 2e-2},
+        "DragGAN, stride 3, rate 1e-2": {"stride": 3.0, "learning_rate": 1e-2},
         "DragGAN, r1 3": {"r1": 3.0},
         "DragGAN, r1 6": {"r1": 6.0},
         "DragGAN, r1 10": {"r1": 10.0},
         "DragGAN, r2 4": {"r2": 4.0},
         "DragGAN, r2 10": {"r2": 10.0},
-        "FreeDrag, rate 2e-2": {"method": "freedrag", "learning_rate": 2e-2},
+        "FreeDrag, rate 1e-2": {"method": "freedrag", "learning_rate": 1e-2},
         "Gauss-Newton, r1 3": {"method": "gauss-newton", "r1": 3.0},
         "Gauss-Newton, r1 8": {"method": "gauss-newton", "r1": 8.0},
         "Gauss-Newton, b16.conv1, r1 8": {"method": "gauss-newton", "layer": "b16.conv1", "r1": 8.0},

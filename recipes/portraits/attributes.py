@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import torch
 from face_data import STYLES, scalars
 from PIL import Image, ImageDraw
 
@@ -25,7 +26,7 @@ from gansteer.edits.parts import part_of
 from gansteer.edits.portrait_scores import LIGHTNESS, PORTRAIT_SCORES
 from gansteer.errors import UserError
 from gansteer.evaluation.document import fill, table
-from gansteer.models.face_reader import HAIR_COLORS, HAIR_LENGTHS, HAIR_STYLES, SCALARS
+from gansteer.models.face_reader import HAIR_COLORS, HAIR_LENGTHS, HAIR_STYLES, SCALARS, eye_opening
 from gansteer.sheet import sheet
 from gansteer.subject import to_image
 
@@ -46,7 +47,8 @@ def columns(label: dict) -> dict[str, object]:
     light = "" if style == "bald" else LIGHTNESS[HAIR_COLORS.index(label["hair_color"])]
     values.pop("roll")
     return {
-        **values, "gender": label["gender"], "hair_color": light, "hair_length": HAIR_LENGTHS[HAIR_STYLES.index(style)]
+        **values, "gender": label["gender"], "hair_color": light, "hair_length": HAIR_LENGTHS[HAIR_STYLES.index(style)],
+        "eyes_wide": float(eye_opening(torch.tensor(label["lm"]))),
     }  # fmt: skip
 
 
@@ -116,9 +118,14 @@ def in_a_region(inside: dict) -> list[str]:
         table(
             ["region", "attribute", "method", "pictures", "change", "outside", "times the intervention's", "seam"], rows
         ),
-        f"Compared: {tried}. The others were left out,\nbecause the part was not found or the intervention did not change "
-        "the attribute.",
+        f"Compared: {tried}. Left out were {left_out(inside['reasons'])}.",
     ]
+
+
+def left_out(reasons: dict[str, dict[str, int]]) -> str:
+    """How many pictures of which comparison could not be compared, and why."""
+    found = [f"{count} of {job} ({why})" for job, whys in reasons.items() for why, count in whys.items()]
+    return "; ".join(found) or "none"
 
 
 def spread(interval: dict) -> str:
@@ -236,7 +243,8 @@ def document(report: dict, times: dict, docs: Path) -> None:
     images, page = docs / "images", docs / "attributes.md"
     matrices(report).save(images / "attributes-matrices.png")
     sliders(model, 3).save(images / "attributes-sliders.jpg", quality=88)
-    jobs = {("mouth", "mouth_open"): 2, ("mouth", "smile"): 1, ("hair", "hair_color"): 4, ("face", "skin_tone"): 5}
+    jobs = {("mouth", "mouth_open"): 2, ("mouth", "smile"): 1, ("eyes", "eyes_wide"): 2}
+    jobs |= {("hair", "hair_color"): 4, ("face", "skin_tone"): 5}
     seeds = {job: first_with(model, job[0], seed) for job, seed in jobs.items()}
     in_regions(model, seeds).save(images / "attributes-regions.jpg", quality=88)
     fill(page, MEASURED, tables(report))

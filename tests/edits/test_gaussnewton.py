@@ -86,7 +86,7 @@ def test_the_patch_is_as_wide_as_two_cells_or_as_memory_allows() -> None:
 
 def test_it_needs_a_fraction_of_the_steps() -> None:
     subject = tiny_subject(64, seed=1, channels=32)
-    edit = replace(EDIT, handles=[(20, 33)], targets=[(27, 30)], steps=200, space="w+", metric="plain")
+    edit = replace(EDIT, handles=[(20, 33)], targets=[(27, 30)], steps=200)
     fast, slow = start(subject, edit), start(subject, replace(edit, method="draggan", learning_rate=5e-3))
     *_, last = fast
     *_, _ = slow

@@ -28,8 +28,6 @@ MOST_CONFIDENT = 32.0
 WIDE_PATCH = 2.0
 """r1 of Gauss-Newton, in cells of the features. Its steps are longer than the paper's patch is wide, so that such a small
 patch finds itself again anywhere: then handles arrive by their tracker while the picture stays where it was."""
-REACH = 4.0
-"""Of a drag without a mask, in deviations: the farthest at which the faces of `portraits` stay whole (docs/drag.md)."""
 BLOW_UP = 10.0
 """An offset from the start of so many deviations of the model's own w has left every picture behind."""
 
@@ -86,11 +84,6 @@ class Drag(DragSettings):
         }
         return runs[self.method](subject, self)
 
-    @property
-    def masked(self) -> bool:
-        """Whether any pixel shall stay."""
-        return self.mask is not None and not bool(self.mask.all())
-
     def fitted(self, subject: Subject) -> "Drag":
         """This edit with every default filled in for the subject's model; raises UserError where it does not fit."""
         size = subject.model.resolution
@@ -107,10 +100,7 @@ class Drag(DragSettings):
             r2=self.r2 if self.r2 is not None else max(6.0, 12 * scale),
             tolerance=self.tolerance if self.tolerance is not None else max(1.0, scale) * (1 if few else 2),
             rows=min(self.rows, len(subject.w)),
-            space=self.space or ("w+" if self.masked else "w"),
-            metric=self.metric or ("plain" if self.masked else "model"),
-            reach=self.reach if self.reach is not None else 0.0 if self.masked else REACH,
-            patience=self.patience or (60 if self.masked else 30) // (3 if self.method == "gauss-newton" else 1),
+            patience=self.patience or (20 if self.method == "gauss-newton" else 60),
         )
         for name in ("handles", "targets"):
             for x, y in getattr(self, name):
@@ -182,8 +172,9 @@ class PointRun(SteppedRun[Progress]):
         assert edit.r1 is not None
         assert edit.r2 is not None
         assert edit.tolerance is not None
-        assert edit.space is not None
+        assert edit.patience is not None
         self.edit = edit
+        self._patience = edit.patience
         self._r1, self._r2, self._tolerance = edit.r1, edit.r2, edit.tolerance
         self._grid = self._extract.grid
         self._points = torch.tensor(edit.handles, dtype=torch.float64)  # p_i, [n, 2]
@@ -191,7 +182,8 @@ class PointRun(SteppedRun[Progress]):
         by_model = edit.metric == "model"
         self._latent = Latent(present.w, edit.rows, edit.space, self._whitening if by_model else None)
         self._adam = Adam(self._latent.offset, edit.learning_rate, together=by_model)
-        self._mask = MaskTerm(edit.mask, self._grid, edit.exact_mask) if edit.masked and edit.mask is not None else None
+        masked = edit.mask is not None and not bool(edit.mask.all())
+        self._mask = MaskTerm(edit.mask, self._grid, edit.exact_mask) if masked and edit.mask is not None else None
         self._first_step = self.taken
         self._best: Progress | None = None
         self._since_best = 0
@@ -263,11 +255,7 @@ class PointRun(SteppedRun[Progress]):
 
     def _ending(self, now: Progress, distances: Tensor) -> Progress | None:
         """The last progress if the run ends with this picture."""
-        edit, patience, size = (
-            self.edit,
-            self.edit.patience or 0,
-            float(self._latent.offset.detach().square().mean().sqrt()),
-        )
+        edit, size = self.edit, float(self._latent.offset.detach().square().mean().sqrt())
         if not math.isfinite(now.loss) or size > BLOW_UP * self._spread:
             return self._end("the latent blew up: lower the learning rate (the nearest picture is kept)", now)
         if self._best is None or sum(now.distances) < sum(self._best.distances) or edit.tracker == "none":
@@ -278,10 +266,10 @@ class PointRun(SteppedRun[Progress]):
             return replace(now, ended="all handles have arrived")
         if self.taken - self._first_step >= edit.steps:
             return self._end(f"step limit of {edit.steps} reached (the nearest picture is kept)", now)
-        if self._since_best >= patience:
+        if self._since_best >= self._patience:
             far = edit.reach and float(self._latent.length(self._whitening)) > 0.99 * edit.reach
             where = ", at the end of its reach" if far else ""
-            return self._end(f"no nearer for {patience} steps{where} (the nearest picture is kept)", now)
+            return self._end(f"no nearer for {self._patience} steps{where} (the nearest picture is kept)", now)
         return None
 
     def _end(self, why: str, now: Progress) -> Progress:

@@ -16,7 +16,7 @@ import { ahead, ending, sentence, titled } from "./words.js";
 
 const PROTOCOL = 1;
 const LONGEST_TRACE = 2000;
-const RATES = [4e-3, 1e-2, 2e-2, 4e-2]; // of settings.strength, 1 to 4
+const RATES = [2e-3, 5e-3, 1e-2, 2e-2]; // of settings.strength, 1 to 4
 
 export class Studio {
   constructor() {
