@@ -70,7 +70,8 @@ def eye_opening(landmarks: Tensor) -> Tensor:
     """The distance between the lids over the width of the eye, mean of both eyes: `[..., 68, 2]` to `[...]`."""
 
     def between(i: int, j: int) -> Tensor:
-        return torch.linalg.vector_norm(landmarks[..., i, :] - landmarks[..., j, :], dim=-1)
+        distance: Tensor = torch.linalg.vector_norm(landmarks[..., i, :] - landmarks[..., j, :], dim=-1)
+        return distance
 
     # Six points an eye: outer or inner corner, two on the upper lid, the other corner, two on the lower lid.
     right, left = (
