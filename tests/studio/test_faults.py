@@ -148,6 +148,11 @@ def test_a_full_disk_loses_nothing(server: Server, models: Path, tmp_path: Path)
 
 
 def test_a_page_that_stops_reading_slows_nobody(server: Server) -> None:
+    before = Page(server)
+    before.start()
+    before.until(lambda: before.progress and before.frames)  # what previews need is there, once for all pages
+    before.send("stop")
+    before.until(lambda: before.state["run"] is None)
     stuck = Page(server, max_queue=1)
     node = stuck.start()
     memory = server.memory()
