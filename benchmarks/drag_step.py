@@ -51,6 +51,8 @@ def edit_of(scenario: str, size: int) -> Drag:
     rng = torch.Generator().manual_seed(3)
     count = 1 if scenario == "mask" else int(scenario)
     handles = (torch.rand(count, 2, generator=rng) * 0.6 + 0.2) * size
+    while len(handles.round().unique(dim=0)) < count:  # no two on one pixel, as may be where it is small
+        handles = (torch.rand(count, 2, generator=rng) * 0.6 + 0.2) * size
     if scenario == "mask":
         handles = torch.tensor([[0.45 * size, 0.55 * size]])
     angle = torch.rand(count, generator=rng) * 2 * math.pi

@@ -76,7 +76,8 @@ class Client:
         """Start the edit."""
         scale = self.page.state["resolution"] / 128
         handles, targets = ([[x * scale, y * scale]] for x, y in (HANDLE, TARGET))
-        self.page.start(handles, targets, steps=10**9, patience=10**9)
+        # So slow that the latent doesn't leave its model within any number of steps that are looked at.
+        self.page.start(handles, targets, steps=10**9, patience=10**9, learning_rate=1e-6)
         self._thread.start()
 
     def begun(self) -> None:
@@ -262,6 +263,8 @@ def growth(server: Server, steps: int, until: float) -> dict[str, Any]:
     client.begin()
     for share in (0.1, *(n / 8 for n in range(1, 9))):
         while client.step < share * steps and time.perf_counter() < until:
+            if not client.running:
+                raise RuntimeError(f"the edit ended at step {client.step}, so memory is not measured over {steps}")
             time.sleep(0.05)
             del client.page.frames[:-1], client.page.progress[:-1]
         marks.append((client.step, server.memory() / 1e6))
