@@ -110,7 +110,6 @@ def in_a_region(inside: dict) -> list[str]:
         ]
         for m in inside["methods"]
     ]  # fmt: skip
-    tried = ", ".join(f"{job} {count - inside['left_out'][job]} of {count}" for job, count in inside["tried"].items())
     return [
         f"Edits in a region of {inside['pictures']} pictures at psi {inside['psi']:g}, intervention at {inside['strength']:g} "
         "deviations, all others at the strength that\nchanges the attribute as much: change outside the region and jump "
@@ -118,14 +117,17 @@ def in_a_region(inside: dict) -> list[str]:
         table(
             ["region", "attribute", "method", "pictures", "change", "outside", "times the intervention's", "seam"], rows
         ),
-        f"Compared: {tried}. Left out were {left_out(inside['reasons'])}.",
-    ]
+        "Pictures in which there was nothing to compare were left out:",
+        table(
+            ["region", "compared", "left out"],
+            [[job, f"{n - inside['left_out'][job]} of {n}", why(inside["reasons"][job])] for job, n in inside["tried"].items()],
+        ),
+    ]  # fmt: skip
 
 
-def left_out(reasons: dict[str, dict[str, int]]) -> str:
-    """How many pictures of which comparison could not be compared, and why."""
-    found = [f"{count} of {job} ({why})" for job, whys in reasons.items() for why, count in whys.items()]
-    return "; ".join(found) or "none"
+def why(reasons: dict[str, int]) -> str:
+    """How many pictures were left out for which reason."""
+    return "; ".join(f"{count}: {reason}" for reason, count in reasons.items())
 
 
 def spread(interval: dict) -> str:
