@@ -63,7 +63,7 @@ class DragSettings:
                 raise UserError(f"{name} must be a number of pixels from {low:g}, not {value}")
         for name in ("lambda_mask", "pull", "manifold", "learning_rate", "reach"):
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= 0):
+            if not (math.isfinite(value) and value >= 0):
                 raise UserError(f"{name} must be a number from 0, not {value}")
         for name in ("rows", "steps", "patience"):
             value = getattr(self, name)

@@ -5,6 +5,8 @@ from collections import deque
 import torch
 from torch import Tensor
 
+from gansteer.models.inverter import inverse_hessian
+
 ENOUGH = 1e-4
 """A step is taken if the loss falls by this share of what the slope promises (Armijo)."""
 SHORTER = (0.1, 0.5)
@@ -45,7 +47,7 @@ class LBFGS:
         y = torch.where(taken[:, None], gradient - self._gradient, 0)
         sy, yy = (s * y).sum(dim=1), y.square().sum(dim=1)
         curved = (sy > 1e-8 * yy) & ~first
-        self._pairs.append((s, y, torch.where(curved, 1 / sy.where(curved, 1), 0)))
+        self._pairs.append((s, y, torch.where(curved, 1 / sy.where(curved, 1), 0)[:, None]))
         # Before there is any pair, a step of length 1 along the largest coordinate at most.
         self._gamma = torch.where(self._gamma == 0, 1 / gradient.abs().sum(dim=1).clamp_min(1e-12), self._gamma)
         self._gamma = torch.where(curved, sy / yy.where(curved, 1), self._gamma)
@@ -55,16 +57,6 @@ class LBFGS:
         self.x = torch.where(taken[:, None], self.trial, self.x)
         self.loss = torch.where(taken, loss, self.loss)
         self._gradient = torch.where(taken[:, None], gradient, self._gradient)
-        self._direction = torch.where(taken[:, None], self._downhill(), self._direction)
+        downhill = -inverse_hessian(self._gradient, self._pairs, self._gamma[:, None])
+        self._direction = torch.where(taken[:, None], downhill, self._direction)
         self.trial = self.x + self._length[:, None] * self._direction
-
-    def _downhill(self) -> Tensor:
-        """`-H g` by the two loops over the pairs, `[B, N]`."""
-        q, shares = self._gradient, []
-        for s, y, rho in reversed(self._pairs):
-            shares.append(rho * (s * q).sum(dim=1))
-            q = q - shares[-1][:, None] * y
-        q = q * self._gamma[:, None]
-        for s, y, rho in self._pairs:
-            q = q + (shares.pop() - rho * (y * q).sum(dim=1))[:, None] * s
-        return -q

@@ -174,14 +174,24 @@ def descend(distance: Callable[[Tensor], Tensor], u: Tensor, passes: int) -> Ten
 
 def two_loops(g: Tensor, pairs: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
     """`H g` of L-BFGS for gradients `g [B, n]`, where H is the inverse Hessian that steps s and changes y speak for."""
-    q, alphas = g, []
+    if not pairs:
+        return g
+    _, y, rho = pairs[-1]
+    scale = torch.where(rho > 0, 1 / (rho * y.square().sum(dim=1, keepdim=True)), 1.0).clamp(*SCALING)
+    return inverse_hessian(g, pairs, scale)
+
+
+def inverse_hessian(g: Tensor, pairs: Sequence[tuple[Tensor, Tensor, Tensor]], scale: Tensor | float) -> Tensor:
+    """`H g` for gradients `g [B, N]` by the two loops over the pairs (Nocedal and Wright 2006, algorithm 7.4).
+
+    H is the inverse Hessian that `scale` (times the identity, `[B, 1]` or a number) becomes by what steps s and changes of
+    the gradient y say; `pairs` are s and y `[B, N]` and rho `[B, 1]`, which is 1 / s.y, or 0 where a pair doesn't count.
+    """
+    q, shares = g, []
     for s, y, rho in reversed(pairs):
-        alpha = rho * (s * q).sum(dim=1, keepdim=True)
-        alphas.append(alpha)
-        q = q - alpha * y
-    if pairs:
-        _, y, rho = pairs[-1]
-        q = q * torch.where(rho > 0, 1 / (rho * y.square().sum(dim=1, keepdim=True)), 1.0).clamp(*SCALING)
-    for (s, y, rho), alpha in zip(pairs, reversed(alphas), strict=True):
-        q = q + s * (alpha - rho * (y * q).sum(dim=1, keepdim=True))
+        shares.append(rho * (s * q).sum(dim=1, keepdim=True))
+        q = q - shares[-1] * y
+    q = q * scale
+    for s, y, rho in pairs:
+        q = q + s * (shares.pop() - rho * (y * q).sum(dim=1, keepdim=True))
     return q
