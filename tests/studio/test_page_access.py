@@ -80,6 +80,21 @@ def test_points_and_paint_by_numbers(visitor):
     page.wait_for_selector("text=20 % of the picture")  # an ellipse over half the width and half the height
 
 
+def test_what_is_being_typed_outlives_a_redrawn_page(visitor):
+    page = visitor.page
+    page.click("text=Add a point")
+    page.click("text=Paint by numbers")
+    for field in ("[aria-label='Target of point 1, down']", "input[name=left]"):
+        page.fill(field, "17")
+        visitor.js("() => window.studio.store.set({ said: 'Something else has happened.' })")
+        page.wait_for_selector("text=Something else has happened.", state="attached")
+        visitor.js("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        assert page.input_value(field) == "17"
+        page.press(field, "Tab")
+        visitor.js("() => window.studio.store.set({ said: '' })")
+    assert visitor.pairs[0]["to"] == [64, 17]
+
+
 def test_touch_places_points_and_pinches(browser, portraits):
     with Visitor(browser, portraits, 390, 780, has_touch=True, is_mobile=True) as visitor:
         page = visitor.page

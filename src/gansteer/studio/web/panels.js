@@ -9,6 +9,7 @@ import { Photo } from "./photo.js";
 import * as points from "./points.js";
 import { Sliders } from "./sliders.js";
 import { draftOf, running, sideOf } from "./state.js";
+import { NumberField } from "./typed.js";
 import { html } from "./vendor/preact.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
@@ -83,7 +84,7 @@ function Drag({ studio }) {
       <label class="field"><span class="row"><span class="grow">Speed</span><output class="muted">${["Careful", "Usual", "Quick", "Hasty"][strength - 1]}</output></span>
         <input type="range" min="1" max="4" step="1" value=${strength} onInput=${num((strength) => studio.prefer({ strength }))} /></label>
       <label class="row"><span class="grow">Steps at most</span>
-        <input class="short" type="number" min="1" max="5000" value=${limit} onChange=${num((value) => value >= 1 && studio.prefer({ limit: Math.round(value) }))} /></label>
+        <${NumberField} class="short" min="1" max="5000" value=${limit} use=${(/** @type {number} */ value) => value >= 1 && studio.prefer({ limit: Math.round(value) })} /></label>
     </section>
   </div>`;
 }
@@ -109,11 +110,11 @@ function Row({ studio, pair, number }) {
       const point = /** @type {points.Point} */ ([...(at ?? pair.from)]);
       point[axis] = value;
       const draft = draftOf(studio.state);
-      if (!Number.isNaN(value)) studio.change({ ...draft, pairs: points.place(draft.pairs, pair.id, end, point, side) });
+      studio.change({ ...draft, pairs: points.place(draft.pairs, pair.id, end, point, side) });
     };
     const words = `${end === "from" ? "Point" : "Target of point"} ${number}, ${axis ? "down" : "across"}`;
-    return html`<input type="number" aria-label=${words} min="0" max=${side - 1} step="any" disabled=${fixed}
-      value=${at ? Math.round(at[axis] * 10) / 10 : ""} onChange=${num(set)} />`;
+    return html`<${NumberField} aria-label=${words} min="0" max=${side - 1} step="any" disabled=${fixed}
+      value=${at ? Math.round(at[axis] * 10) / 10 : ""} use=${set} />`;
   };
   return html`<li class="row"><span class="badge" aria-hidden="true">${number}</span>
     <span class="pair">${field("from", 0)}${field("from", 1)}</span><span class="muted" aria-hidden="true">→</span>
@@ -139,6 +140,6 @@ function ShapeByNumbers({ studio }) {
     <div class="row"><select name="shape" aria-label="Shape"><option value="ellipse">Ellipse</option><option value="rectangle">Rectangle</option></select>
       <select name="what" aria-label="What shall it do"><option value="move">May move</option><option value="stay">Must stay</option></select></div>
     <div class="quad">${Object.entries(start).map(([name, value]) => html`<label class="field" key=${name}>${name[0].toUpperCase() + name.slice(1)}
-      <input type="number" name=${name} min="0" max=${side - 1} defaultValue=${value} value=${value} /></label>`)}</div>
+      <input type="number" name=${name} min="0" max=${side - 1} defaultValue=${value} /></label>`)}</div>
     <div><button class="plain small" disabled=${running(studio.state)}>Paint</button></div></form></details>`;
 }

@@ -2,6 +2,7 @@
 
 import { icon } from "./icons.js";
 import { present, running } from "./state.js";
+import { NumberField } from "./typed.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
 import { label, unnamed } from "./words.js";
 
@@ -154,17 +155,10 @@ function startOf(studio, slider) {
 function Row({ slider, value, locked, disabled, move, lock, start }) {
   const { name, low, high } = slider;
   const words = label(name);
-  const [text, setText] = useState(/** @type {string | null} */ (null));
   const fixed = disabled || locked;
-  /** @param {Event} event */
-  const typed = (event) => {
-    const { valueAsNumber } = /** @type {HTMLInputElement} */ (event.target);
-    setText(null);
-    move(Math.min(high, Math.max(low, valueAsNumber)));
-  };
   return html`<li class="slider"><div class="row"><span class="grow">${words}</span>
-      <input type="number" class="value" aria-label=${`${words}, value`} min=${low} max=${high} step="0.1" disabled=${fixed} value=${text ?? (Math.round(10 * value) / 10 || 0).toFixed(1)}
-        onInput=${(/** @type {Event} */ event) => setText(/** @type {HTMLInputElement} */ (event.target).value)} onChange=${typed} />
+      <${NumberField} class="value" aria-label=${`${words}, value`} min=${low} max=${high} step="0.1" disabled=${fixed}
+        value=${(Math.round(10 * value) / 10 || 0).toFixed(1)} use=${(/** @type {number} */ typed) => move(Math.min(high, Math.max(low, typed)))} />
       <button class="icon small" disabled=${fixed || Math.abs(value - start) < 0.05} aria-label=${`${words}: back to the start`} title="Back to the start" onClick=${() => move(start)}>${icon("reset")}</button>
       <button class="icon small" aria-pressed=${locked} aria-label=${`Hold ${words}`} title="Hold while others move" onClick=${lock}>${icon(locked ? "lock" : "unlock")}</button></div>
     <input type="range" aria-label=${words} min=${low} max=${high} step="0.1" value=${value} disabled=${fixed}

@@ -1,0 +1,16 @@
+// A number that is typed. What stands in the field while somebody types there is theirs, whatever redraws the page.
+
+import { html, useState } from "./vendor/preact.js";
+
+/** @param {{value: number | string, use: (value: number) => void, [attribute: string]: any}} props  `use` gets the number when it is done */
+export function NumberField({ value, use, ...attributes }) {
+  const [text, setText] = useState(/** @type {string | null} */ (null));
+  /** @param {Event} event */
+  const done = (event) => {
+    const { valueAsNumber } = /** @type {HTMLInputElement} */ (event.target);
+    setText(null);
+    if (!Number.isNaN(valueAsNumber)) use(valueAsNumber);
+  };
+  return html`<input type="number" ...${attributes} value=${text ?? value} onChange=${done} onBlur=${() => setText(null)}
+    onInput=${(/** @type {Event} */ event) => setText(/** @type {HTMLInputElement} */ (event.target).value)} />`;
+}
