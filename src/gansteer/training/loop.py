@@ -29,8 +29,8 @@ CODE_NOISE = 0.1
 """Standard deviation of what is added to a known picture's latent, so that its neighbourhood draws it too."""
 ANCHOR_PIXELS = 12.0
 """Weight of the pixels' difference beside that of the features, of which one is worth more."""
-ANCHOR_PARTS = 36.0
-"""Weight of the difference in eyes and mouth beside that of the features. There it pulls as hard as the discriminator."""
+ANCHOR_PARTS = 9.0
+"""Weight of the difference in eyes and mouth beside that of the features: they keep their expressions, and no more."""
 REDRAW_PARTS = 3.0
 """The same beside that of the pixels, while pictures are only drawn again."""
 REDRAW_MOMENTUM = 0.9
