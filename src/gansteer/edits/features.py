@@ -81,6 +81,19 @@ class Grid:
         index = row[:, :, None] * self.r + column[:, None, :]
         return index.flatten(1), (down[:, :, None] * across[:, None, :]).flatten(1)
 
+    def cells_around(self, points: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
+        """As `cells`, for the squares around `points [n, 2]`, `reach [K]` pixels along each axis: `[n, K * K, k]`, row-major.
+
+        Few numbers are worked out, along the axes; a square has them in all combinations.
+        """
+        pixels = (points[:, :, None] + reach).flatten()
+        index, weight = _axis_cells(pixels, self.size, self.r)
+        shape = (len(points), 2, len(reach), -1)
+        (column, row), (across, down) = index.view(shape).unbind(dim=1), weight.view(shape).unbind(dim=1)  # [n, K, k]
+        index = row[:, :, None, :, None] * self.r + column[:, None, :, None, :]  # [n, K, K, k, k]
+        weight = down[:, :, None, :, None] * across[:, None, :, None, :]
+        return index.flatten(3).flatten(1, 2), weight.flatten(3).flatten(1, 2)
+
     def need(self, points: Tensor) -> Tensor:
         """The cells `[r, r]` (bool) that `points [..., 2]` look at."""
         index, weight = self.cells(points.reshape(-1, 2))
@@ -134,9 +147,14 @@ class Features:
     def sample(self, points: Tensor) -> Tensor:
         """F at `points [..., 2]` (x, y) in pixels: `[..., C]`. Their cells must be known."""
         index, weight = self.grid.cells(points.reshape(-1, 2))
-        rows = self.rows[index].to(self.table.device)
-        sampled = F.embedding_bag(rows, self.table, mode="sum", per_sample_weights=weight.to(self.table))
-        return sampled.view(*points.shape[:-1], -1)
+        return self.blend(index, weight).view(*points.shape[:-1], -1)
+
+    def blend(self, index: Tensor, weight: Tensor) -> Tensor:
+        """The weighted sums `[..., C]` of the cells `index [..., k]` (row-major), `weight [..., k]`."""
+        rows = self.rows[index].to(self.table.device).flatten(0, -2)
+        weight = weight.to(self.table).view(rows.shape)
+        sampled = F.embedding_bag(rows, self.table, mode="sum", per_sample_weights=weight)
+        return sampled.view(*index.shape[:-1], -1)
 
     def at(self, cells: Tensor) -> Tensor:
         """The cells `[r, r]` (bool) as rows `[N, C]`, in row-major order."""

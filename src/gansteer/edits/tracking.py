@@ -46,11 +46,17 @@ def reach(radius: float) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def square(radius: float) -> Tensor:
-    """The offsets `[K, 2]` (x, y) with |dx| < radius and |dy| < radius, the nearest to the centre first."""
+def _square(radius: float) -> tuple[Tensor, Tensor]:
+    """`square`, and where each of its offsets stands `[K]` when they go row by row."""
     y, x = torch.meshgrid(reach(radius), reach(radius), indexing="ij")
     offsets = torch.stack([x, y], dim=-1).view(-1, 2)
-    return offsets[offsets.square().sum(dim=1).argsort(stable=True)]
+    order = offsets.square().sum(dim=1).argsort(stable=True)
+    return offsets[order], order
+
+
+def square(radius: float) -> Tensor:
+    """The offsets `[K, 2]` (x, y) with |dx| < radius and |dy| < radius, the nearest to the centre first."""
+    return _square(radius)[0]
 
 
 @lru_cache(maxsize=16)
@@ -78,19 +84,21 @@ def search(
     `cost` gets features `[b, K, C]` of the handles `slice` and returns `[b, K]`. Of equals, the nearest to where the
     point was wins. Returns the points `[n, 2]` and their costs `[n]`.
     """
-    offsets = square(radius)
-    candidates = around(points, offsets)  # [n, K, 2]
-    outside = ~inside(candidates, features.grid.size)
+    offsets, order = _square(radius)
+    pixels = points[:, :, None] + reach(radius)  # [n, 2, side]
+    across, down = ((pixels >= 0) & (pixels <= features.grid.size - 1)).unbind(dim=1)
+    outside = ~(down[:, :, None] & across[:, None]).flatten(1)  # [n, K], row by row
+    index, weight = features.grid.cells_around(points, reach(radius))  # [n, K, k]
     found, costs = [], []
     count = max(BATCH // len(offsets), 1)
     for start in range(0, len(points), count):
         part = slice(start, start + count)
-        here = candidates[part]
-        value = torch.cat([cost(features.sample(some), part) for some in torch.split(here, BATCH, dim=1)], dim=1)
-        value = value.masked_fill(outside[part].to(value.device), torch.inf)
+        parts = zip(*(torch.split(each[part], BATCH, dim=1) for each in (index, weight)), strict=True)
+        value = torch.cat([cost(features.blend(*some), part) for some in parts], dim=1)
+        value = value.masked_fill(outside[part].to(value.device), torch.inf)[:, order.to(value.device)]
         best = value.argmin(dim=1)
         costs.append(value.gather(1, best[:, None])[:, 0])
-        found.append(here[torch.arange(len(here)), best.cpu()])
+        found.append(points[part] + offsets[best.cpu()])
     return torch.cat(found), torch.cat(costs)
 
 
@@ -107,7 +115,7 @@ class Nearest:
 
         def cost(features: Tensor, part: slice) -> Tensor:
             difference = features - self.templates[part, None]
-            return difference.abs().sum(dim=2) if self.norm == 1 else difference.square().sum(dim=2)
+            return difference.abs_().sum(dim=2) if self.norm == 1 else difference.square().sum(dim=2)
 
         found, _ = search(points, self.radius, view.features, cost)
         return Tracked(found, torch.ones(len(points), dtype=torch.bool))
