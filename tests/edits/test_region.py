@@ -7,6 +7,7 @@ from drag_reference import dense_map, tiny_model, tiny_subject
 from gansteer.edits.features import Extractor, default_layer
 from gansteer.edits.region import RegionSynthesis
 from gansteer.edits.tracking import around, square
+from gansteer.edits.winograd import F2, F4, Winograd
 
 
 def random_need(r: int, handles: int, reach: int, seed: int) -> torch.Tensor:
@@ -23,7 +24,8 @@ def random_need(r: int, handles: int, reach: int, seed: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("handles", [1, 5, 68])
 @pytest.mark.parametrize("resolution", [64, 128, 256, 512, 1024])
-def test_features_and_gradients_equal_dense(resolution: int, handles: int) -> None:
+def test_features_and_gradients_equal_dense(resolution: int, handles: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gansteer.edits.region_plan.TRANSFORMS", 0)  # else tiles never pay with so few channels
     subject = tiny_subject(resolution, seed=handles)
     layer = default_layer(resolution)
     r = int(layer[1:].split(".")[0])
@@ -67,6 +69,27 @@ def test_whole_map_in_several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     (expected,) = torch.autograd.grad((dense * weight).sum(), w)
     (got,) = torch.autograd.grad((table[:-1].t().reshape(-1, 64, 64) * weight).sum(), w)
     assert (got - expected).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("form", [F2, F4])
+def test_by_tiles_of_either_form(form: Winograd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gansteer.edits.region_plan.FORMS", (form,))
+    monkeypatch.setattr("gansteer.edits.region_plan.TRANSFORMS", 0)
+    monkeypatch.setattr("gansteer.edits.region_plan.LOADING", -1000)  # so that tiles always seem to pay
+    monkeypatch.setattr("gansteer.edits.region.TILES", 7)
+    subject = tiny_subject(64)
+    w = subject.w.clone().requires_grad_()
+    need = random_need(32, 3, reach=4, seed=0)
+    dense = dense_map(subject, w, "b32.conv1").permute(1, 2, 0)[need]
+    region = RegionSynthesis(subject.model.generator.synthesis, "b32.conv1")
+    got = region(subject.model.generator.styles(w[None]), need)[:-1]
+    assert [bool(kernel._tiled) for kernel in region.kernels] == [not layer.up for layer in region.layers]
+    assert (got - dense).abs().max() < 1e-10
+    pull = torch.linspace(-1, 1, dense.numel(), dtype=torch.float64).view(dense.shape)
+    pull = pull * (torch.arange(len(dense)) % 5 == 0)[:, None]
+    (expected,) = torch.autograd.grad((dense * pull).sum(), w)
+    (found,) = torch.autograd.grad((got * pull).sum(), w)
+    assert (found - expected).abs().max() < 1e-10
 
 
 def test_a_new_region_needs_a_new_plan() -> None:

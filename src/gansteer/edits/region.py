@@ -17,14 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gansteer.edits.region_plan import TILES_COST, ConvPlan, LayerBack, LayerPlan, UpBack, UpPlan, plan, plan_back
-from gansteer.edits.winograd import (
-    transform_inputs,
-    transform_inputs_back,
-    transform_results,
-    transform_results_back,
-    transform_weights,
-)
+from gansteer.edits.region_plan import LayerBack, LayerPlan, Tiles, UpBack, UpPlan, plan, plan_back
+from gansteer.edits.winograd import Winograd
 from gansteer.models.layers import LRELU_GAIN, LRELU_SLOPE
 from gansteer.models.stylegan2 import Styles, Synthesis, SynthesisLayer, demodulation
 
@@ -59,26 +53,27 @@ def packed_product(weight: Tensor) -> Product:
     return lambda x: F.linear(x, weight)
 
 
-def _by_tiles(x: Tensor, tiles: Tensor, results: Tensor, kernel: "Kernel") -> Tensor:
+def _by_tiles(x: Tensor, tiles: Tiles, kernel: "Kernel") -> Tensor:
     """`x [M_in + 1, I]` to `[M, O]`."""
-    y = x.new_empty(16, tiles.shape[1], kernel.out_channels)
-    for start in range(0, tiles.shape[1], TILES):
-        some = tiles[:, start : start + TILES]
-        d = x.index_select(0, some.flatten()).view(*some.shape, -1)  # [36, t, I]
-        v = transform_inputs(d)
-        m = torch.stack([product(part) for product, part in zip(kernel.tile_forward, v, strict=True)])
-        y[:, start : start + TILES] = transform_results(m)
-    return y.flatten(0, 1).index_select(0, results)
+    form, parts = tiles.form, []
+    products = kernel.tiled(form)
+    for rows in torch.split(tiles.rows, TILES, dim=1):
+        d = x.index_select(0, rows.flatten()).view(*rows.shape, -1)  # [points, t, I]
+        m = torch.stack([product(part) for product, part in zip(products, form.transform_inputs(d), strict=True)])
+        parts.append(form.transform_results(m))
+    y = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+    return y.flatten(0, 1).index_select(0, tiles.results)
 
 
-def _back_by_tiles(g: Tensor, tiles: Tensor, results: Tensor, kernel: "Kernel", gx: Tensor) -> Tensor:
-    """`g [N, O]`, which stand at `results [N]`, added into `gx [M_in + 1, I]`."""
-    count = tiles.shape[1]
-    gy = g.new_zeros(16 * count, g.shape[1]).index_copy_(0, results, g).view(16, count, -1)
-    for start in range(0, count, TILES):
-        gm = transform_results_back(gy[:, start : start + TILES].contiguous())  # [36, t, O]
-        gv = torch.stack([product(part) for product, part in zip(kernel.tile_backward, gm, strict=True)])
-        gx.index_add_(0, tiles[:, start : start + TILES].flatten(), transform_inputs_back(gv).flatten(0, 1))
+def _back_by_tiles(g: Tensor, tiles: Tiles, kernel: "Kernel", gx: Tensor) -> Tensor:
+    """`g [N, O]` added into `gx [N_below + 1, I]`."""
+    form, count = tiles.form, tiles.rows.shape[1]
+    products = kernel.tiled_back(form)
+    gy = g.new_zeros(form.tile**2 * count, g.shape[1]).index_copy_(0, tiles.results, g).view(form.tile**2, count, -1)
+    for some, rows in zip(torch.split(gy, TILES, dim=1), torch.split(tiles.rows, TILES, dim=1), strict=True):
+        gm = form.transform_results_back(some)  # [points, t, O]
+        gv = torch.stack([product(part) for product, part in zip(products, gm, strict=True)])
+        gx.index_add_(0, rows.flatten(), form.transform_inputs_back(gv).flatten(0, 1))
     return gx
 
 
@@ -99,8 +94,8 @@ def _convolve(x: Tensor, step: LayerPlan, kernel: "Kernel") -> Tensor:
         z = _in_chunks(kernel.forward, x)  # [M_in + 1, 3 (ky), 3 (kx), O]
         t = _padded(step.along_y(z.view(-1, 3 * out)))  # [M_mid + 1, 3 (kx), O]
         return step.along_x(t.view(-1, out))
-    if step.tiles is not None and step.results is not None:
-        return _by_tiles(x, step.tiles, step.results, kernel)
+    if step.tiles is not None:
+        return _by_tiles(x, step.tiles, kernel)
     parts = [
         kernel.forward(x.index_select(0, taps.flatten()).view(taps.shape[0], -1))
         for taps in torch.split(step.taps, CHUNK)
@@ -108,19 +103,16 @@ def _convolve(x: Tensor, step: LayerPlan, kernel: "Kernel") -> Tensor:
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
-def _convolve_back(g: Tensor, step: LayerPlan, way: LayerBack, kernel: "Kernel") -> Tensor:
+def _convolve_back(g: Tensor, way: LayerBack, kernel: "Kernel") -> Tensor:
     """The transpose: `g [N, O]` of the rows with gradient to `[N_below, I]` of those below."""
     out = kernel.out_channels
     if isinstance(way, UpBack):
         gt = way.along_x(_padded(g)).view(-1, 3 * out)
         gz = way.along_y(_padded(gt)).view(-1, 9 * out)  # [N_below, 9 O]
         return _in_chunks(kernel.backward, gz)
-    assert isinstance(step, ConvPlan)
-    if step.tiles is not None and step.results is not None and step.tiles.numel() * TILES_COST < len(g) * 9:
-        whole = g.new_zeros(step.inputs + 1, kernel.in_channels)
-        whole = _back_by_tiles(g, step.tiles, step.results.index_select(0, way.rows), kernel, whole)
-        return whole.index_select(0, way.below)
     gx = g.new_zeros(len(way.below) + 1, kernel.in_channels)
+    if way.tiles is not None:
+        return _back_by_tiles(g, way.tiles, kernel, gx)[:-1]
     for rows, taps in zip(torch.split(g, CHUNK), torch.split(way.taps, 9 * CHUNK), strict=True):
         gx.index_add_(0, taps, kernel.backward(rows).view(-1, kernel.in_channels))  # [n, 9 I] spread
     return gx[:-1]
@@ -169,7 +161,7 @@ class _Pass(torch.autograd.Function):
                 noise = step.noise.index_select(0, way.rows)
                 added = noise[:, 0] @ g + layer.bias.detach() * LRELU_GAIN * g.sum(dim=0)
                 gradients[count + i] = ((total - added) / ds[i][0])[None]
-            g = _convolve_back(g * (ds[i] * LRELU_GAIN), step, way, region.kernels[i])
+            g = _convolve_back(g * (ds[i] * LRELU_GAIN), way, region.kernels[i])
             a = ctx.tables[i].index_select(0, way.below)
             if styles[i].requires_grad:
                 gradients[i] = (g * a).sum(dim=0, keepdim=True)
@@ -185,6 +177,8 @@ class Kernel:
         self._weight = layer.weight.detach()  # [O, I, 3, 3]
         self._up = layer.up
         self.out_channels, self.in_channels = self._weight.shape[:2]
+        self._tiled: dict[Winograd, list[Product]] = {}
+        self._tiled_back: dict[Winograd, list[Product]] = {}
 
     def _matrix(self) -> Tensor:
         if self._up:
@@ -201,15 +195,18 @@ class Kernel:
         """The transpose of `forward`."""
         return packed_product(self._matrix().t().contiguous())
 
-    @cached_property
-    def tile_forward(self) -> list[Product]:
+    def tiled(self, form: Winograd) -> list[Product]:
         """Per point of Winograd's transform, `[T, I]` to `[T, O]`."""
-        return [packed_product(weight.contiguous()) for weight in transform_weights(self._weight)]
+        if form not in self._tiled:
+            self._tiled[form] = [packed_product(weight) for weight in form.transform_weights(self._weight)]
+        return self._tiled[form]
 
-    @cached_property
-    def tile_backward(self) -> list[Product]:
-        """The transposes of `tile_forward`."""
-        return [packed_product(weight.t().contiguous()) for weight in transform_weights(self._weight)]
+    def tiled_back(self, form: Winograd) -> list[Product]:
+        """The transposes of `tiled`."""
+        if form not in self._tiled_back:
+            weights = form.transform_weights(self._weight.transpose(0, 1))
+            self._tiled_back[form] = [packed_product(weight) for weight in weights]
+        return self._tiled_back[form]
 
 
 class RegionSynthesis:
@@ -265,5 +262,5 @@ class RegionSynthesis:
         for of, ways in self._backs:
             if of is plans and torch.equal(ways[0].rows, live):
                 return ways
-        self._backs = [*self._backs, (plans, plan_back(plans, live))][-2:]
+        self._backs = [*self._backs, (plans, plan_back(self.layers, plans, live))][-2:]
         return self._backs[-1][1]

@@ -13,15 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gansteer.edits.winograd import TILE
+from gansteer.edits.winograd import F2, F4, Winograd
 from gansteer.models.layers import BLUR_TAPS, LRELU_GAIN
 from gansteer.models.stylegan2 import SynthesisLayer
 
-FEW = 256
-"""Below so many positions Winograd's tiles do not pay: they need four times the weights."""
+FORMS = (F2, F4)
+"""Winograd's forms that a layer may take."""
 
-TILES_COST = 1.2
-"""What a multiplication costs in Winograd's form, its transforms included."""
+LOADING = 50
+"""What it costs to fetch the weights of one product and to begin, in rows multiplied by them."""
+
+TRANSFORMS = 200
+"""What it costs to gather a value of a tile and to transform it twice, in multiplications."""
 
 _BLUR = tuple(2 * tap / sum(BLUR_TAPS) for tap in BLUR_TAPS)  # one axis of the blur with gain 4 = 2 x 2
 
@@ -69,6 +72,17 @@ class Gather:
 
 
 @dataclass(frozen=True)
+class Tiles:
+    """Where Winograd's tiles stand."""
+
+    form: Winograd
+    rows: Tensor
+    """`[points, T]` rows of the table below."""
+    results: Tensor
+    """`[M]` where the result stands among the `[tile * tile * T]` of the tiles."""
+
+
+@dataclass(frozen=True)
 class ConvPlan:
     """Where a 3x3 convolution finds its inputs."""
 
@@ -80,10 +94,10 @@ class ConvPlan:
     """`[M, 1]`, strength and the gain of the activation applied."""
     inputs: int
     """Positions of the table below."""
-    tiles: Tensor | None
-    """`[36, T]` rows of the table below for Winograd's tiles; None where too little is needed for it to pay."""
-    results: Tensor | None
-    """`[M]` where the result stands among the `[16 * T]` of the tiles."""
+    rows: Tensor
+    """`[r + 2, r + 2]` row of the table below of every position, and of those beyond the border."""
+    tiles: Tiles | None
+    """None where gathering nine neighbours is the cheaper way."""
 
 
 @dataclass(frozen=True)
@@ -101,30 +115,34 @@ class UpPlan:
 LayerPlan = ConvPlan | UpPlan
 
 
-def _plan_conv(need: Tensor, below: Tensor, noise: Tensor) -> ConvPlan:
+def _plan_conv(need: Tensor, below: Tensor, noise: Tensor, channels: int) -> ConvPlan:
     rows = _number(below, (1, 1))
     y, x = need.nonzero(as_tuple=True)
     offset = torch.arange(3)
     taps = rows[y[:, None, None] + offset[:, None], x[:, None, None] + offset]  # [M, 3, 3]
-    return ConvPlan(need, taps.flatten(1), noise, int(below.sum()), *_plan_tiles(need, below, len(y)))
+    return ConvPlan(need, taps.flatten(1), noise, int(below.sum()), rows, _plan_tiles(need, rows, channels))
 
 
-def _plan_tiles(need: Tensor, below: Tensor, count: int) -> tuple[Tensor, Tensor] | tuple[None, None]:
-    """The tiles that hold the `count` needed positions, unless gathering their nine neighbours is the cheaper way."""
-    if count < FEW:
-        return None, None
-    held = _halve(_halve(_halve(_halve(need, 0), 1), 0), 1)  # [r / 4, r / 4]
-    tile_y, tile_x = held.nonzero(as_tuple=True)
-    if len(tile_y) * 36 * TILES_COST > count * 9:
-        return None, None
-    rows = _number(below, (1, 1))
-    six = torch.arange(6)
-    y, x = TILE * tile_y[:, None, None] + six[:, None], TILE * tile_x[:, None, None] + six
-    numbers = _number(held, (0, 0))
+def _plan_tiles(need: Tensor, rows: Tensor, channels: int) -> Tiles | None:
+    """The tiles that hold the positions needed, in the form that costs least; None if that is none."""
     y_out, x_out = need.nonzero(as_tuple=True)
-    within = (y_out % TILE) * TILE + x_out % TILE
-    results = within * len(tile_y) + numbers[y_out // TILE, x_out // TILE]
-    return rows[y, x].flatten(1).t().contiguous(), results
+    least, best = 9.0 * (len(y_out) + LOADING), None
+    for form in FORMS:
+        held = need.view(len(need) // form.tile, form.tile, -1, form.tile).any(dim=3).any(dim=1)  # [r / tile, r / tile]
+        points = form.side**2
+        cost = points * (int(held.sum()) * (1 + TRANSFORMS / channels) + LOADING)
+        if cost < least:
+            least, best = cost, (form, held)
+    if best is None:
+        return None
+    form, held = best
+    tile = form.tile
+    tile_y, tile_x = held.nonzero(as_tuple=True)
+    side = torch.arange(form.side)
+    y, x = tile * tile_y[:, None, None] + side[:, None], tile * tile_x[:, None, None] + side
+    numbers = _number(held, (0, 0))[y_out // tile, x_out // tile]
+    within = (y_out % tile) * tile + x_out % tile
+    return Tiles(form, rows[y, x].flatten(1).t().contiguous(), within * len(tile_y) + numbers)
 
 
 def _up_gather(m: Tensor, other: Tensor, rows: Tensor, axis: int, dtype: torch.dtype) -> Gather:
@@ -179,7 +197,7 @@ def plan(layers: list[SynthesisLayer], need: Tensor, known: Sequence[list[LayerP
             below = _dilate(_dilate(need, 0), 1)
             if layer is layers[0]:
                 below = torch.ones_like(below)  # the learned constant, all of it
-            plans.append(_plan_conv(need, below, noise))
+            plans.append(_plan_conv(need, below, noise, layer.out_channels))
         need = below
     return plans[::-1]
 
@@ -197,6 +215,8 @@ class ConvBack:
     """`[9 N]` rows of the gradient's table below; its last for what lies beyond the border."""
     below: Tensor
     """`[N_below]` rows of the table below with gradient."""
+    tiles: Tiles | None
+    """As of the plan, for the rows with gradient only and of the gradient's table below."""
 
 
 @dataclass(frozen=True)
@@ -227,17 +247,21 @@ def _narrow(gather: Gather, numbers: Tensor, live: int) -> tuple[Gather, Tensor]
     return Gather(index.index_select(0, rows).view(-1, 4), weight.contiguous()), rows
 
 
-def plan_back(plans: Sequence[LayerPlan], live: Tensor) -> list[LayerBack]:
+def plan_back(layers: Sequence[SynthesisLayer], plans: Sequence[LayerPlan], live: Tensor) -> list[LayerBack]:
     """For gradients at the rows `live [N]` of the last layer's result: the way of every layer, the last layer first."""
     ways: list[LayerBack] = []
-    for step in reversed(plans):
+    for layer, step in zip(reversed(layers), reversed(plans), strict=True):
         numbers = _renumber(live, len(step.noise))
         if isinstance(step, ConvPlan):
             taps = step.taps.index_select(0, live).flatten()
             seen = torch.zeros(step.inputs + 1, dtype=torch.bool)
             seen[taps] = True
             below = seen[:-1].nonzero()[:, 0]
-            ways.append(ConvBack(live, _renumber(below, step.inputs)[taps], below))
+            to_below = _renumber(below, step.inputs)
+            held = torch.zeros_like(step.need)
+            held.view(-1)[step.need.view(-1).nonzero()[live, 0]] = True
+            tiles = _plan_tiles(held, to_below[step.rows], layer.out_channels)
+            ways.append(ConvBack(live, to_below[taps], below, tiles))
         else:
             along_x, middle = _narrow(step.back_x, numbers, len(live))
             numbers = _renumber(middle, len(step.back_x.index) // 3)
