@@ -15,7 +15,7 @@ from gansteer.models.stylegan2 import Generator, Styles, Synthesis
 
 Engine = Literal["auto", "region", "dense"]
 
-FEW = 5000
+FEW = 20_000
 """Points whose cells are remembered: a handle looks at the same ones for several steps, and more than once in each."""
 
 
@@ -111,7 +111,7 @@ class Grid:
         return down.t() @ across > 0
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=16)
 def _few_cells(grid: Grid, points: bytes) -> tuple[Tensor, Tensor]:
     """`Grid.cells` of the float64 numbers of `points`; the same tensors at every call: don't change them."""
     return grid._cells(torch.frombuffer(bytearray(points), dtype=torch.float64).view(-1, 2))
