@@ -76,7 +76,6 @@ def test_by_tiles_of_either_form(form: Winograd, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("gansteer.edits.region_plan.FORMS", (form,))
     monkeypatch.setattr("gansteer.edits.region_plan.TRANSFORMS", 0)
     monkeypatch.setattr("gansteer.edits.region_plan.LOADING", -1000)  # so that tiles always seem to pay
-    monkeypatch.setattr("gansteer.edits.region.TILES", 7)
     subject = tiny_subject(64)
     w = subject.w.clone().requires_grad_()
     need = random_need(32, 3, reach=4, seed=0)

@@ -8,7 +8,7 @@ everything beyond the border, and a convolution is: gather rows, multiply by the
 rows, borders need no special case, and the whole map is simply the case where every position is needed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,16 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gansteer.edits.region_plan import LayerBack, LayerPlan, Tiles, UpBack, UpPlan, plan, plan_back
-from gansteer.edits.winograd import Winograd
+from gansteer.edits.region_plan import LayerBack, LayerPlan, UpBack, UpPlan, plan, plan_back
+from gansteer.edits.winograd import Tiles, Winograd
 from gansteer.models.layers import LRELU_GAIN, LRELU_SLOPE
 from gansteer.models.stylegan2 import Styles, Synthesis, SynthesisLayer, demodulation
 
 CHUNK = 512
 """Rows multiplied at a time: small enough that the gathered patches stay in the cache."""
-
-TILES = 256
-"""Tiles of Winograd's form that are worked on at a time, for the same reason."""
 
 
 # --- products with weights that are packed once -------------------------------------------------------------------------
@@ -53,28 +50,10 @@ def packed_product(weight: Tensor) -> Product:
     return lambda x: F.linear(x, weight)
 
 
-def _by_tiles(x: Tensor, tiles: Tiles, kernel: "Kernel") -> Tensor:
+def _by_tiles(x: Tensor, tiles: Tiles, products: Sequence[Product]) -> Tensor:
     """`x [M_in + 1, I]` to `[M, O]`."""
-    form, parts = tiles.form, []
-    products = kernel.tiled(form)
-    for rows in torch.split(tiles.rows, TILES, dim=1):
-        d = x.index_select(0, rows.flatten()).view(*rows.shape, -1)  # [points, t, I]
-        m = torch.stack([product(part) for product, part in zip(products, form.transform_inputs(d), strict=True)])
-        parts.append(form.transform_results(m))
-    y = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
-    return y.flatten(0, 1).index_select(0, tiles.results)
-
-
-def _back_by_tiles(g: Tensor, tiles: Tiles, kernel: "Kernel", gx: Tensor) -> Tensor:
-    """`g [N, O]` added into `gx [N_below + 1, I]`."""
-    form, count = tiles.form, tiles.rows.shape[1]
-    products = kernel.tiled_back(form)
-    gy = g.new_zeros(form.tile**2 * count, g.shape[1]).index_copy_(0, tiles.results, g).view(form.tile**2, count, -1)
-    for some, rows in zip(torch.split(gy, TILES, dim=1), torch.split(tiles.rows, TILES, dim=1), strict=True):
-        gm = form.transform_results_back(some)  # [points, t, O]
-        gv = torch.stack([product(part) for product, part in zip(products, gm, strict=True)])
-        gx.index_add_(0, rows.flatten(), form.transform_inputs_back(gv).flatten(0, 1))
-    return gx
+    points = tiles.inputs(x).chunk(len(products))  # each [T, I]
+    return tiles.results(torch.cat([_in_chunks(*of) for of in zip(products, points, strict=True)]))
 
 
 def _in_chunks(product: Product, x: Tensor) -> Tensor:
@@ -94,8 +73,8 @@ def _convolve(x: Tensor, step: LayerPlan, kernel: "Kernel") -> Tensor:
         z = _in_chunks(kernel.forward, x)  # [M_in + 1, 3 (ky), 3 (kx), O]
         t = _padded(step.along_y(z.view(-1, 3 * out)))  # [M_mid + 1, 3 (kx), O]
         return step.along_x(t.view(-1, out))
-    if step.tiles is not None:
-        return _by_tiles(x, step.tiles, kernel)
+    if isinstance(step.taps, Tiles):
+        return _by_tiles(x, step.taps, kernel.tiled(step.taps.form))
     parts = [
         kernel.forward(x.index_select(0, taps.flatten()).view(taps.shape[0], -1))
         for taps in torch.split(step.taps, CHUNK)
@@ -110,11 +89,11 @@ def _convolve_back(g: Tensor, way: LayerBack, kernel: "Kernel") -> Tensor:
         gt = way.along_x(_padded(g)).view(-1, 3 * out)
         gz = way.along_y(_padded(gt)).view(-1, 9 * out)  # [N_below, 9 O]
         return _in_chunks(kernel.backward, gz)
+    if isinstance(way.taps, Tiles):
+        return _by_tiles(_padded(g), way.taps, kernel.tiled_back(way.taps.form))
     gx = g.new_zeros(len(way.below) + 1, kernel.in_channels)
-    if way.tiles is not None:
-        return _back_by_tiles(g, way.tiles, kernel, gx)[:-1]
-    for rows, taps in zip(torch.split(g, CHUNK), torch.split(way.taps, 9 * CHUNK), strict=True):
-        gx.index_add_(0, taps, kernel.backward(rows).view(-1, kernel.in_channels))  # [n, 9 I] spread
+    for rows, taps in zip(torch.split(g, CHUNK), torch.split(way.taps, CHUNK), strict=True):
+        gx.index_add_(0, taps.flatten(), kernel.backward(rows).view(-1, kernel.in_channels))  # [n, 9 I] spread
     return gx[:-1]
 
 
@@ -148,9 +127,11 @@ class _Pass(torch.autograd.Function):
         region, count = ctx.region, len(ctx.plans)
         styles, ds = ctx.vectors[:count], ctx.vectors[count:]
         gradients: list[Tensor | None] = [None] * (2 * count)
-        ways = region.plan_back(ctx.plans, g[:-1].abs().amax(dim=1).nonzero()[:, 0])
-        g, a = (x.index_select(0, ways[0].rows) for x in (g, ctx.tables[-1]))
-        for i, way in zip(reversed(range(count)), ways, strict=True):
+        live = g[:-1].abs().amax(dim=1) > 0
+        ways = region.plan_back(ctx.plans, live)
+        rows = live.nonzero()[:, 0]
+        g, a = (x.index_select(0, rows) for x in (g, ctx.tables[-1]))
+        for i, way in reversed(list(enumerate(ways))):
             layer, step = region.layers[i], ctx.plans[i]
             if layer.clamp is not None:
                 g = g.masked_fill(a.abs() >= layer.clamp, 0)
@@ -158,11 +139,12 @@ class _Pass(torch.autograd.Function):
             total = (g * a).sum(dim=0) if ds[i].requires_grad else None
             g = torch.ops.aten.leaky_relu_backward(g, a, LRELU_SLOPE, True)
             if total is not None:
-                noise = step.noise.index_select(0, way.rows)
+                noise = step.noise.index_select(0, rows)
                 added = noise[:, 0] @ g + layer.bias.detach() * LRELU_GAIN * g.sum(dim=0)
                 gradients[count + i] = ((total - added) / ds[i][0])[None]
             g = _convolve_back(g * (ds[i] * LRELU_GAIN), way, region.kernels[i])
-            a = ctx.tables[i].index_select(0, way.below)
+            rows = way.below
+            a = ctx.tables[i].index_select(0, rows)
             if styles[i].requires_grad:
                 gradients[i] = (g * a).sum(dim=0, keepdim=True)
             if i:
@@ -250,17 +232,13 @@ class RegionSynthesis:
 
     def _plan(self, need: Tensor) -> list[LayerPlan]:
         """The plan for `need`; the last two are kept, as consecutive steps need nearly the same, and below exactly."""
-        for known in self._plans:
-            if torch.equal(known[-1].need, need):
-                return known
         steps = plan(self.layers, need.clone(), self._plans)
         self._plans = [*self._plans, steps][-2:]
         return steps
 
     def plan_back(self, plans: list[LayerPlan], live: Tensor) -> list[LayerBack]:
-        """The way of gradients from the rows `live [N]` of what `plans` compute; the last two are kept, too."""
-        for of, ways in self._backs:
-            if of is plans and torch.equal(ways[0].rows, live):
-                return ways
-        self._backs = [*self._backs, (plans, plan_back(self.layers, plans, live))][-2:]
-        return self._backs[-1][1]
+        """The way of gradients from the rows `live [M]` (bool) of what `plans` compute; the last two are kept, too."""
+        need = plans[-1].need
+        ways = plan_back(self.layers, plans, torch.zeros_like(need).masked_scatter(need, live.cpu()), self._backs)
+        self._backs = [*self._backs, (plans, ways)][-2:]
+        return ways

@@ -2,29 +2,28 @@
 
 Forward, the walk goes from the positions asked for down to the learned constant (`plan`). Backward, it starts from those
 positions among them whose features have a gradient, which are far fewer: motion supervision looks at a disc where
-tracking looks at a square (`plan_back`). A table is `[M + 1, C]`, one row per position in row-major order and a last row
-of zeros that stands for everything beyond the border.
+tracking looks at a square (`plan_back`). Steps that need the same of a layer share its plan and all plans below it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from gansteer.edits.winograd import F2, F4, Winograd
+from gansteer.edits.tables import Gather, number
+from gansteer.edits.winograd import F2, F4, Tiles, Winograd, held_tiles, plan_tiles, plan_tiles_back
 from gansteer.models.layers import BLUR_TAPS, LRELU_GAIN
 from gansteer.models.stylegan2 import SynthesisLayer
 
 FORMS = (F2, F4)
 """Winograd's forms that a layer may take."""
 
-LOADING = 50
+LOADING = 40
 """What it costs to fetch the weights of one product and to begin, in rows multiplied by them."""
 
-TRANSFORMS = 200
-"""What it costs to gather a value of a tile and to transform it twice, in multiplications."""
+TRANSFORMS = 10
+"""What a term of Winograd's transforms costs, in multiplications."""
 
 _BLUR = tuple(2 * tap / sum(BLUR_TAPS) for tap in BLUR_TAPS)  # one axis of the blur with gain 4 = 2 x 2
 
@@ -51,35 +50,16 @@ def _halve(need: Tensor, axis: int) -> Tensor:
     return need.view(pairs).any(dim=axis + 1)
 
 
-def _number(need: Tensor, pad: tuple[int, int]) -> Tensor:
-    """Row of every needed position `[h + 2 pad_y, w + 2 pad_x]`; the zero row, whose number is their count, elsewhere."""
-    count = int(need.sum())
-    rows = torch.full(need.shape, count, dtype=torch.long)
-    rows[need] = torch.arange(count)
-    return F.pad(rows, (pad[1], pad[1], pad[0], pad[0]), value=count)
+def _middle(need: Tensor) -> Tensor:
+    """What a doubling layer needs after the first of its axes: `need [2h, 2w]` to `[2h, w]`."""
+    return _dilate(_halve(need, 1), 1)
 
 
-@dataclass(frozen=True)
-class Gather:
-    """The weighted sums of table rows that one step takes: `index [N, K]`, `weight [N, K]`."""
-
-    index: Tensor
-    weight: Tensor
-
-    def __call__(self, table: Tensor) -> Tensor:
-        """`table [R, C]` to `[N, C]`."""
-        return F.embedding_bag(self.index, table, mode="sum", per_sample_weights=self.weight)
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """Where Winograd's tiles stand."""
-
-    form: Winograd
-    rows: Tensor
-    """`[points, T]` rows of the table below."""
-    results: Tensor
-    """`[M]` where the result stands among the `[tile * tile * T]` of the tiles."""
+def _below(layer: SynthesisLayer, need: Tensor) -> Tensor:
+    """The inputs of `layer` that its results at `need [r, r]` look at, `[r or r / 2, r or r / 2]`."""
+    if layer.up:
+        return _dilate(_halve(_middle(need), 0), 0)
+    return _dilate(_dilate(need, 0), 1)
 
 
 @dataclass(frozen=True)
@@ -88,61 +68,42 @@ class ConvPlan:
 
     need: Tensor
     """Positions of the result, `[r, r]` bool."""
-    taps: Tensor
-    """`[M, 9]` rows of the table below."""
     noise: Tensor
     """`[M, 1]`, strength and the gain of the activation applied."""
-    inputs: int
-    """Positions of the table below."""
-    rows: Tensor
-    """`[r + 2, r + 2]` row of the table below of every position, and of those beyond the border."""
-    tiles: Tiles | None
-    """None where gathering nine neighbours is the cheaper way."""
+    taps: Tensor | Tiles
+    """`[M, 9]` rows of the table below, or Winograd's tiles where they cost less than gathering nine neighbours."""
 
 
 @dataclass(frozen=True)
 class UpPlan:
-    """Where a doubling convolution finds its inputs: first along y, then along x, and the transposes of both."""
+    """Where a doubling convolution finds its inputs: first along y, then along x."""
 
     need: Tensor
     noise: Tensor
     along_y: Gather
     along_x: Gather
-    back_x: Gather
-    back_y: Gather
 
 
 LayerPlan = ConvPlan | UpPlan
 
 
-def _plan_conv(need: Tensor, below: Tensor, noise: Tensor, channels: int) -> ConvPlan:
-    rows = _number(below, (1, 1))
+def _cheapest(need: Tensor, channels: int) -> Winograd | None:
+    """The form of the tiles that compute the positions needed at the least cost; None if there is a cheaper way."""
+    least, best = 9.0 * (int(need.sum()) + LOADING), None
+    for form in FORMS:
+        count = int(held_tiles(form, need).sum())
+        cost = form.side**2 * (count * (1 + TRANSFORMS * form.terms / channels) + LOADING)
+        if cost < least:
+            least, best = cost, form
+    return best
+
+
+def _taps(need: Tensor, rows: Tensor) -> Tensor:
+    """`[M, 9]` the neighbours of every position needed, in `rows [r + 2, r + 2]` of the table below."""
+    width = rows.shape[1]
     y, x = need.nonzero(as_tuple=True)
     offset = torch.arange(3)
-    taps = rows[y[:, None, None] + offset[:, None], x[:, None, None] + offset]  # [M, 3, 3]
-    return ConvPlan(need, taps.flatten(1), noise, int(below.sum()), rows, _plan_tiles(need, rows, channels))
-
-
-def _plan_tiles(need: Tensor, rows: Tensor, channels: int) -> Tiles | None:
-    """The tiles that hold the positions needed, in the form that costs least; None if that is none."""
-    y_out, x_out = need.nonzero(as_tuple=True)
-    least, best = 9.0 * (len(y_out) + LOADING), None
-    for form in FORMS:
-        held = need.view(len(need) // form.tile, form.tile, -1, form.tile).any(dim=3).any(dim=1)  # [r / tile, r / tile]
-        points = form.side**2
-        cost = points * (int(held.sum()) * (1 + TRANSFORMS / channels) + LOADING)
-        if cost < least:
-            least, best = cost, (form, held)
-    if best is None:
-        return None
-    form, held = best
-    tile = form.tile
-    tile_y, tile_x = held.nonzero(as_tuple=True)
-    side = torch.arange(form.side)
-    y, x = tile * tile_y[:, None, None] + side[:, None], tile * tile_x[:, None, None] + side
-    numbers = _number(held, (0, 0))[y_out // tile, x_out // tile]
-    within = (y_out % tile) * tile + x_out % tile
-    return Tiles(form, rows[y, x].flatten(1).t().contiguous(), within * len(tile_y) + numbers)
+    return rows.view(-1)[(y * width + x)[:, None] + (offset[:, None] * width + offset).flatten()]
 
 
 def _up_gather(m: Tensor, other: Tensor, rows: Tensor, axis: int, dtype: torch.dtype) -> Gather:
@@ -161,45 +122,38 @@ def _down_gather(i: Tensor, other: Tensor, rows: Tensor, axis: int, dtype: torch
     return Gather(row.flatten(0, 1), torch.tensor(_BLUR, dtype=dtype).repeat(row.shape[0] * 3, 1))
 
 
-def _plan_up(need: Tensor, middle: Tensor, below: Tensor, noise: Tensor) -> UpPlan:
-    """`need [2h, 2w]`, `middle [2h, w]` after doubling along y, `below [h, w]`."""
-    dtype = noise.dtype
-    y, x = need.nonzero(as_tuple=True)
-    mid_y, mid_x = middle.nonzero(as_tuple=True)
-    in_y, in_x = below.nonzero(as_tuple=True)
-    return UpPlan(
-        need,
-        noise,
-        along_y=_up_gather(mid_y, mid_x, _number(below, (1, 0)), 0, dtype),
-        along_x=_up_gather(x, y, _number(middle, (0, 1)), 1, dtype),
-        back_x=_down_gather(mid_x, mid_y, _number(need, (0, 2)), 1, dtype),
-        back_y=_down_gather(in_y, in_x, _number(middle, (2, 0)), 0, dtype),
-    )
-
-
 def plan(layers: list[SynthesisLayer], need: Tensor, known: Sequence[list[LayerPlan]] = ()) -> list[LayerPlan]:
     """The plan of every layer, the first first, that computes the last at `need [r, r]` (bool, on the CPU).
 
     `known` are plans of the same layers: from where one of them needs the same, it is taken over.
     """
     plans: list[LayerPlan] = []
-    for number, layer in reversed(list(enumerate(layers))):
+    for at, layer in reversed(list(enumerate(layers))):
         for other in known:
-            if torch.equal(other[number].need, need):
-                return [*other[: number + 1], *plans[::-1]]
+            if torch.equal(other[at].need, need):
+                return [*other[: at + 1], *plans[::-1]]
         noise = layer.noise_fixed[need.to(layer.noise_fixed.device)] * (layer.noise_strength * LRELU_GAIN)
         noise = noise.detach().cpu()[:, None]
-        if layer.up:
-            middle = _dilate(_halve(need, 1), 1)
-            below = _dilate(_halve(middle, 0), 0)
-            plans.append(_plan_up(need, middle, below, noise))
-        else:
-            below = _dilate(_dilate(need, 0), 1)
-            if layer is layers[0]:
-                below = torch.ones_like(below)  # the learned constant, all of it
-            plans.append(_plan_conv(need, below, noise, layer.out_channels))
+        # The learned constant is a table of all its positions.
+        below = _below(layer, need) if at else torch.ones_like(need)
+        plans.append(_plan_up(need, below, noise) if layer.up else _plan_conv(layer, need, below, noise))
         need = below
     return plans[::-1]
+
+
+def _plan_conv(layer: SynthesisLayer, need: Tensor, below: Tensor, noise: Tensor) -> ConvPlan:
+    rows = number(below, (1, 1))
+    form = _cheapest(need, layer.out_channels)
+    return ConvPlan(need, noise, _taps(need, rows) if form is None else plan_tiles(form, need, rows, noise.dtype))
+
+
+def _plan_up(need: Tensor, below: Tensor, noise: Tensor) -> UpPlan:
+    """`need [2h, 2w]`, `below [h, w]`."""
+    middle, dtype = _middle(need), noise.dtype
+    y, x = need.nonzero(as_tuple=True)
+    along_x = _up_gather(x, y, number(middle, (0, 1)), 1, dtype)
+    y, x = middle.nonzero(as_tuple=True)
+    return UpPlan(need, noise, _up_gather(y, x, number(below, (1, 0)), 0, dtype), along_x)
 
 
 # --- the same walk for gradients ---------------------------------------------------------------------------------------
@@ -209,63 +163,61 @@ def plan(layers: list[SynthesisLayer], need: Tensor, known: Sequence[list[LayerP
 class ConvBack:
     """Where the gradient of a 3x3 convolution goes; tables of gradients hold the rows that have one, then a zero row."""
 
-    rows: Tensor
-    """`[N]` rows of the result with gradient."""
-    taps: Tensor
-    """`[9 N]` rows of the gradient's table below; its last for what lies beyond the border."""
+    live: Tensor
+    """The positions of the result with gradient, `[r, r]` bool."""
     below: Tensor
     """`[N_below]` rows of the table below with gradient."""
-    tiles: Tiles | None
-    """As of the plan, for the rows with gradient only and of the gradient's table below."""
+    taps: Tensor | Tiles
+    """`[N, 9]` rows of the gradient's table below, or the tiles as of the plan."""
 
 
 @dataclass(frozen=True)
 class UpBack:
     """Where the gradient of a doubling convolution goes: along x, then along y."""
 
-    rows: Tensor
+    live: Tensor
+    below: Tensor
     along_x: Gather
     along_y: Gather
-    below: Tensor
 
 
 LayerBack = ConvBack | UpBack
 
 
-def _renumber(rows: Tensor, count: int) -> Tensor:
-    """Row in the gradient's table of each row `[count + 1]`; the zero row, whose number is `len(rows)`, for the others."""
-    numbers = torch.full([count + 1], len(rows))
-    numbers[rows] = torch.arange(len(rows))
-    return numbers
+def plan_back(
+    layers: Sequence[SynthesisLayer],
+    plans: Sequence[LayerPlan],
+    live: Tensor,
+    known: Sequence[tuple[list[LayerPlan], list[LayerBack]]] = (),
+) -> list[LayerBack]:
+    """For gradients at `live [r, r]` of the last layer's result: the way of every layer, the first layer first.
 
-
-def _narrow(gather: Gather, numbers: Tensor, live: int) -> tuple[Gather, Tensor]:
-    """Three sums (the taps along an axis) per row of the result: those of the rows that gather any gradient, and which."""
-    index = numbers[gather.index.view(-1, 12)]
-    rows = (index < live).any(dim=1).nonzero()[:, 0]
-    weight = gather.weight[:1].expand(3 * len(rows), -1)  # the same in every row
-    return Gather(index.index_select(0, rows).view(-1, 4), weight.contiguous()), rows
-
-
-def plan_back(layers: Sequence[SynthesisLayer], plans: Sequence[LayerPlan], live: Tensor) -> list[LayerBack]:
-    """For gradients at the rows `live [N]` of the last layer's result: the way of every layer, the last layer first."""
+    `known` are plans and their ways: from where one of them goes the same, it is taken over.
+    """
     ways: list[LayerBack] = []
-    for layer, step in zip(reversed(layers), reversed(plans), strict=True):
-        numbers = _renumber(live, len(step.noise))
-        if isinstance(step, ConvPlan):
-            taps = step.taps.index_select(0, live).flatten()
-            seen = torch.zeros(step.inputs + 1, dtype=torch.bool)
-            seen[taps] = True
-            below = seen[:-1].nonzero()[:, 0]
-            to_below = _renumber(below, step.inputs)
-            held = torch.zeros_like(step.need)
-            held.view(-1)[step.need.view(-1).nonzero()[live, 0]] = True
-            tiles = _plan_tiles(held, to_below[step.rows], layer.out_channels)
-            ways.append(ConvBack(live, to_below[taps], below, tiles))
-        else:
-            along_x, middle = _narrow(step.back_x, numbers, len(live))
-            numbers = _renumber(middle, len(step.back_x.index) // 3)
-            along_y, below = _narrow(step.back_y, numbers, len(middle))
-            ways.append(UpBack(live, along_x, along_y, below))
+    for at, layer in reversed(list(enumerate(layers))):
+        for others, way in known:
+            if others[at] is plans[at] and torch.equal(way[at].live, live):
+                return [*way[: at + 1], *ways[::-1]]
+        below = _below(layer, live)
+        known_below = plans[at - 1].need if at else torch.ones_like(below)
+        rows, dtype = below[known_below].nonzero()[:, 0], plans[at].noise.dtype
+        ways.append(_up_back(live, below, rows, dtype) if layer.up else _conv_back(layer, live, below, rows, dtype))
         live = below
-    return ways
+    return ways[::-1]
+
+
+def _conv_back(layer: SynthesisLayer, live: Tensor, below: Tensor, rows: Tensor, dtype: torch.dtype) -> ConvBack:
+    form = _cheapest(live, layer.out_channels)
+    if form is None:
+        return ConvBack(live, rows, _taps(live, number(below, (1, 1))))
+    return ConvBack(live, rows, plan_tiles_back(form, live, below, dtype))
+
+
+def _up_back(live: Tensor, below: Tensor, rows: Tensor, dtype: torch.dtype) -> UpBack:
+    """`live [2h, 2w]`, `below [h, w]`."""
+    middle = _middle(live)
+    y, x = middle.nonzero(as_tuple=True)
+    along_x = _down_gather(x, y, number(live, (0, 2)), 1, dtype)
+    y, x = below.nonzero(as_tuple=True)
+    return UpBack(live, rows, along_x, _down_gather(y, x, number(middle, (2, 0)), 0, dtype))

@@ -1,0 +1,28 @@
+"""Tables `[M + 1, C]` of the positions needed of a layer: a row for each, row-major, then one of zeros for all beyond."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Gather:
+    """The weighted sums of table rows that one step takes: `index [N, K]`, `weight [N, K]`."""
+
+    index: Tensor
+    weight: Tensor
+
+    def __call__(self, table: Tensor) -> Tensor:
+        """`table [R, C]` to `[N, C]`."""
+        return F.embedding_bag(self.index, table, mode="sum", per_sample_weights=self.weight)
+
+
+def number(need: Tensor, pad: tuple[int, int] = (0, 0)) -> Tensor:
+    """Row of every needed position `[h + 2 pad_y, w + 2 pad_x]`; the zero row, whose number is their count, elsewhere."""
+    count = int(need.sum())
+    h, w = need.shape
+    rows = torch.full((h + 2 * pad[0], w + 2 * pad[1]), count)
+    rows[pad[0] : pad[0] + h, pad[1] : pad[1] + w].masked_scatter_(need, torch.arange(count))
+    return rows
