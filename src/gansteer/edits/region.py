@@ -62,8 +62,12 @@ def _in_chunks(product: Product, x: Tensor) -> Tensor:
     return torch.cat([product(rows) for rows in torch.split(x, CHUNK)])
 
 
-def _padded(x: Tensor) -> Tensor:
-    return F.pad(x, (0, 0, 0, 1))
+def _scaled(x: Tensor, factor: Tensor) -> Tensor:
+    """`x [N, C]` times `factor [1, C]`, and a row of zeros: `[N + 1, C]`."""
+    table = x.new_empty(x.shape[0] + 1, x.shape[1])
+    torch.mul(x, factor, out=table[:-1])
+    table[-1] = 0
+    return table
 
 
 def _convolve(x: Tensor, step: LayerPlan, kernel: "Kernel") -> Tensor:
@@ -71,7 +75,7 @@ def _convolve(x: Tensor, step: LayerPlan, kernel: "Kernel") -> Tensor:
     out = kernel.out_channels
     if isinstance(step, UpPlan):  # multiply by the nine taps, then sum them up into the doubled and blurred grid
         z = _in_chunks(kernel.forward, x)  # [M_in + 1, 3 (ky), 3 (kx), O]
-        t = _padded(step.along_y(z.view(-1, 3 * out)))  # [M_mid + 1, 3 (kx), O]
+        t = step.along_y(z.view(-1, 3 * out))  # [M_mid + 1, 3 (kx), O]
         return step.along_x(t.view(-1, out))
     if isinstance(step.taps, Tiles):
         return _by_tiles(x, step.taps, kernel.tiled(step.taps.form))
@@ -83,16 +87,16 @@ def _convolve(x: Tensor, step: LayerPlan, kernel: "Kernel") -> Tensor:
 
 
 def _convolve_back(g: Tensor, way: LayerBack, kernel: "Kernel") -> Tensor:
-    """The transpose: `g [N, O]` of the rows with gradient to `[N_below, I]` of those below."""
+    """The transpose: `g [N + 1, O]` of the rows with gradient to `[N_below, I]` of those below."""
     out = kernel.out_channels
     if isinstance(way, UpBack):
-        gt = way.along_x(_padded(g)).view(-1, 3 * out)
-        gz = way.along_y(_padded(gt)).view(-1, 9 * out)  # [N_below, 9 O]
+        gt = way.along_x(g).view(-1, 3 * out)  # [N_mid + 1, 3 (kx), O]
+        gz = way.along_y(gt).view(-1, 9 * out)  # [N_below, 9 O]
         return _in_chunks(kernel.backward, gz)
     if isinstance(way.taps, Tiles):
-        return _by_tiles(_padded(g), way.taps, kernel.tiled_back(way.taps.form))
+        return _by_tiles(g, way.taps, kernel.tiled_back(way.taps.form))
     gx = g.new_zeros(len(way.below) + 1, kernel.in_channels)
-    for rows, taps in zip(torch.split(g, CHUNK), torch.split(way.taps, CHUNK), strict=True):
+    for rows, taps in zip(torch.split(g[:-1], CHUNK), torch.split(way.taps, CHUNK), strict=True):
         gx.index_add_(0, taps.flatten(), kernel.backward(rows).view(-1, kernel.in_channels))  # [n, 9 I] spread
     return gx[:-1]
 
@@ -111,15 +115,11 @@ class _Pass(torch.autograd.Function):
         for layer, kernel, step, style, d in zip(
             region.layers, region.kernels, plans, vectors[:count], vectors[count:], strict=True
         ):
-            a = tables[-1]
-            x = a.new_empty(a.shape[0] + 1, a.shape[1])
-            torch.mul(a, style, out=x[:-1])
-            x[-1] = 0
-            y = torch.addcmul(step.noise, _convolve(x, step, kernel), d * LRELU_GAIN)
+            y = torch.addcmul(step.noise, _convolve(_scaled(tables[-1], style), step, kernel), d * LRELU_GAIN)
             y = F.leaky_relu_(y.add_(layer.bias.detach() * LRELU_GAIN), LRELU_SLOPE)
             tables.append(y if layer.clamp is None else y.clamp_(-layer.clamp, layer.clamp))
         ctx.region, ctx.plans, ctx.tables, ctx.vectors = region, plans, tables, vectors
-        return _padded(tables[-1])
+        return F.pad(tables[-1], (0, 0, 0, 1))
 
     @staticmethod
     @once_differentiable
@@ -142,7 +142,7 @@ class _Pass(torch.autograd.Function):
                 noise = step.noise.index_select(0, rows)
                 added = noise[:, 0] @ g + layer.bias.detach() * LRELU_GAIN * g.sum(dim=0)
                 gradients[count + i] = ((total - added) / ds[i][0])[None]
-            g = _convolve_back(g * (ds[i] * LRELU_GAIN), way, region.kernels[i])
+            g = _convolve_back(_scaled(g, ds[i] * LRELU_GAIN), way, region.kernels[i])
             rows = way.below
             a = ctx.tables[i].index_select(0, rows)
             if styles[i].requires_grad:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gansteer.edits.tables import Gather, number
+from gansteer.edits.tables import Gather, halve, number
 from gansteer.edits.winograd import F2, F4, Tiles, Winograd, held_tiles, plan_tiles, plan_tiles_back
 from gansteer.models.layers import BLUR_TAPS, LRELU_GAIN
 from gansteer.models.stylegan2 import SynthesisLayer
@@ -44,21 +44,15 @@ def _dilate(need: Tensor, axis: int) -> Tensor:
     return grown
 
 
-def _halve(need: Tensor, axis: int) -> Tensor:
-    """`need [..., 2n, ...]` bool: whether either position of each pair is needed."""
-    pairs = (*need.shape[:axis], need.shape[axis] // 2, 2, *need.shape[axis + 1 :])
-    return need.view(pairs).any(dim=axis + 1)
-
-
 def _middle(need: Tensor) -> Tensor:
     """What a doubling layer needs after the first of its axes: `need [2h, 2w]` to `[2h, w]`."""
-    return _dilate(_halve(need, 1), 1)
+    return _dilate(halve(need, 1), 1)
 
 
 def _below(layer: SynthesisLayer, need: Tensor) -> Tensor:
     """The inputs of `layer` that its results at `need [r, r]` look at, `[r or r / 2, r or r / 2]`."""
     if layer.up:
-        return _dilate(_halve(_middle(need), 0), 0)
+        return _dilate(halve(_middle(need), 0), 0)
     return _dilate(_dilate(need, 0), 1)
 
 
@@ -87,14 +81,14 @@ class UpPlan:
 LayerPlan = ConvPlan | UpPlan
 
 
-def _cheapest(need: Tensor, channels: int) -> Winograd | None:
-    """The form of the tiles that compute the positions needed at the least cost; None if there is a cheaper way."""
+def _cheapest(need: Tensor, channels: int) -> tuple[Winograd, Tensor] | None:
+    """The form and the tiles that compute the positions needed at the least cost; None if there is a cheaper way."""
     least, best = 9.0 * (int(need.sum()) + LOADING), None
     for form in FORMS:
-        count = int(held_tiles(form, need).sum())
-        cost = form.side**2 * (count * (1 + TRANSFORMS * form.terms / channels) + LOADING)
+        held = held_tiles(form, need)
+        cost = form.side**2 * (int(held.sum()) * (1 + TRANSFORMS * form.terms / channels) + LOADING)
         if cost < least:
-            least, best = cost, form
+            least, best = cost, (form, held)
     return best
 
 
@@ -143,8 +137,8 @@ def plan(layers: list[SynthesisLayer], need: Tensor, known: Sequence[list[LayerP
 
 def _plan_conv(layer: SynthesisLayer, need: Tensor, below: Tensor, noise: Tensor) -> ConvPlan:
     rows = number(below, (1, 1))
-    form = _cheapest(need, layer.out_channels)
-    return ConvPlan(need, noise, _taps(need, rows) if form is None else plan_tiles(form, need, rows, noise.dtype))
+    best = _cheapest(need, layer.out_channels)
+    return ConvPlan(need, noise, plan_tiles(*best, need, rows, noise.dtype) if best else _taps(need, rows))
 
 
 def _plan_up(need: Tensor, below: Tensor, noise: Tensor) -> UpPlan:
@@ -153,7 +147,7 @@ def _plan_up(need: Tensor, below: Tensor, noise: Tensor) -> UpPlan:
     y, x = need.nonzero(as_tuple=True)
     along_x = _up_gather(x, y, number(middle, (0, 1)), 1, dtype)
     y, x = middle.nonzero(as_tuple=True)
-    return UpPlan(need, noise, _up_gather(y, x, number(below, (1, 0)), 0, dtype), along_x)
+    return UpPlan(need, noise, _up_gather(y, x, number(below, (1, 0)), 0, dtype).and_zeros(), along_x)
 
 
 # --- the same walk for gradients ---------------------------------------------------------------------------------------
@@ -208,16 +202,15 @@ def plan_back(
 
 
 def _conv_back(layer: SynthesisLayer, live: Tensor, below: Tensor, rows: Tensor, dtype: torch.dtype) -> ConvBack:
-    form = _cheapest(live, layer.out_channels)
-    if form is None:
-        return ConvBack(live, rows, _taps(live, number(below, (1, 1))))
-    return ConvBack(live, rows, plan_tiles_back(form, live, below, dtype))
+    best = _cheapest(live, layer.out_channels)
+    way = plan_tiles_back(*best, live, below, dtype) if best else _taps(live, number(below, (1, 1)))
+    return ConvBack(live, rows, way)
 
 
 def _up_back(live: Tensor, below: Tensor, rows: Tensor, dtype: torch.dtype) -> UpBack:
     """`live [2h, 2w]`, `below [h, w]`."""
     middle = _middle(live)
     y, x = middle.nonzero(as_tuple=True)
-    along_x = _down_gather(x, y, number(live, (0, 2)), 1, dtype)
+    along_x = _down_gather(x, y, number(live, (0, 2)), 1, dtype).and_zeros(3)
     y, x = below.nonzero(as_tuple=True)
     return UpBack(live, rows, along_x, _down_gather(y, x, number(middle, (2, 0)), 0, dtype))

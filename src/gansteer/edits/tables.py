@@ -18,6 +18,16 @@ class Gather:
         """`table [R, C]` to `[N, C]`."""
         return F.embedding_bag(self.index, table, mode="sum", per_sample_weights=self.weight)
 
+    def and_zeros(self, rows: int = 1) -> "Gather":
+        """The same, and `rows` of zeros after them."""
+        pad = (0, 0, 0, rows)
+        return Gather(F.pad(self.index, pad), F.pad(self.weight, pad))
+
+
+def halve(need: Tensor, axis: int) -> Tensor:
+    """`need [h, w]` bool, to half of that along `axis`: whether either position of each pair is needed."""
+    return need[::2] | need[1::2] if axis == 0 else need[:, ::2] | need[:, 1::2]
+
 
 def number(need: Tensor, pad: tuple[int, int] = (0, 0)) -> Tensor:
     """Row of every needed position `[h + 2 pad_y, w + 2 pad_x]`; the zero row, whose number is their count, elsewhere."""

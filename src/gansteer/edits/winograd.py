@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from gansteer.edits.tables import Gather, number
+from gansteer.edits.tables import Gather, halve, number
 
 Matrix = tuple[tuple[float, ...], ...]
 
@@ -111,7 +111,9 @@ class Tiles:
 
 def held_tiles(form: Winograd, need: Tensor) -> Tensor:
     """Which tiles `[r / tile, r / tile]` hold any position of `need [r, r]`."""
-    return need.view(len(need) // form.tile, form.tile, -1, form.tile).any(dim=3).any(dim=1)
+    for _ in range(form.tile.bit_length() - 1):  # a tile's side is a power of two
+        need = halve(halve(need, 0), 1)
+    return need
 
 
 def _gather_inputs(terms: Terms, side: int, tile: int, held: Tensor, rows: Tensor, dtype: torch.dtype) -> Gather:
@@ -125,10 +127,9 @@ def _gather_inputs(terms: Terms, side: int, tile: int, held: Tensor, rows: Tenso
     return Gather(index, weight.to(dtype)[:, None].expand_as(place).reshape(index.shape))
 
 
-def plan_tiles(form: Winograd, need: Tensor, rows: Tensor, dtype: torch.dtype) -> Tiles:
+def plan_tiles(form: Winograd, held: Tensor, need: Tensor, rows: Tensor, dtype: torch.dtype) -> Tiles:
     """For results at `need [r, r]`, from the table below whose rows are `rows [r + 2, r + 2]`, its border included."""
-    held, tile = held_tiles(form, need), form.tile
-    numbers = number(held)
+    tile, numbers = form.tile, number(held)
     y, x = need.nonzero(as_tuple=True)
     index, weight = form.results
     within = y % tile * tile + x % tile
@@ -137,11 +138,10 @@ def plan_tiles(form: Winograd, need: Tensor, rows: Tensor, dtype: torch.dtype) -
     return Tiles(form, _gather_inputs(form.inputs, form.side, tile, held, rows, dtype), results)
 
 
-def plan_tiles_back(form: Winograd, live: Tensor, below: Tensor, dtype: torch.dtype) -> Tiles:
+def plan_tiles_back(form: Winograd, held: Tensor, live: Tensor, below: Tensor, dtype: torch.dtype) -> Tiles:
     """The transpose: from the table of gradients at `live [r, r]` to those at `below [r, r]`."""
-    held, tile = held_tiles(form, live), form.tile
+    tile, count = form.tile, held.sum()
     inputs = _gather_inputs(form.results_back, tile, tile, held, number(live), dtype)
-    count = held.sum()
     back, point, weight = form.inputs_back
     position = torch.stack(below.nonzero(as_tuple=True)) + 1  # (y, x) from the corner of the first tile
     within = position % tile
