@@ -105,28 +105,27 @@ class _Pass(torch.autograd.Function):
     """All layers in one node of the graph, so that few passes go over the tables and gradients stay on their rows.
 
     Per layer, with `a` the activations of the one below, s its style, d its demodulation, n noise, b bias:
-    `a' = lrelu(sqrt2 (d conv(s a) + n + b))`. Takes every layer's s `[1, I]`, then every layer's d `[1, O]`.
+    `a' = lrelu(sqrt2 (d conv(s a) + n + b))`. Takes every layer's d `[1, O]`, then every layer's s `[1, I]`, which gets
+    the gradient by way of d, too: that of `d = 1 / sqrt(sum_i s_i^2 E_oi + eps)` is `-d^3 E_oi s_i`.
     """
 
     @staticmethod
-    def forward(ctx: Any, region: "RegionSynthesis", plans: list[LayerPlan], *vectors: Tensor) -> Tensor:
-        count = len(plans)
+    def forward(
+        ctx: Any, region: "RegionSynthesis", plans: list[LayerPlan], ds: list[Tensor], *styles: Tensor
+    ) -> Tensor:
         tables = [region.constant]
-        for layer, kernel, step, style, d in zip(
-            region.layers, region.kernels, plans, vectors[:count], vectors[count:], strict=True
-        ):
+        for layer, kernel, step, style, d in zip(region.layers, region.kernels, plans, styles, ds, strict=True):
             y = torch.addcmul(step.noise, _convolve(_scaled(tables[-1], style), step, kernel), d * LRELU_GAIN)
             y = F.leaky_relu_(y.add_(layer.bias.detach() * LRELU_GAIN), LRELU_SLOPE)
             tables.append(y if layer.clamp is None else y.clamp_(-layer.clamp, layer.clamp))
-        ctx.region, ctx.plans, ctx.tables, ctx.vectors = region, plans, tables, vectors
+        ctx.region, ctx.plans, ctx.tables, ctx.ds, ctx.styles = region, plans, tables, ds, styles
         return F.pad(tables[-1], (0, 0, 0, 1))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        region, count = ctx.region, len(ctx.plans)
-        styles, ds = ctx.vectors[:count], ctx.vectors[count:]
-        gradients: list[Tensor | None] = [None] * (2 * count)
+        region, ds, styles = ctx.region, ctx.ds, ctx.styles
+        gradients: list[Tensor | None] = [None] * len(styles)
         live = g[:-1].abs().amax(dim=1) > 0
         ways = region.plan_back(ctx.plans, live)
         rows = live.nonzero()[:, 0]
@@ -136,20 +135,20 @@ class _Pass(torch.autograd.Function):
             if layer.clamp is not None:
                 g = g.masked_fill(a.abs() >= layer.clamp, 0)
             # Times what stands in lrelu, the gradient there is g a: what came out, times the gradient of that.
-            total = (g * a).sum(dim=0) if ds[i].requires_grad else None
+            total = (g * a).sum(dim=0) if styles[i].requires_grad else None
             g = torch.ops.aten.leaky_relu_backward(g, a, LRELU_SLOPE, True)
             if total is not None:
                 noise = step.noise.index_select(0, rows)
                 added = noise[:, 0] @ g + layer.bias.detach() * LRELU_GAIN * g.sum(dim=0)
-                gradients[count + i] = ((total - added) / ds[i][0])[None]
+                gradients[i] = (added - total) * ds[i].square() @ region.energies[i] * styles[i]
             g = _convolve_back(_scaled(g, ds[i] * LRELU_GAIN), way, region.kernels[i])
             rows = way.below
             a = ctx.tables[i].index_select(0, rows)
-            if styles[i].requires_grad:
-                gradients[i] = (g * a).sum(dim=0, keepdim=True)
+            if gradients[i] is not None:
+                gradients[i] = gradients[i] + (g * a).sum(dim=0)
             if i:
                 g = g * styles[i]
-        return None, None, *gradients
+        return None, None, None, *gradients
 
 
 class Kernel:
@@ -217,8 +216,9 @@ class RegionSynthesis:
         `styles` gives every layer's style `[1, I]`; gradients flow to those that ask for one.
         """
         each = [styles[layer.name] for layer in self.layers]
-        ds = [self._demodulation(*of) for of in zip(self.layers, each, self.energies, strict=True)]
-        table: Tensor = _Pass.apply(self, self._plan(need), *each, *ds)  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            ds = [self._demodulation(*of) for of in zip(self.layers, each, self.energies, strict=True)]
+        table: Tensor = _Pass.apply(self, self._plan(need), ds, *each)  # type: ignore[no-untyped-call]
         return table
 
     def _demodulation(self, layer: SynthesisLayer, style: Tensor, energy: Tensor) -> Tensor:
