@@ -96,9 +96,7 @@ def methods(model: Model) -> dict[str, Row]:
     default = model.card.drag_layer or default_layer(model.resolution)
     rows = {"no edit": Row(None), "no tracking": Row({"tracker": "none"}, 4)}
     rows[f"DragGAN, {default} (default)"] = Row({})
-    for block in blocks:
-        if block != default:  # the coarsest keeps more faces whole, so it is compared in full
-            rows[f"DragGAN, {block}"] = Row({"layer": block}, 1 if block == blocks[0] else 4)
+    rows.update({f"DragGAN, {block}": Row({"layer": block}, 4) for block in blocks if block != default})
     rows["DragGAN, reach 10"] = Row({"reach": 10.0}, 4)
     by_model: Changes = {"metric": "model", "learning_rate": 1e-2}
     rows["DragGAN, model's metric"] = Row(by_model, 4)
