@@ -1,0 +1,143 @@
+"""Let w hold the expressions that the mapping network has damped: a run to go on from with --grow.
+
+usage: python expressions.py DATA RUN OUT
+
+DATA is the folder of training pictures, RUN a run with `--anchor-faces`, OUT a new folder for the same run with another
+mapping network.
+
+A mapping network gives little room in w to what its loss hardly sees. Where pictures are only drawn again that is the
+expression, whose directions get 0.2 to 0.5 % of the variance of w each, a tenth of those of a turned head. Synthesis then
+has nothing to draw them from, and no weight on eyes and mouth brings them back within tens of thousands of images. Here
+the directions of z that say most about eyes, brows and mouth (by linear regression) are found, and w is made to move
+along each as it does, but farther: `w'(z) = w(z) + z Q (k - 1) Q^T M`, for the orthonormal directions Q and the linear
+part M of z -> w. The mapping network is then fitted to w' by least squares.
+"""
+
+import json
+import math
+import shutil
+import sys
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor
+
+from gansteer.checkpoints.face_reader import load_face_reader
+from gansteer.models.face_reader import SCALARS
+from gansteer.models.stylegan2 import Mapping
+from gansteer.training.codes import describe_faces, described
+from gansteer.training.config import TrainConfig
+from gansteer.training.data import Pictures
+
+SHOWN = 0.35
+"""Directions of z count from this share of the strongest one's singular value."""
+DAMPED, RAISED = 0.01, 0.045
+"""Directions with less than the first share of the variance of w get the second, that of a turned head."""
+STEPS, BATCH, RATE = 2500, 512, 0.1
+CPU = torch.device("cpu")
+
+
+def normalised(z: Tensor) -> Tensor:
+    """As the mapping network sees `z [N, z_dim]`."""
+    return z * (z.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+def standard(values: Tensor) -> Tensor:
+    return (values - values.mean(dim=0)) / values.std(dim=0)
+
+
+def with_constant(values: Tensor) -> Tensor:
+    return torch.cat([values, torch.ones(len(values), 1)], dim=1)
+
+
+def solved(x: Tensor, y: Tensor) -> Tensor:
+    solution: Tensor = torch.linalg.lstsq(x, y).solution
+    return solution
+
+
+def expressions(landmarks: Tensor, scalars: Tensor) -> Tensor:
+    """What faces do `[N, 10]`, without what their pose explains, from `landmarks [N, 68, 2]` and the reader's scalars."""
+    between = (landmarks[:, 36] - landmarks[:, 45]).norm(dim=1)
+
+    def apart(a: int, b: int) -> Tensor:
+        return (landmarks[:, a] - landmarks[:, b]).norm(dim=1) / between
+
+    corners = ((landmarks[:, 48, 1] + landmarks[:, 54, 1]) / 2 - landmarks[:, 57, 1]) / between
+    named = [scalars[:, SCALARS.index(name)] for name in ("smile", "mouth_open", "eyes_closed")]
+    mouth, eyes, brows = (
+        [apart(66, 62), apart(48, 54), corners],
+        [apart(37, 41), apart(43, 47)],
+        [apart(19, 37), apart(24, 44)],
+    )
+    found = standard(torch.stack([*mouth, *eyes, *brows, *named], dim=1))
+    pose = standard(torch.stack([scalars[:, SCALARS.index(name)] for name in ("yaw", "pitch", "roll")], dim=1))
+    explained = with_constant(torch.cat([pose, pose.square(), pose[:, :1] * pose[:, 1:2]], dim=1))
+    return standard(found - explained @ solved(explained, found))
+
+
+def farther(z: Tensor, w: Tensor, shown: Tensor) -> Tensor:
+    """What is added to w: `[z_dim, w_dim]`, for latents `z [N, z_dim]`, their `w [N, w_dim]` and what faces do."""
+    linear = solved(with_constant(z), w)[:-1]
+    directions, singular, _ = torch.linalg.svd(solved(z, shown), full_matrices=False)
+    directions = directions[:, singular > SHOWN * singular[0]]
+    _, _, turn = torch.linalg.svd((directions.t() @ linear).t(), full_matrices=False)
+    directions = directions @ turn.t()  # now they move w at right angles to each other
+    share = (directions.t() @ linear).square().sum(dim=1) / w.var(dim=0).sum()
+    k = torch.where(share < DAMPED, (RAISED / share).sqrt(), torch.ones_like(share))
+    print("shares of the variance of w:", [f"{s:.4f}" for s in share], "move farther by", [f"{f:.1f}" for f in k])
+    return directions @ torch.diag(k - 1) @ directions.t() @ linear
+
+
+def fit(mapping: Mapping, z: Tensor, added: Tensor) -> None:
+    """Fit the mapping network to what it says plus `normalised(z) @ added`, near the latents `z` and between them."""
+    before = deepcopy(mapping)
+    draws = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(mapping.parameters(), lr=RATE, betas=(0.9, 0.99))
+    for step in range(STEPS):
+        optimizer.param_groups[0]["lr"] = RATE / 2 * (1 + math.cos(math.pi * step / STEPS))
+        x = torch.randn(BATCH, z.shape[1], generator=draws)
+        some = torch.randint(len(z), (BATCH // 2,), generator=draws)
+        x[: len(some)] = z[some] + 0.1 * x[: len(some)]
+        with torch.no_grad():
+            wanted = before(x) + normalised(x) @ added
+        loss = F.mse_loss(mapping(x), wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        mapping.w_mean.copy_(mapping(z).mean(dim=0))
+    print(f"fitted to {loss.item() / wanted.var(dim=0).mean().item():.1%} of its variance")
+
+
+def main(data: Path, run: Path, out: Path) -> None:
+    config = json.loads((run / "config.json").read_text())
+    config = TrainConfig(**{**config, **{key: Path(config[key]) for key in ("data", "out")}, "grow": None})
+    codes = load_file(run / "codes.safetensors")
+    pictures = Pictures(data, config.resolution, mirror=config.mirror)
+    reader = load_face_reader(CPU)
+    scalars = described(pictures, lambda x: describe_faces(x, reader), CPU)[2][:, : len(SCALARS)]
+    shown = expressions(codes["landmarks"], scalars)
+    state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    for network in ("g", "ema"):
+        mapping = Mapping(config.generator_config(0))
+        mapping.load_state_dict(
+            {name[8:]: value for name, value in state[network].items() if name.startswith("mapping.")}
+        )
+        z = codes["codes"]
+        with torch.no_grad():
+            added = farther(normalised(z), mapping(z), shown)
+        fit(mapping, z, added)
+        state[network].update({f"mapping.{name}": value for name, value in mapping.state_dict().items()})
+    out.mkdir(parents=True)
+    for name in ("config.json", "codes.safetensors"):
+        shutil.copy(run / name, out / name)
+    torch.save(state, out / "checkpoint.pt")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    main(*map(Path, sys.argv[1:]))
