@@ -216,7 +216,7 @@ def plain_anchored_step(config, nets, pictures, codes, known, landmarks):
     ]
     loss = config.anchor_weight * (sum(ratios) / len(ratios) + 12 * pyramid(fakes[:known], x[:known]))
     if landmarks is not None:
-        loss = loss + config.anchor_weight * 36 * parts(fakes[:known], x[:known], landmarks[:known])
+        loss = loss + config.anchor_weight * 9 * parts(fakes[:known], x[:known], landmarks[:known])
     parameters = list(d.levels.parameters())
     for p in parameters:
         p.requires_grad_(True)
