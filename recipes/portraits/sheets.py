@@ -51,7 +51,9 @@ def curve(points: list[dict[str, float]], width: int = 720, height: int = 360) -
     floor = place(0, points[-1]["floor"])[1]
     draw.line([(left, floor), (right, floor)], fill="#999999")
     draw.text((left + 6, floor - 14), "real half against half", fill="#777777")
-    draw.line([place(p["images"], p["frechet"]) for p in points], fill="#2a5bd7", width=3)
+    draw.line(
+        [place(p["images"], p["frechet"]) for p in sorted(points, key=lambda p: p["images"])], fill="#2a5bd7", width=3
+    )
     draw.text((left, height - 16), "Frechet distance (EfficientNet-Lite0) against images seen", fill="#222222")
     return page
 
