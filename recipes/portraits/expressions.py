@@ -6,11 +6,11 @@ DATA is the folder of training pictures, RUN a run with `--anchor-faces`, OUT a 
 mapping network.
 
 A mapping network gives little room in w to what its loss hardly sees. Where pictures are only drawn again that is the
-expression, whose directions get 0.2 to 0.5 % of the variance of w each, a tenth of those of a turned head. Synthesis then
-has nothing to draw them from, and no weight on eyes and mouth brings them back within tens of thousands of images. Here
-the directions of z that say most about eyes, brows and mouth (by linear regression) are found, and w is made to move
-along each as it does, but farther: `w'(z) = w(z) + z Q (k - 1) Q^T M`, for the orthonormal directions Q and the linear
-part M of z -> w. The mapping network is then fitted to w' by least squares.
+expression, whose directions get a small part of the variance of w that those of a turned head get. Synthesis then has
+next to nothing to draw expressions from, and a weight on eyes and mouth brings them back only slowly. Here the directions
+of z that say most about eyes, brows and mouth (by linear regression) are found, and w is made to move along each as it
+does, but farther: `w'(z) = w(z) + z Q (k - 1) Q^T M`, for the orthonormal directions Q and the linear part M of z -> w.
+The mapping network is then fitted to w' by least squares.
 """
 
 import json
@@ -27,6 +27,7 @@ from torch import Tensor
 
 from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.models.face_reader import SCALARS
+from gansteer.models.layers import normalize_second_moment
 from gansteer.models.stylegan2 import Mapping
 from gansteer.training.codes import describe_faces, described
 from gansteer.training.config import TrainConfig
@@ -35,27 +36,21 @@ from gansteer.training.data import Pictures
 SHOWN = 0.35
 """Directions of z count from this share of the strongest one's singular value."""
 DAMPED, RAISED = 0.01, 0.045
-"""Directions with less than the first share of the variance of w get the second, that of a turned head."""
+"""Directions with less than the first share of the variance of w get the second, about that of a turned head."""
 STEPS, BATCH, RATE = 2500, 512, 0.1
 CPU = torch.device("cpu")
-
-
-def normalised(z: Tensor) -> Tensor:
-    """As the mapping network sees `z [N, z_dim]`."""
-    return z * (z.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
 def standard(values: Tensor) -> Tensor:
     return (values - values.mean(dim=0)) / values.std(dim=0)
 
 
+def lstsq(x: Tensor, y: Tensor) -> Tensor:
+    return torch.linalg.lstsq(x, y).solution
+
+
 def with_constant(values: Tensor) -> Tensor:
     return torch.cat([values, torch.ones(len(values), 1)], dim=1)
-
-
-def solved(x: Tensor, y: Tensor) -> Tensor:
-    solution: Tensor = torch.linalg.lstsq(x, y).solution
-    return solution
 
 
 def expressions(landmarks: Tensor, scalars: Tensor) -> Tensor:
@@ -75,13 +70,13 @@ def expressions(landmarks: Tensor, scalars: Tensor) -> Tensor:
     found = standard(torch.stack([*mouth, *eyes, *brows, *named], dim=1))
     pose = standard(torch.stack([scalars[:, SCALARS.index(name)] for name in ("yaw", "pitch", "roll")], dim=1))
     explained = with_constant(torch.cat([pose, pose.square(), pose[:, :1] * pose[:, 1:2]], dim=1))
-    return standard(found - explained @ solved(explained, found))
+    return standard(found - explained @ lstsq(explained, found))
 
 
 def farther(z: Tensor, w: Tensor, shown: Tensor) -> Tensor:
     """What is added to w: `[z_dim, w_dim]`, for latents `z [N, z_dim]`, their `w [N, w_dim]` and what faces do."""
-    linear = solved(with_constant(z), w)[:-1]
-    directions, singular, _ = torch.linalg.svd(solved(z, shown), full_matrices=False)
+    linear = lstsq(with_constant(z), w)[:-1]
+    directions, singular, _ = torch.linalg.svd(lstsq(z, shown), full_matrices=False)
     directions = directions[:, singular > SHOWN * singular[0]]
     _, _, turn = torch.linalg.svd((directions.t() @ linear).t(), full_matrices=False)
     directions = directions @ turn.t()  # now they move w at right angles to each other
@@ -92,7 +87,7 @@ def farther(z: Tensor, w: Tensor, shown: Tensor) -> Tensor:
 
 
 def fit(mapping: Mapping, z: Tensor, added: Tensor) -> None:
-    """Fit the mapping network to what it says plus `normalised(z) @ added`, near the latents `z` and between them."""
+    """Fit the mapping network to what it says plus the normalised latent times `added`, near `z [N, z_dim]` and between."""
     before = deepcopy(mapping)
     draws = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(mapping.parameters(), lr=RATE, betas=(0.9, 0.99))
@@ -102,7 +97,7 @@ def fit(mapping: Mapping, z: Tensor, added: Tensor) -> None:
         some = torch.randint(len(z), (BATCH // 2,), generator=draws)
         x[: len(some)] = z[some] + 0.1 * x[: len(some)]
         with torch.no_grad():
-            wanted = before(x) + normalised(x) @ added
+            wanted = before(x) + normalize_second_moment(x) @ added
         loss = F.mse_loss(mapping(x), wanted)
         optimizer.zero_grad()
         loss.backward()
@@ -121,17 +116,15 @@ def main(data: Path, run: Path, out: Path) -> None:
     scalars = described(pictures, lambda x: describe_faces(x, reader), CPU)[2][:, : len(SCALARS)]
     shown = expressions(codes["landmarks"], scalars)
     state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    out.mkdir(parents=True)
+    z, own = codes["codes"], "mapping."
     for network in ("g", "ema"):
         mapping = Mapping(config.generator_config(0))
-        mapping.load_state_dict(
-            {name[8:]: value for name, value in state[network].items() if name.startswith("mapping.")}
-        )
-        z = codes["codes"]
+        mapping.load_state_dict({k.removeprefix(own): v for k, v in state[network].items() if k.startswith(own)})
         with torch.no_grad():
-            added = farther(normalised(z), mapping(z), shown)
+            added = farther(normalize_second_moment(z), mapping(z), shown)
         fit(mapping, z, added)
-        state[network].update({f"mapping.{name}": value for name, value in mapping.state_dict().items()})
-    out.mkdir(parents=True)
+        state[network].update({own + k: v for k, v in mapping.state_dict().items()})
     for name in ("config.json", "codes.safetensors"):
         shutil.copy(run / name, out / name)
     torch.save(state, out / "checkpoint.pt")
