@@ -17,6 +17,7 @@ from gansteer.checkpoints.directions import directions_for, load_directions, own
 from gansteer.edits.directions import Direction, Directions, projected, style_code, style_layers, style_parts
 from gansteer.edits.fitting import (
     FITTED,
+    ends,
     fit_examples,
     fit_labels,
     fit_model,
@@ -142,6 +143,34 @@ def test_the_boundary_of_a_linear_score_is_found() -> None:
     assert float(found.vector @ other / other.norm()) > 0.97
     ours = (found.values(x) > 0).numpy()
     assert np.mean(ours == (svm.decision_function(x.numpy()) > 0)) > 0.95
+
+
+def test_of_a_rare_attribute_only_those_that_have_it_are_fitted() -> None:
+    """One picture in 33 has it; the reader's noise along another axis decides the order of all others."""
+    x, noise = normals(6000, 16), normals(6000, 1, 9)[:, 0].numpy()
+    has = (x[:, 0] > 1.88).numpy()
+    scores = has + 0.05 * (x[:, 1].numpy() + noise)
+    low, high = ends(scores)
+    assert set(high) == set(np.flatnonzero(has))
+    assert len(low) == round(FITTED * len(scores))
+    assert all(np.diff(scores[high]) <= 0)
+    assert all(np.diff(scores[low]) >= 0)
+    found = fit_scores("a", "w", x, scores)
+    order = np.argsort(scores)
+    k = round(FITTED * len(scores))
+    svm = SVC(kernel="linear", C=5e-3).fit(x.numpy()[np.r_[order[:k], order[-k:]]], np.repeat([0, 1], k))
+    tenths = svm.coef_[0] / np.linalg.norm(svm.coef_[0])
+    assert float(found.vector[0]) > tenths[0] + 0.1
+    assert found.about["accuracy_validation"] > 0.95
+
+
+def test_common_attributes_are_fitted_between_whole_tenths() -> None:
+    for scores in (
+        normals(4000, 1)[:, 0].numpy(),
+        np.linspace(0, 1, 4000),
+        (normals(4000, 1)[:, 0] > 0.5).double().numpy(),
+    ):
+        assert [len(end) for end in ends(scores)] == [400, 400]
 
 
 def test_the_intercept_says_where_the_boundary_is() -> None:

@@ -351,7 +351,7 @@ def test_hair_is_above_the_forehead_and_not_in_the_face() -> None:
             seed
         )  # nose, eyes, mouth
         assert not bool(hair[:, :3].any() | hair[:, -3:].any()), seed  # background
-        assert float(hair[-8:].float().mean()) < 0.02, seed  # clothes, whose dark edges now and then pass for hair
+        assert not bool(hair[-8:].any()), seed  # clothes
     assert found >= 3
 
 

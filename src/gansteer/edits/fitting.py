@@ -19,6 +19,8 @@ FEWEST = 8
 FITTED = 0.1
 """Share of the samples at either end of the scores between which the boundary is fitted. The paper's is 0.02, of 500k: of
 some thousands that leaves too few for so many coordinates, and the boundary follows the score's noise."""
+RAREST = 0.01
+"""Share at either end that is taken to have an attribute for sure, also where few pictures have it."""
 EXTREME = 0.05
 """Share at either end that a boundary is measured on."""
 GRADIENTS = 128
@@ -116,34 +118,39 @@ def fit_scores(
 ) -> Direction:
     """The normal of a linear SVM between the highest and the lowest `FITTED` of `scores [N]`, at `codes [N, D]`.
 
+    Of an attribute that few pictures have, only those that have it are taken: see `ends`.
     `gradient [D]` is the mean gradient of the score, for holding; without it, least squares tell where the score rises.
     `about` tells the accuracy of a boundary fitted without `VALIDATION` of them: on those that it did not see of the
     highest and lowest `EXTREME`, and on all other samples, labelled by the middle between the least and the greatest
     score, as the paper does. Raises UserError if there are too few samples.
     """
     x = codes.detach().cpu().double().numpy()
-    extreme, k = round(EXTREME * len(scores)), round(FITTED * len(scores))
+    extreme = round(EXTREME * len(scores))
     if extreme < FEWEST:
         raise UserError(f"{len(scores)} scored pictures are too few: give at least {round(FEWEST / EXTREME)}")
-    order = np.argsort(scores, kind="stable")
-    low, high = order[:k], order[::-1][:k]  # the most extreme first
+    low, high = ends(scores)
     if scores[low].max() >= scores[high].min():
         raise UserError(f"the scores of {name} do not vary: give scores that do, or more pictures")
-    unseen = np.zeros(k, bool)
-    unseen[np.random.default_rng(seed).permutation(k)[: round(VALIDATION * k)]] = True
-    seen = np.concatenate([low[~unseen], high[~unseen]])
-    normal, intercept, scale = _boundary(space, x, seen, np.repeat([0, 1], len(seen) // 2))
+    rng = np.random.default_rng(seed)
+    unseen_low, unseen_high = (rng.permutation(len(end)) < round(VALIDATION * len(end)) for end in (low, high))
+    seen = np.concatenate([low[~unseen_low], high[~unseen_high]])
+    labels = np.repeat([0, 1], [(~unseen_low).sum(), (~unseen_high).sum()])
+    normal, intercept, scale = _boundary(space, x, seen, labels)
     decision = (x if scale is None else x / scale) @ normal + intercept
-    tested = unseen & (np.arange(k) < extreme)
-    rest = order[k:-k]
+    right = np.r_[
+        decision[low[:extreme][unseen_low[:extreme]]] < 0, decision[high[:extreme][unseen_high[:extreme]]] > 0
+    ]
+    rest = np.setdiff1d(np.arange(len(scores)), np.concatenate([low, high]))
     positive = scores > (scores.min() + scores.max()) / 2
     about = {
         "method": "svm",
         "samples": len(scores),
-        "accuracy_validation": float(np.mean(np.r_[decision[low[tested]] < 0, decision[high[tested]] > 0])),
+        "accuracy_validation": float(np.mean(right)),
         "accuracy_all": float(np.mean((decision[rest] > 0) == positive[rest])),
     }
-    normal, intercept, scale = _boundary(space, x, np.concatenate([low, high]), np.repeat([0, 1], k))
+    normal, intercept, scale = _boundary(
+        space, x, np.concatenate([low, high]), np.repeat([0, 1], [len(low), len(high)])
+    )
     decision = (x if scale is None else x / scale) @ normal + intercept
     about["correlation"] = float(np.corrcoef(decision, scores)[0, 1])
     if gradient is None:
@@ -154,6 +161,22 @@ def fit_scores(
         name, space, torch.from_numpy(normal), float(decision.std()), intercept,
         scale=_tensor(scale), level=torch.from_numpy(level / np.linalg.norm(level)), about=about,
     )  # fmt: skip
+
+
+def ends(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which of `scores [N]` are the lowest and which the highest `FITTED`, the most extreme first.
+
+    Where fewer than half of an end are nearer to the mean of its outermost `RAREST` than to the median, the attribute is
+    rare, the others of that end are as good as any, and only the near ones are taken.
+    """
+    order = np.argsort(scores, kind="stable")
+    k, rarest, middle = round(FITTED * len(scores)), max(1, round(RAREST * len(scores))), np.median(scores)
+    found = []
+    for end in (order[:k], order[::-1][:k]):
+        sure = scores[end[:rarest]].mean()
+        near = int((np.abs(scores[end] - sure) < np.abs(scores[end] - middle)).sum())
+        found.append(end[:near] if FEWEST <= near < k / 2 else end)
+    return found[0], found[1]
 
 
 def least_squares(x: np.ndarray, scores: np.ndarray, damping: float = 0.1) -> np.ndarray:
@@ -239,7 +262,7 @@ def _boundary(
     centre, size = y.mean(axis=0), float(np.sqrt(y.var(axis=0).mean()))
     # Few examples say little about each coordinate: a small C leaves the difference of the two means.
     strength = min(5e-3, 1e-5 * len(train))
-    svm = LinearSVC(C=strength, dual=False, tol=1e-6, max_iter=10_000)
+    svm = LinearSVC(C=strength, dual=False, tol=1e-6, max_iter=10_000, class_weight="balanced")
     svm.fit((y[train] - centre) / size, labels)
     normal = svm.coef_[0] / size
     length = float(np.linalg.norm(normal))

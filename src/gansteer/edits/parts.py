@@ -25,6 +25,8 @@ MARGINS = {"mouth": 0.22, "eyes": 0.16, "brows": 0.13, "nose": 0.1, "face": 0.05
 """How far a region reaches beyond the landmarks, in distances between the eyes' centres."""
 ROUNDS, RIDGE, SURE, LEAST_SEEDS = 3, 0.1, 0.3, 10
 """Of the search for hair: rounds, damping in mean variances, lead of a class that counts as sure, pixels that teach it."""
+HANGING = ("bob", "long")
+"""Styles of hair that can reach below the chin; of others what looks like hair there is a fold or an edge of the clothes."""
 FOREHEAD = 0.55
 """How far the face reaches above the brows, in distances between the brows and the chin."""
 
@@ -67,7 +69,8 @@ def _region(subject: Subject, face: Faces, part: str) -> Tensor:
         return part_mask(face.landmarks[0], part, subject.model.resolution)
     if float(face.hair_style[0, HAIR_STYLES.index("bald")]) > 0.5:
         raise UserError("this head has no hair: paint the region instead")
-    return hair_mask(subject, face.landmarks[0])
+    hangs = float(sum(face.hair_style[0, HAIR_STYLES.index(style)] for style in HANGING))
+    return hair_mask(subject, face.landmarks[0], below_chin=hangs > 0.5)
 
 
 def part_mask(landmarks: Tensor, part: str, size: int) -> Tensor:
@@ -150,14 +153,14 @@ def cluster_mask(subject: Subject, point: tuple[float, float], count: int = 8) -
     return clusters == clusters[y, x]
 
 
-def hair_mask(subject: Subject, landmarks: Tensor) -> Tensor:
+def hair_mask(subject: Subject, landmarks: Tensor, *, below_chin: bool = True) -> Tensor:
     """The hair `[H, W]`: what looks to the generator like the place above the forehead does.
 
-    Each pixel goes to the class that ridge regression from the generator's features and the colour says. It learns from
+    Without `below_chin` none is looked for there. Each pixel goes to the class that ridge regression from the generator's features and the colour says. It learns from
     where hair, skin, background and clothes surely are, then from all that it is sure of. Raises UserError if none is hair.
     """
     size = min(subject.model.resolution, 128)  # finer than the features, and quick for large pictures
-    where = _Places.of(landmarks.detach().cpu().double() * (size / subject.model.resolution), size)
+    where = _Places.of(landmarks.detach().cpu().double() * (size / subject.model.resolution), size, below_chin)
     x = _looks(subject, size)  # [N, D]
     seeds = where.seeds & (where.seeds.sum(dim=0) == 1)  # [4, size, size]
     known = seeds.flatten(1).t().double()  # [N, 4]
@@ -190,8 +193,8 @@ class _Places:
     possible: Tensor
 
     @staticmethod
-    def of(landmarks: Tensor, size: int) -> "_Places":
-        """By landmarks `[68, 2]` in pixels of a picture of `size`."""
+    def of(landmarks: Tensor, size: int, below_chin: bool) -> "_Places":
+        """By landmarks `[68, 2]` in pixels of a picture of `size`, and whether hair can be `below_chin`."""
         chin, brows, ends = landmarks[8], landmarks[17:27].mean(dim=0), landmarks[[0, 16]]
         height, width = float((brows - chin).norm()), float((ends[1] - ends[0]).norm())
         up = (brows - chin) / height
@@ -210,7 +213,8 @@ class _Places:
             (v < -0.5) & (u < 0.4),
         ]
         possible = [
-            grown_mask(face, 0.5 * width) & (~inner | (v > 1.1)), face | (v < 0.1), ~face, v < 0,
+            grown_mask(face, 0.5 * width) & (~inner | (v > 1.1)) & (below_chin | (v > 0)),
+            face | (v < 0.1), ~face, v < 0,
         ]  # fmt: skip
         return _Places(torch.stack(seeds), torch.stack(possible))
 
