@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 from safetensors.torch import load_file, save_file
 from small_runs import save_pictures
-from test_step import CPU, PlainAdam, reals, trainer_for
+from test_step import CPU, PlainAdam, noise_places, reals, trainer_for
 
 from gansteer.checkpoints.efficientnet import load_efficientnet
 from gansteer.checkpoints.face_reader import load_face_reader
@@ -163,7 +163,7 @@ def test_a_face_beyond_the_picture_has_no_parts_and_breaks_nothing():
 
 @pytest.mark.parametrize("landmarks", [None, landmarks_of(4)])
 def test_redrawing_written_out(tiny, landmarks):
-    """Three steps of Adam with momentum, the mapping network thirty times as fast, on the pixels alone."""
+    """Three steps of Adam with momentum, the mapping network thirty times as fast and the noise a tenth, on the pixels."""
     config = tiny(**ANCHORED, anchor_images=100, anchor_lr=2e-3)
     trainer = trainer_for(config)
     plain, start = copy.deepcopy(trainer.nets), copy.deepcopy(trainer.nets)
@@ -171,10 +171,11 @@ def test_redrawing_written_out(tiny, landmarks):
     x = pictures.float() / 127.5 - 1
     codes = torch.randn(config.batch, config.z_dim, generator=torch.Generator().manual_seed(1))
     g = plain.g.requires_grad_(True)
-    plain_adam = torch.optim.Adam(
-        [{"params": list(g.synthesis.parameters())}, {"params": list(g.mapping.parameters()), "lr": 30 * 2e-3}],
-        lr=2e-3, betas=(0.9, 0.99), eps=1e-8,
-    )  # fmt: skip
+    rates = [
+        {"params": [p], "lr": 2e-3 * (30 if name.startswith("mapping") else 0.1 if "noise" in name else 1)}
+        for name, p in g.named_parameters()
+    ]
+    plain_adam = torch.optim.Adam(rates, betas=(0.9, 0.99), eps=1e-8)
     for step in range(3):
         report = trainer.step(pictures, torch.zeros(config.batch, dtype=torch.long), Known(codes, landmarks))
         assert list(report) == ["anchor/pixels", "anchor/parts"][: 1 if landmarks is None else 2]
@@ -223,7 +224,7 @@ def plain_anchored_step(config, nets, pictures, codes, known, landmarks):
     logits = d.judge([r.detach() for r in real]), d.judge([f.detach() for f in features])
     PlainAdam(config.d_lr, None)(parameters, (1 - logits[0]).relu().mean() + (1 + logits[1]).relu().mean())
     loss = loss - d.judge(features).mean()
-    PlainAdam(config.g_lr, None)(list(g.parameters()), loss)
+    PlainAdam(config.g_lr, None, noise_places(g))(list(g.parameters()), loss)
 
 
 @pytest.mark.parametrize("landmarks", [None, landmarks_of(4)])

@@ -38,6 +38,10 @@ REDRAW_MOMENTUM = 0.9
 REDRAW_MAPPING_RATE = 30.0
 """How much faster the mapping network learns meanwhile: at 1/100 of the rate it would stay as it was initialised."""
 
+NOISE_RATE = 0.1
+"""How much slower the strengths of the noise learn. One step of Adam after quiet ones is ten times its rate, 0.012, which
+is as much as the whole strength where pictures have little grain: one such step takes it all away, for long."""
+
 
 @dataclass
 class Networks:
@@ -64,10 +68,12 @@ class Trainer:
         self.device = device
         self.world = world
         self.logistic = config.loss == "stylegan2"
+        noise, others = [], []
+        for name, p in nets.g.synthesis.named_parameters():
+            (noise if name.endswith("noise_strength") else others).append(p)
         self.g_opt = adam(
-            [nets.g.synthesis.parameters(), nets.g.mapping.parameters()],
-            config.g_lr, G_REG_INTERVAL if config.path_length else None,
-        )  # fmt: skip
+            [others, noise, nets.g.mapping.parameters()], config.g_lr, G_REG_INTERVAL if config.path_length else None
+        )
         self.d_opt = adam([nets.d.parameters()], config.d_lr, D_REG_INTERVAL if self.logistic else None)
         self.contest = dict(self.g_opt.defaults)
         """Adam's settings for the generator outside the redrawing phase."""
@@ -155,9 +161,9 @@ class Trainer:
         lr, (beta1, beta2) = self.contest["lr"], self.contest["betas"]
         if redrawing:
             lr, beta1 = self.config.anchor_lr, REDRAW_MOMENTUM
-        synthesis, mapping = self.g_opt.param_groups
-        for group, faster in ((synthesis, 1.0), (mapping, REDRAW_MAPPING_RATE if redrawing else 1.0)):
-            group["lr"], group["betas"] = lr * faster, (beta1, beta2)
+        rates = (1.0, NOISE_RATE, REDRAW_MAPPING_RATE if redrawing else 1.0)
+        for group, rate in zip(self.g_opt.param_groups, rates, strict=True):
+            group["lr"], group["betas"] = lr * rate, (beta1, beta2)
 
     @property
     def _adversarial_part(self) -> float:
