@@ -20,7 +20,7 @@ FITTED = 0.1
 """Share of the samples at either end of the scores between which the boundary is fitted. The paper's is 0.02, of 500k: of
 some thousands that leaves too few for so many coordinates, and the boundary follows the score's noise."""
 RAREST = 0.01
-"""Share at either end that is taken to have an attribute for sure, also where few pictures have it."""
+"""Share of the highest scores that is taken to have the attribute, also where few pictures have it."""
 EXTREME = 0.05
 """Share at either end that a boundary is measured on."""
 GRADIENTS = 128
@@ -166,17 +166,14 @@ def fit_scores(
 def ends(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which of `scores [N]` are the lowest and which the highest `FITTED`, the most extreme first.
 
-    Where fewer than half of an end are nearer to the mean of its outermost `RAREST` than to the median, the attribute is
-    rare, the others of that end are as good as any, and only the near ones are taken.
+    Where fewer than half of the highest are nearer to the mean of the topmost `RAREST` than to the median, hardly any
+    picture has the attribute, the order of the others is noise, and only the near ones are taken.
     """
     order = np.argsort(scores, kind="stable")
-    k, rarest, middle = round(FITTED * len(scores)), max(1, round(RAREST * len(scores))), np.median(scores)
-    found = []
-    for end in (order[:k], order[::-1][:k]):
-        sure = scores[end[:rarest]].mean()
-        near = int((np.abs(scores[end] - sure) < np.abs(scores[end] - middle)).sum())
-        found.append(end[:near] if FEWEST <= near < k / 2 else end)
-    return found[0], found[1]
+    k, rarest = round(FITTED * len(scores)), max(1, round(RAREST * len(scores)))
+    low, high = order[:k], order[::-1][:k]  # the most extreme first
+    has = int((scores[high] > (scores[high[:rarest]].mean() + np.median(scores)) / 2).sum())
+    return low, high[:has] if FEWEST <= has < k / 2 else high
 
 
 def least_squares(x: np.ndarray, scores: np.ndarray, damping: float = 0.1) -> np.ndarray:
