@@ -17,7 +17,7 @@ NOSE, CHIN = 30, 8
 DRAGS = {  # seed to landmark and move; seeds are not picked
     0: (NOSE, (10, 0)),
     1: (NOSE, (-10, 0)),
-    2: (NOSE, (0, 8)),
+    2: (NOSE, (0, 5)),
     3: (CHIN, (0, 8)),
 }
 SCALE = 2

@@ -167,8 +167,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--handle", type=float, nargs=2, default=(64, 76), metavar=("X", "Y"))
-    parser.add_argument("--target", type=float, nargs=2, default=(75, 74), metavar=("X", "Y"))
+    parser.add_argument("--handle", type=float, nargs=2, default=(68, 70), metavar=("X", "Y"))
+    parser.add_argument("--target", type=float, nargs=2, default=(79, 69), metavar=("X", "Y"))
     parser.add_argument(
         "--part", type=float, nargs=2, default=(64, 84), metavar=("X", "Y"), help="a part that is taken"
     )
