@@ -68,7 +68,8 @@ class Trainer:
         self.device = device
         self.world = world
         self.logistic = config.loss == "stylegan2"
-        noise, others = [], []
+        noise: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for name, p in nets.g.synthesis.named_parameters():
             (noise if name.endswith("noise_strength") else others).append(p)
         self.g_opt = adam(
