@@ -2,7 +2,8 @@
 
 Over the data each component is normally distributed, with mean 0 and variance 1 and hardly correlated with any other,
 as the latents are that new pictures are drawn from; and no encoder has to learn anything. Generative latent
-optimisation (Bojanowski et al. 2018) starts from principal components too; here they stay.
+optimisation (Bojanowski et al. 2018) starts from principal components too; here they stay. Their joint distribution is
+not the normal one, though: components depend on each other in ways that no correlation tells.
 """
 
 from collections.abc import Callable
