@@ -161,8 +161,8 @@ def test_lazy_adam():
     assert adam([[p]], 0.002, None).param_groups[0]["lr"] == 0.002
 
 
-def test_no_single_step_takes_the_grain_away(tiny):
-    """After quiet steps one of Adam's is ten times the rate: 0.012 here, more than a strength of 0.01."""
+def test_no_single_step_turns_the_sign_of_the_grain(tiny):
+    """After quiet steps one of Adam's is ten times the rate: 0.012 here, where a strength of 0.01 is much."""
     trainer = trainer_for(tiny(g_lr=1.2e-3))
     trainer._pace(redrawing=False)
     strengths = [p for name, p in trainer.nets.g.named_parameters() if name.endswith("noise_strength")]

@@ -39,8 +39,8 @@ REDRAW_MAPPING_RATE = 30.0
 """How much faster the mapping network learns meanwhile: at 1/100 of the rate it would stay as it was initialised."""
 
 NOISE_RATE = 0.1
-"""How much slower the strengths of the noise learn. One step of Adam after quiet ones is ten times its rate, 0.012, which
-is as much as the whole strength where pictures have little grain: one such step takes it all away, for long."""
+"""How much slower the strengths of the noise learn. One step of Adam after quiet ones is ten times its rate, 0.012 and more:
+enough to take a small strength to the other sign, which draws the same grain, and the average of both draws none."""
 
 
 @dataclass
