@@ -154,7 +154,7 @@ def test_the_photo_on_a_narrow_screen(browser, nursery, models, tmp_path):
         assert page.locator("dialog button.primary").bounding_box()["y"] < 740 - 36  # in sight without scrolling
         page.touchscreen.tap(box["x"] + 0.1 * box["width"], box["y"] + 0.5 * box["height"])
         page.tap("dialog button.primary")
-        visitor.until("window.studio.state.session.run || window.studio.state.session.nodes.length > 1")
+        visitor.until("window.studio.state.traces.length > 0")
         visitor.press("Escape")
         visitor.settled()
         crop = visitor.session["edit"]["crop"]

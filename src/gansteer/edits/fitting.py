@@ -259,6 +259,7 @@ def _boundary(
     centre, size = y.mean(axis=0), float(np.sqrt(y.var(axis=0).mean()))
     # Few examples say little about each coordinate: a small C leaves the difference of the two means.
     strength = min(5e-3, 1e-5 * len(train))
+    # Both kinds count alike, however few pictures have a rare attribute.
     svm = LinearSVC(C=strength, dual=False, tol=1e-6, max_iter=10_000, class_weight="balanced")
     svm.fit((y[train] - centre) / size, labels)
     normal = svm.coef_[0] / size

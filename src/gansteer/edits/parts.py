@@ -156,8 +156,9 @@ def cluster_mask(subject: Subject, point: tuple[float, float], count: int = 8) -
 def hair_mask(subject: Subject, landmarks: Tensor, *, below_chin: bool = True) -> Tensor:
     """The hair `[H, W]`: what looks to the generator like the place above the forehead does.
 
-    Without `below_chin` none is looked for there. Each pixel goes to the class that ridge regression from the generator's features and the colour says. It learns from
-    where hair, skin, background and clothes surely are, then from all that it is sure of. Raises UserError if none is hair.
+    Each pixel goes to the class that ridge regression from the generator's features and the colour says. It learns from
+    where hair, skin, background and clothes surely are, then from all that it is sure of. Without `below_chin` nothing
+    there is hair. Raises UserError if none is hair.
     """
     size = min(subject.model.resolution, 128)  # finer than the features, and quick for large pictures
     where = _Places.of(landmarks.detach().cpu().double() * (size / subject.model.resolution), size, below_chin)

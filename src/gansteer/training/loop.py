@@ -37,10 +37,9 @@ REDRAW_MOMENTUM = 0.9
 """Adam's first moment while pictures are only drawn again: a fit, not a contest, so momentum helps."""
 REDRAW_MAPPING_RATE = 30.0
 """How much faster the mapping network learns meanwhile: at 1/100 of the rate it would stay as it was initialised."""
-
 NOISE_RATE = 0.1
-"""How much slower the strengths of the noise learn. One step of Adam after quiet ones is ten times its rate, 0.012 and more:
-enough to take a small strength to the other sign, which draws the same grain, and the average of both draws none."""
+"""How much slower the strengths of the noise learn. One step of Adam after quiet ones is ten times its rate: enough to
+take a small strength to the other sign, which draws the same grain, and the average of both draws none."""
 
 
 @dataclass
