@@ -63,11 +63,15 @@ class Faces:
     @property
     def eyes_wide(self) -> Tensor:
         """`[B]`: 0 (shut) to about 0.4, how wide the eyes are open by the landmarks; see `eye_opening`."""
-        return eye_opening(self.landmarks)
+        return eye_opening(self.landmarks, self.yaw)
 
 
-def eye_opening(landmarks: Tensor) -> Tensor:
-    """The distance between the lids over the width of the eye, mean of both eyes: `[..., 68, 2]` to `[...]`."""
+def eye_opening(landmarks: Tensor, yaw: Tensor) -> Tensor:
+    """The distance between the lids over the width of the eye, mean of both eyes: `[..., 68, 2]` and degrees to `[...]`.
+
+    A turned head's eyes are as open and look narrower, so their width counts as what it would be from the front. Without
+    that, the widest eyes of all are those of the heads that are turned farthest.
+    """
 
     def between(i: int, j: int) -> Tensor:
         distance: Tensor = torch.linalg.vector_norm(landmarks[..., i, :] - landmarks[..., j, :], dim=-1)
@@ -77,7 +81,7 @@ def eye_opening(landmarks: Tensor) -> Tensor:
     right, left = (
         (between(i + 1, i + 5) + between(i + 2, i + 4)) / (2 * between(i, i + 3)).clamp_min(1e-6) for i in (36, 42)
     )
-    return (right + left) / 2
+    return (right + left) / 2 * yaw.deg2rad().cos()
 
 
 @dataclass(frozen=True, eq=False)
