@@ -109,7 +109,7 @@ def _trainer(
     start, discriminator = (None, None) if config.grow is None or saved else _read_start(config.grow, config, c_dim)
     trainer = Trainer(config, build_networks(config, c_dim, backbone, device, start), device, world)
     if saved is not None:
-        with _fitting(config.out / "checkpoint.pt"):
+        with _fitting(config.out / "checkpoint.pt", f"choose another folder, and --grow {config.out} to go on from it"):
             trainer.load_state_dict(saved)
     elif discriminator is not None:
         trainer.load_discriminator(discriminator)
@@ -339,7 +339,7 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _fitting(path: Path) -> Iterator[None]:
+def _fitting(path: Path, advice: str = "choose another folder") -> Iterator[None]:
     """What is read from `path` may lack something or have other shapes than the networks."""
     try:
         yield
@@ -347,7 +347,7 @@ def _fitting(path: Path) -> Iterator[None]:
         if isinstance(error, UserError):
             raise
         about = str(error).splitlines()[-1].strip()
-        raise UserError(f"{path} does not fit this configuration or data ({about}): choose another folder") from error
+        raise UserError(f"{path} does not fit this configuration or data ({about}): {advice}") from error
 
 
 def _read_state(path: Path) -> dict[str, Any]:
