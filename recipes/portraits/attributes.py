@@ -48,7 +48,7 @@ def columns(label: dict) -> dict[str, object]:
     values.pop("roll")
     return {
         **values, "gender": label["gender"], "hair_color": light, "hair_length": HAIR_LENGTHS[HAIR_STYLES.index(style)],
-        "eyes_wide": float(eye_opening(torch.tensor(label["lm"]), torch.tensor(float(label["yaw"])))),
+        "eyes_wide": float(eye_opening(torch.tensor(label["lm"]), torch.tensor(values["yaw"]))),
     }  # fmt: skip
 
 

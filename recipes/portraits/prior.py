@@ -3,7 +3,7 @@
 usage: python prior.py DATA RUN OUT
 
 DATA is the folder of training pictures, RUN a run with `--anchor-faces`, OUT a new folder for the same run with another
-mapping network, of 8 layers, and other latents. Takes ten minutes on two cores.
+mapping network, of 8 layers, and other latents.
 
 Each component of the pictures' latents is normal and uncorrelated with the others, but together they are far from it:
 the nearest of their kind is nearer than among as many normal ones, as what can be said of a face depends on each other

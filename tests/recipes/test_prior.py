@@ -1,7 +1,8 @@
 """The recipe that draws new latents where the known ones are, on latents whose distribution is known."""
 
-import importlib.util
+import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -9,18 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "portraits" / "prior.py"
+ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def recipe() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("prior_recipe", RECIPE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    monkeypatch.syspath_prepend(str(ROOT / "recipes/portraits"))
+    yield importlib.import_module("prior")
+    del sys.modules["prior"]
 
 
 def ring(count: int) -> Tensor:
