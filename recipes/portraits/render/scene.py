@@ -127,8 +127,9 @@ class Scene:
         for kind, worn in self.choices.items():
             for name, part in worn.items():
                 part.show(name == label[kind])
-            # Hair is fitted without the expression: a raised brow must not lift the hairline.
-            worn[label[kind]].wear(neutral if kind == "hair" else vertices, moves)
+                if name == label[kind]:  # of the hair there is none for bald heads
+                    # Hair is fitted without the expression: a raised brow must not lift the hairline.
+                    part.wear(neutral if kind == "hair" else vertices, moves)
         self._colour(label, look)
 
         points = to_scene(turned)
@@ -144,8 +145,9 @@ class Scene:
         self.skin.texture.image = materials.image(self.assets / f"skins/textures/{label['skin']}.jpg")
         self.skin.tint.inputs[7].default_value = (*label["skin_tint"], 1)
         hair, brow, lash = label["hair"], label["brow"], label["lash"]
-        self.strands["hair"].dress(materials.image(self.hair_textures[hair]), look.hair)
-        self.strands["hair"].stretch(*self.hair_ranges[hair])
+        if hair in self.hair_textures:  # not for bald heads
+            self.strands["hair"].dress(materials.image(self.hair_textures[hair]), look.hair)
+            self.strands["hair"].stretch(*self.hair_ranges[hair])
         brow_color = tuple(0.7 * min(x, 0.12) for x in look.hair)
         self.strands["brow"].dress(materials.image(self.assets / f"eyebrows/{brow}/{brow}.png"), brow_color)
         self.strands["lash"].dress(materials.image(self.assets / f"eyelashes/{lash}/{lash}.png"), (0.004,) * 3)
