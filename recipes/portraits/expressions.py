@@ -13,32 +13,25 @@ does, but farther: `w'(z) = w(z) + z Q (k - 1) Q^T M`, for the orthonormal direc
 The mapping network is then fitted to w' by least squares.
 """
 
-import json
 import math
-import shutil
 import sys
 from copy import deepcopy
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from run_folder import NETWORKS, Run
 from torch import Tensor
 
-from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.models.face_reader import SCALARS
 from gansteer.models.layers import normalize_second_moment
 from gansteer.models.stylegan2 import Mapping
-from gansteer.training.codes import describe_faces, described
-from gansteer.training.config import TrainConfig
-from gansteer.training.data import Pictures
 
 SHOWN = 0.35
 """Directions of z count from this share of the strongest one's singular value."""
 DAMPED, RAISED = 0.01, 0.045
 """Directions with less than the first share of the variance of w get the second, about that of a turned head."""
 STEPS, BATCH, RATE = 2500, 512, 0.1
-CPU = torch.device("cpu")
 
 
 def standard(values: Tensor) -> Tensor:
@@ -107,27 +100,18 @@ def fit(mapping: Mapping, z: Tensor, added: Tensor) -> None:
     print(f"fitted to {loss.item() / wanted.var(dim=0).mean().item():.1%} of its variance")
 
 
-def main(data: Path, run: Path, out: Path) -> None:
-    config = json.loads((run / "config.json").read_text())
-    config = TrainConfig(**{**config, **{key: Path(config[key]) for key in ("data", "out")}, "grow": None})
-    codes = load_file(run / "codes.safetensors")
-    pictures = Pictures(data, config.resolution, mirror=config.mirror)
-    reader = load_face_reader(CPU)
-    scalars = described(pictures, lambda x: describe_faces(x, reader), CPU)[2][:, : len(SCALARS)]
-    shown = expressions(codes["landmarks"], scalars)
-    state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+def main(data: Path, folder: Path, out: Path) -> None:
+    run = Run.read(folder)
+    z, scalars = run.latents["codes"], run.attributes(data)[:, : len(SCALARS)]
+    shown = expressions(run.latents["landmarks"], scalars)
     out.mkdir(parents=True)
-    z, own = codes["codes"], "mapping."
-    for network in ("g", "ema"):
-        mapping = Mapping(config.generator_config(0))
-        mapping.load_state_dict({k.removeprefix(own): v for k, v in state[network].items() if k.startswith(own)})
+    for network in NETWORKS:
+        mapping = run.mapping(network)
         with torch.no_grad():
             added = farther(normalize_second_moment(z), mapping(z), shown)
         fit(mapping, z, added)
-        state[network].update({own + k: v for k, v in mapping.state_dict().items()})
-    for name in ("config.json", "codes.safetensors"):
-        shutil.copy(run / name, out / name)
-    torch.save(state, out / "checkpoint.pt")
+        run.put(network, mapping)
+    run.write(out)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ The mapping network is then fitted to the old network's w of where the flow lead
 w, so that synthesis need not change at all.
 """
 
-import json
 import math
 import sys
 from copy import deepcopy
@@ -29,18 +28,14 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from run_folder import NETWORKS, Run
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.edits.portrait_scores import LIGHTNESS
 from gansteer.models.face_reader import HAIR_COLORS, HAIR_LENGTHS, HAIR_STYLES, SCALARS
 from gansteer.models.layers import normalize_second_moment
 from gansteer.models.stylegan2 import Mapping
-from gansteer.training.codes import describe_faces, described
-from gansteer.training.config import TrainConfig
-from gansteer.training.data import Pictures
 
 ALIKE = 100.0
 """Weight of a difference along the directions of attributes, beside that of all others, where pairs are found."""
@@ -58,7 +53,6 @@ SPREAD = 0.5
 CODE_STEPS, CODE_RATE, STAY = 150, 0.02, 0.05
 """Of the latents' own fit, and the weight of their squared way."""
 BATCH = 512
-CPU = torch.device("cpu")
 
 
 class Velocity(nn.Module):
@@ -203,25 +197,18 @@ def fit_codes(mapping: Mapping, known: Tensor, known_w: Tensor) -> Tensor:
     return z.detach()
 
 
-def main(data: Path, run: Path, out: Path) -> None:
-    record = json.loads((run / "config.json").read_text())
-    config = TrainConfig(**{**record, **{key: Path(record[key]) for key in ("data", "out")}, "grow": None})
-    latents = load_file(run / "codes.safetensors")
-    state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
-    before = Mapping(config.generator_config(0)).requires_grad_(False)
-    own = "mapping."
-    before.load_state_dict({k.removeprefix(own): v for k, v in state["ema"].items() if k.startswith(own)})
-    reader = load_face_reader(CPU)
-    pictures = Pictures(data, config.resolution, mirror=config.mirror)
-    attributes = described(pictures, lambda x: describe_faces(x, reader), CPU)[2]
-    codes, known_w = latents["codes"], before(latents["codes"])
+def main(data: Path, folder: Path, out: Path) -> None:
+    run = Run.read(folder)
+    config, codes, before = run.config, run.latents["codes"], run.mapping("ema").requires_grad_(False)
+    known_w, attributes = before(codes), run.attributes(data)
     out.mkdir(parents=True)
 
     torch.manual_seed(0)
     v = fit_flow(*pairs(codes, attribute_directions(codes, attributes)))
     z = prior(POOL, config.z_dim, torch.Generator().manual_seed(4))
     w, known = before(follow(v, z)), follow(v, codes, back=True)
-    after = Mapping(TrainConfig(**{**vars(config), "mapping_layers": LAYERS}).generator_config(0))
+    run.record["mapping_layers"] = LAYERS
+    after = Mapping(run.config.generator_config(0))
     fit_mapping(after, z, w, known, known_w)
     known = fit_codes(after, known, known_w)
     unseen = prior(4096, config.z_dim, torch.Generator().manual_seed(5))
@@ -232,12 +219,10 @@ def main(data: Path, run: Path, out: Path) -> None:
                 f"fitted, and it varies {after(x).var(dim=0).sum() / y.var(dim=0).sum():.0%} as much"
             )
 
-    for network in ("g", "ema"):
-        kept = {k: x for k, x in state[network].items() if not k.startswith(own)}
-        state[network] = {**kept, **{own + k: x for k, x in after.state_dict().items()}}
-    torch.save(state, out / "checkpoint.pt")
-    save_file({**latents, "codes": known.contiguous()}, out / "codes.safetensors")
-    (out / "config.json").write_text(json.dumps({**record, "mapping_layers": LAYERS}, indent=1))
+    for network in NETWORKS:
+        run.put(network, after)
+    run.latents["codes"] = known
+    run.write(out)
 
 
 if __name__ == "__main__":
