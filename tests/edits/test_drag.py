@@ -452,3 +452,12 @@ def test_extractor_on_unknown_layer() -> None:
     subject = tiny_subject(64)
     with pytest.raises(UserError, match=r"choose one of b4\.conv1"):
         Extractor(subject.model.generator, subject.w, {}, 6, "b5.conv1", "auto")
+
+
+def test_the_region_engine_elsewhere_than_on_the_cpu() -> None:
+    """A device without numbers stands in for a GPU: which engine is right is known before anything is computed."""
+    subject = tiny_subject(64)
+    generator, w = subject.model.generator.to("meta"), subject.w.to("meta")
+    with pytest.raises(UserError, match='choose "dense" or "auto" on meta'):
+        Extractor(generator, w, {}, 6, "b16.conv1", "region")
+    Extractor(generator, w, {}, 6, "b16.conv1", "auto")

@@ -189,6 +189,8 @@ class Extractor:
         fits = type(synthesis) is Synthesis
         if engine == "region" and not fits:
             raise UserError("this model can only be dragged with the dense engine")
+        if engine == "region" and w.device.type != "cpu":
+            raise UserError(f'engine "region" is for the CPU: choose "dense" or "auto" on {w.device.type}')
         by_region = engine == "region" or (engine == "auto" and fits and w.device.type == "cpu")
         self._region = RegionSynthesis(synthesis, layer) if by_region else None
 
