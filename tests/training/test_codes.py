@@ -310,6 +310,7 @@ def test_impossible_anchors(tiny):
         ({"anchor": 0.5, "loss": "stylegan2"}, "--loss projected"),
         ({"anchor_images": -1}, "--anchor-images"),
         ({"anchor_faces": True}, "use it with --anchor"),
+        ({"anchor_images": 8, "discriminator_images": 8}, "choose one of them"),
     ):
         with pytest.raises(UserError, match=message):
             tiny(**flags)

@@ -60,8 +60,9 @@ def lines(config):
         {"augment": "diffaugment", "conditional": True},
         {"loss": "projected"},
         {"loss": "projected", "anchor": 0.5, "anchor_images": 8},
+        {"loss": "projected", "discriminator_images": 8},
     ],
-    ids=["ada", "diffaugment", "projected", "anchored"],
+    ids=["ada", "diffaugment", "projected", "anchored", "discriminator first"],
 )
 def test_a_continued_run_is_as_if_never_stopped(tiny, flags):
     whole = tiny("whole", images=24, **flags)

@@ -243,3 +243,28 @@ def test_draws_depend_on_step_and_purpose_alone():
         float(numbers(seed, step, purpose)[0][0, 0]) for seed in range(3) for step in range(50) for purpose in (0, 1)
     }
     assert len(seen) == 300
+
+
+@pytest.mark.parametrize("loss", ["stylegan2", "projected"])
+def test_the_discriminator_learns_alone_at_first(tiny, loss):
+    """It learns what it learns beside the generator, which stays meanwhile, and whose average is kept after that."""
+    beside = trainer_for(tiny(loss=loss))
+    alone = trainer_for(tiny(loss=loss, discriminator_images=8, ema_images=1000))
+    before = copy.deepcopy(dict(alone.nets.g.named_parameters()))
+    pictures = reals(alone.config)
+    for trainer in (beside, alone):
+        trainer.step(pictures, torch.zeros(4, dtype=torch.long))
+    for name, value in beside.nets.d.state_dict().items():
+        assert torch.equal(alone.nets.d.state_dict()[name], value), name
+    alone.step(pictures, torch.zeros(4, dtype=torch.long))
+    assert alone.images == 8
+    for g in (alone.nets.g, alone.nets.ema):
+        assert all(torch.equal(p, before[name]) for name, p in g.named_parameters())
+
+    alone.step(pictures, torch.zeros(4, dtype=torch.long))
+    moved = 0
+    for name, p in alone.nets.g.named_parameters():
+        moved += not torch.equal(p, before[name])
+        expected = before[name] + (1 - 0.5 ** (4 / 1000)) * (p - before[name])
+        torch.testing.assert_close(dict(alone.nets.ema.named_parameters())[name], expected, rtol=0, atol=1e-7)
+    assert moved > 0.5 * len(before)

@@ -64,6 +64,9 @@ class TrainConfig:
     """Condition on the labels of dataset.json."""
     grow: Path | None = None
     """Start from this checkpoint (a run's folder or a .safetensors of half the resolution, or of the same)."""
+    discriminator_images: int = 0
+    """So many pictures teach the discriminator alone at first, while the generator stays. With --grow from a model whose
+    discriminator is lost: one that knows nothing yet spoils a good generator within some thousand pictures."""
     snapshot_images: int = 20_000
     """Write a generator and a sheet of samples every so many pictures."""
     checkpoint_minutes: float = 10.0
@@ -80,7 +83,8 @@ class TrainConfig:
             raise UserError("--g-lr, --d-lr and --anchor-lr must be above 0")
         if self.ema_images is not None and self.ema_images <= 0:
             raise UserError("--ema-images must be above 0")
-        for name in ("r1_gamma", "path_length", "augment_colour", "workers", "anchor_images", "anchor_weight"):
+        counts = ("workers", "anchor_images", "discriminator_images")
+        for name in ("r1_gamma", "path_length", "augment_colour", "anchor_weight", *counts):
             if (getattr(self, name) or 0) < 0:
                 raise UserError(f"--{name.replace('_', '-')} must not be negative")
         if not 0 <= self.style_mixing <= 1:
@@ -91,6 +95,8 @@ class TrainConfig:
             raise UserError("--anchor compares features: use it with --loss projected")
         if self.anchor_faces and not self.anchor:
             raise UserError("--anchor-faces says what known pictures are drawn from: use it with --anchor, such as 0.5")
+        if self.discriminator_images and self.anchor_images:
+            raise UserError("at first either --anchor-images or --discriminator-images: choose one of them")
         if self.conditional and self.loss == "projected":
             raise UserError("the projected discriminator ignores labels: use --loss stylegan2 with --conditional")
         self.generator_config()  # says what is wrong with the shape

@@ -108,11 +108,13 @@ class Trainer:
             assert known is not None
             return self._redraw(x, c, known, draws)
 
+        learning = self.images >= config.discriminator_images
         k = 0 if known is None else round(len(reals) * config.anchor)
-        ws = self._map(nets.g, draws, c, None if known is None else known.codes[:k].to(self.device))
-        fakes = nets.g.synthesize(ws, noise=draws.noise)
         for_fakes, for_reals = self._augmenting(draws, k)
-        fake_features = nets.d.features(self._augment(fakes, for_fakes))
+        with torch.set_grad_enabled(learning):
+            ws = self._map(nets.g, draws, c, None if known is None else known.codes[:k].to(self.device))
+            fakes = nets.g.synthesize(ws, noise=draws.noise)
+            fake_features = nets.d.features(self._augment(fakes, for_fakes))
         with torch.no_grad():
             real_augmented = self._augment(x, for_reals)
             real_features = nets.d.features(real_augmented)
@@ -130,9 +132,10 @@ class Trainer:
                 distance = distance + ANCHOR_PARTS * report["anchor/parts"]
             g_loss = config.anchor_weight * distance
         g_loss = g_loss + part * self._contest(report, real_features, fake_features, real_augmented, c)
-        self._update(self.g_opt, g_loss)
-        if config.path_length and self.steps % G_REG_INTERVAL == 0:
-            report["loss/path_length"] = self._path_length(c)
+        if learning:
+            self._update(self.g_opt, g_loss)
+            if config.path_length and self.steps % G_REG_INTERVAL == 0:
+                report["loss/path_length"] = self._path_length(c)
         self.steps += 1
         self._average()
         report["augment/p"] = self.p
@@ -280,8 +283,10 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Move the averaged generator towards the one that trains; its half-life is short at first."""
-        half_life = min(self.config.ema_half_life, self.images * EMA_RAMP)
+        """Move the averaged generator towards the one that trains; its half-life is short at first, unless that is good."""
+        half_life = self.config.ema_half_life
+        if not self.config.discriminator_images:
+            half_life = min(half_life, self.images * EMA_RAMP)
         beta = 0.5 ** (self.config.batch / half_life)
         for average, value in zip(self.nets.ema.parameters(), self.nets.g.parameters(), strict=True):
             average.lerp_(value, 1 - beta)
