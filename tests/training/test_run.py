@@ -17,6 +17,7 @@ from small_runs import save_pictures
 from gansteer.checkpoints.registry import load
 from gansteer.errors import UserError
 from gansteer.models.layers import upsample
+from gansteer.models.stylegan2 import Generator
 from gansteer.training.config import TrainConfig
 from gansteer.training.data import Pictures
 from gansteer.training.run import train
@@ -295,6 +296,27 @@ def test_growing(tiny, tmp_path, loss, start):
         assert all(close) == (start == "run")  # a run brings its discriminator along
     carry_out(replace(big, images=8))  # continues without growing again
     assert state_of(big)["steps"] == 2
+
+
+@pytest.mark.parametrize("larger", [False, True])
+def test_the_average_of_a_grown_run(tiny, tmp_path, larger):
+    """At the resolution of the model it goes on from it is as good as that, so it changes as slowly as it will later."""
+    small = tiny("small", images=8)
+    carry_out(small)
+    data = save_pictures(tmp_path / "large", size=16)
+    grown = tiny(
+        "grown", data=data, resolution=16 if larger else 8, images=4, grow=small.out, ema_images=1000, mirror=True
+    )
+    carry_out(grown)
+    first = state_of(grown)
+    carry_out(replace(grown, images=8))
+    second = state_of(grown)
+    keep = 0.5 ** (4 / (0.05 * 8 if larger else 1000))
+    names = [name for name, _ in Generator(grown.generator_config()).named_parameters()]
+    for name in names:
+        expected = keep * first["ema"][name] + (1 - keep) * second["g"][name]
+        torch.testing.assert_close(second["ema"][name], expected, rtol=1e-4, atol=1e-7)
+    assert sum(not torch.equal(first["ema"][name], second["g"][name]) for name in names) > 0.5 * len(names)
 
 
 def test_growing_from_what_does_not_fit(tiny, tmp_path):

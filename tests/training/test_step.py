@@ -247,9 +247,9 @@ def test_draws_depend_on_step_and_purpose_alone():
 
 @pytest.mark.parametrize("loss", ["stylegan2", "projected"])
 def test_the_discriminator_learns_alone_at_first(tiny, loss):
-    """It learns what it learns beside the generator, which stays meanwhile, and whose average is kept after that."""
+    """It learns what it learns beside the generator, which stays meanwhile."""
     beside = trainer_for(tiny(loss=loss))
-    alone = trainer_for(tiny(loss=loss, discriminator_images=8, ema_images=1000))
+    alone = trainer_for(tiny(loss=loss, discriminator_images=8))
     before = copy.deepcopy(dict(alone.nets.g.named_parameters()))
     pictures = reals(alone.config)
     for trainer in (beside, alone):
@@ -262,9 +262,4 @@ def test_the_discriminator_learns_alone_at_first(tiny, loss):
         assert all(torch.equal(p, before[name]) for name, p in g.named_parameters())
 
     alone.step(pictures, torch.zeros(4, dtype=torch.long))
-    moved = 0
-    for name, p in alone.nets.g.named_parameters():
-        moved += not torch.equal(p, before[name])
-        expected = before[name] + (1 - 0.5 ** (4 / 1000)) * (p - before[name])
-        torch.testing.assert_close(dict(alone.nets.ema.named_parameters())[name], expected, rtol=0, atol=1e-7)
-    assert moved > 0.5 * len(before)
+    assert sum(not torch.equal(p, before[name]) for name, p in alone.nets.g.named_parameters()) > 0.5 * len(before)

@@ -61,8 +61,12 @@ def adam(groups: list[Iterable[nn.Parameter]], lr: float, interval: int | None) 
 class Trainer:
     """Everything a run is made of. `step` shows one batch; `state_dict` is all that continuing needs."""
 
-    def __init__(self, config: TrainConfig, nets: Networks, device: torch.device, world: World) -> None:
+    def __init__(
+        self, config: TrainConfig, nets: Networks, device: torch.device, world: World, ramp: bool = True
+    ) -> None:
+        """With `ramp` the average is short at first, as it begins with a generator that has all to learn."""
         self.config = config
+        self.ramp = ramp
         self.nets = nets
         self.device = device
         self.world = world
@@ -283,9 +287,9 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Move the averaged generator towards the one that trains; its half-life is short at first, unless that is good."""
+        """Move the averaged generator towards the one that trains."""
         half_life = self.config.ema_half_life
-        if not self.config.discriminator_images:
+        if self.ramp:
             half_life = min(half_life, self.images * EMA_RAMP)
         beta = 0.5 ** (self.config.batch / half_life)
         for average, value in zip(self.nets.ema.parameters(), self.nets.g.parameters(), strict=True):
@@ -304,11 +308,12 @@ class Trainer:
         return {
             "steps": self.steps, "g": self.nets.g.state_dict(), "ema": self.nets.ema.state_dict(), "d": d,
             "g_opt": self.g_opt.state_dict(), "d_opt": self.d_opt.state_dict(),
-            "p": self.p, "signs": self.signs, "mean_length": self.mean_length,
+            "p": self.p, "signs": self.signs, "mean_length": self.mean_length, "ramp": self.ramp,
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.steps = int(state["steps"])
+        self.ramp = bool(state.get("ramp", True))  # runs of a time before it could be left out don't say
         self.nets.g.load_state_dict(state["g"])
         self.nets.ema.load_state_dict(state["ema"])
         self.load_discriminator(state["d"])

@@ -107,7 +107,8 @@ def _trainer(
 ) -> Trainer:
     backbone = load_efficientnet(device) if config.loss == "projected" else None
     start, discriminator = (None, None) if config.grow is None or saved else _read_start(config.grow, config, c_dim)
-    trainer = Trainer(config, build_networks(config, c_dim, backbone, device, start), device, world)
+    ramp = start is None or start.config.resolution != config.resolution  # else its average is as good as it is
+    trainer = Trainer(config, build_networks(config, c_dim, backbone, device, start), device, world, ramp)
     if saved is not None:
         with _fitting(config.out / "checkpoint.pt", f"choose another folder, and --grow {config.out} to go on from it"):
             trainer.load_state_dict(saved)
