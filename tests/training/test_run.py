@@ -304,9 +304,7 @@ def test_the_average_of_a_grown_run(tiny, tmp_path, larger):
     small = tiny("small", images=8)
     carry_out(small)
     data = save_pictures(tmp_path / "large", size=16)
-    grown = tiny(
-        "grown", data=data, resolution=16 if larger else 8, images=4, grow=small.out, ema_images=1000, mirror=True
-    )
+    grown = tiny("grown", data=data, resolution=16 if larger else 8, images=4, grow=small.out, ema_images=1000)
     carry_out(grown)
     first = state_of(grown)
     carry_out(replace(grown, images=8))

@@ -287,7 +287,7 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Move the averaged generator towards the one that trains."""
+        """Move the averaged generator towards the one that trains; with the ramp its half-life is short at first."""
         half_life = self.config.ema_half_life
         if self.ramp:
             half_life = min(half_life, self.images * EMA_RAMP)
