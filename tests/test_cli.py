@@ -90,14 +90,13 @@ def shell(*args, **options):
 # --- Starting ---------------------------------------------------------------------------------------------------------
 
 
-def test_help_answers_at_once_and_without_torch():
-    code = "import sys\nfrom gansteer.cli import main\ntry: main(['train', '--help'])\nfinally: print('torch' in sys.modules)"
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def test_help_imports_little_and_no_torch():
+    code = "import sys\nfrom gansteer.cli import main\ntry: main(['train', '--help'])\nfinally: print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    modules = done.stdout.splitlines()[-1].split()
     assert "--resolution" in done.stdout
-    assert done.stdout.endswith("False\n")
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+    assert not {"torch", "numpy", "safetensors"} & set(modules)
+    assert len(modules) < 450  # about 330, whatever the machine; seconds would be the machine's
 
 
 def test_importing_gansteer_imports_nothing_large_and_has_the_public_names():

@@ -224,8 +224,8 @@ class Page:
         self.until(lambda: self.state["current"] != before)
         self.settled()
 
-    def start(self, handles: Any = ((30, 30),), targets: Any = ((44, 36),), **fields: Any) -> int:
-        """Begin a drag that goes on for long; the node it makes."""
+    def start(self, handles: Any = ((30, 30),), targets: Any = ((44.3, 36.3),), **fields: Any) -> int:
+        """Begin a drag that goes on for long, whose handle never arrives; the node it makes."""
         last = max(node["id"] for node in self.state["nodes"])
         self.progress.clear()
         message = {name: fields.pop(name) for name in ("node", "replacing") if name in fields}
