@@ -1,23 +1,12 @@
 """The recipe that draws new latents where the known ones are, on latents whose distribution is known."""
 
-import importlib
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
 from torch import Tensor
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def recipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    monkeypatch.syspath_prepend(str(ROOT / "recipes/portraits"))
-    yield importlib.import_module("prior")
-    del sys.modules["prior"]
+RECIPE = "prior"
 
 
 def ring(count: int) -> Tensor:
