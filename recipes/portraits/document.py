@@ -56,10 +56,11 @@ def plateau(points: list[dict]) -> str:
     last = points[-1]
     before = max((p for p in points if p["images"] <= last["images"] - PLATEAU_IMAGES), key=lambda p: p["images"])
     gain = 1 - last["frechet"] / before["frechet"]
-    verdict = "which is a plateau" if gain < PLATEAU_GAIN else "so it has not reached its plateau"
+    verdict = "so training ends here" if gain < PLATEAU_GAIN else "so it should be trained on"
     return (
-        f"From {before['images']:,} to {last['images']:,} images the distance fell from {before['frechet']:.1f} to "
-        f"{last['frechet']:.1f}, by {gain:.0%}, {verdict} (less than {PLATEAU_GAIN:.0%} over {PLATEAU_IMAGES:,} images)."
+        f"From {before['images']:,} to {last['images']:,} images the distance of {last['samples']:,} samples went from "
+        f"{before['frechet']:.2f} to {last['frechet']:.2f}, {abs(gain):.1%} {'less' if gain > 0 else 'more'}, {verdict}: "
+        f"the rule is to go on until {PLATEAU_IMAGES:,} images gain less than {PLATEAU_GAIN:.0%}."
     )
 
 
