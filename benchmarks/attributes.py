@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 
 import gansteer
-from gansteer.edits.attribute import sliders
-from gansteer.edits.parts import part_of
+from gansteer.edits.attribute.edit import sliders
+from gansteer.edits.intervention.parts import part_of
 from gansteer.memory import keep_freed_memory
 
 SLIDER, INTERVENTION = 0.1, 10.0

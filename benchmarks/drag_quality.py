@@ -38,7 +38,7 @@ from torch import Tensor
 from gansteer.checkpoints.mtcnn import load_face_detector
 from gansteer.checkpoints.registry import load
 from gansteer.edits import Drag, start
-from gansteer.edits.features import default_layer
+from gansteer.edits.drag.features import default_layer
 from gansteer.edits.record import weights_digest
 from gansteer.errors import UserError
 from gansteer.evaluation.document import fill, table
@@ -224,7 +224,7 @@ def carry_out(
         run = start(subject, Drag(handles=case.handles, targets=case.targets, **changes))  # type: ignore[arg-type]
         *_, last = run
         result, steps, points = run.subject, run.taken, torch.tensor(last.points)
-        arrived = float("arrived" in (last.ended or ""))
+        arrived = float("arrived" in (last.stop_reason or ""))
     seconds = time.process_time() - began
     after = result.render()
     marks = detect(after) if detect else torch.full((68, 2), math.nan)

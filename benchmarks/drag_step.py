@@ -25,12 +25,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gansteer.edits import Drag, PointRun, start
-from gansteer.edits.features import default_layer
-from gansteer.edits.tracking import disc, inside, square
+from gansteer.edits.drag.features import default_layer
+from gansteer.edits.drag.tracking import disc, inside, square
 from gansteer.evaluation.document import fill, table
 from gansteer.memory import keep_freed_memory
 from gansteer.models.layers import upsample
-from gansteer.models.stylegan2 import Generator, GeneratorConfig, SynthesisLayer
+from gansteer.models.stylegan2.network import Generator, GeneratorConfig, SynthesisLayer
 from gansteer.subject import Card, Model, Subject
 
 TARGETS = {512: {"1": 60, "5": 30, "68": 17, "mask": 6}, 1024: {"1": 100, "5": 55, "68": 50, "mask": 12}}
@@ -176,7 +176,7 @@ def measure(resolution: int, scenario: str, rounds: int, per_round: int) -> dict
     for _ in range(rounds):
         slow.append(seconds(plain.step))
         fast += [seconds(ours.step) for _ in range(per_round)]
-    assert ours.ended is None, "a run that has ended costs nothing: the measurement would be void"
+    assert ours.stop_reason is None, "a run that has ended costs nothing: the measurement would be void"
     a, b = statistics.median(slow), statistics.median(fast)
     target = TARGETS.get(resolution, {}).get(scenario)
     return {"resolution": resolution, "scenario": scenario, "plain_s": a, "ours_s": b, "ratio": a / b,

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gansteer.memory import keep_freed_memory
-from gansteer.models.stylegan2 import Generator, GeneratorConfig, Synthesis
+from gansteer.models.stylegan2.network import Generator, GeneratorConfig, Synthesis
 from gansteer.training.config import TrainConfig
 from gansteer.training.distributed import World
 from gansteer.training.loop import Trainer, build_networks

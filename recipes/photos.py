@@ -17,14 +17,14 @@ from PIL import Image, ImageDraw
 import gansteer
 from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.edits import Drag, start
-from gansteer.edits.attribute import Attribute
+from gansteer.edits.attribute.edit import Attribute
+from gansteer.edits.inversion.align import Aligner
+from gansteer.edits.inversion.crop import Crop, cut
+from gansteer.edits.inversion.edit import Inversion
+from gansteer.edits.inversion.photo import read_photo
 from gansteer.evaluation.document import fill, table
 from gansteer.evaluation.inversion import OWN, TRUNCATED, InversionReport, of_picture, summed_up
 from gansteer.evaluation.records import read_records
-from gansteer.inversion.align import Aligner
-from gansteer.inversion.crop import Crop, cut
-from gansteer.inversion.edit import Inversion
-from gansteer.inversion.photo import read_photo
 from gansteer.memory import keep_freed_memory
 from gansteer.models.face_reader import FaceReader
 from gansteer.output import save_picture

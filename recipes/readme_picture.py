@@ -51,7 +51,7 @@ def main(out: Path) -> None:
         target = (x + dx, y + dy)
         run = gansteer.start(subject, gansteer.Drag(handles=[(x, y)], targets=[target]))
         *_, last = run
-        print(f"seed {seed}: {last.ended} after {last.step} steps, {last.distances[0]:.1f} px away")
+        print(f"seed {seed}: {last.stop_reason} after {last.step} steps, {last.distances[0]:.1f} px away")
         before.append(marked(enlarged(subject.image), (x, y), target))
         after.append(enlarged(run.subject.image))
     sheet(before + after, columns=len(DRAGS)).save(out)

@@ -21,7 +21,7 @@ from gansteer.checkpoints.native import save_model
 from gansteer.cli import main
 from gansteer.commands.seeds import parse_seeds
 from gansteer.errors import UserError
-from gansteer.models.stylegan2 import Generator, GeneratorConfig
+from gansteer.models.stylegan2.network import Generator, GeneratorConfig
 from gansteer.subject import Card, Model
 
 SHELL = {**os.environ, "OMP_NUM_THREADS": "1"}

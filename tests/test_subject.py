@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from gansteer.errors import UserError
-from gansteer.models.stylegan2 import Generator, GeneratorConfig
+from gansteer.models.stylegan2.network import Generator, GeneratorConfig
 from gansteer.sheet import sheet
 from gansteer.subject import Card, Model, Subject, to_image
 

@@ -21,9 +21,9 @@ from PIL import Image, ImageDraw
 
 import gansteer
 from gansteer.checkpoints.directions import own_directions
-from gansteer.edits.fitting import EXTREME
-from gansteer.edits.parts import part_of
-from gansteer.edits.portrait_scores import LIGHTNESS, PORTRAIT_SCORES
+from gansteer.edits.attribute.fitting import EXTREME
+from gansteer.edits.attribute.portrait_scores import LIGHTNESS, PORTRAIT_SCORES
+from gansteer.edits.intervention.parts import part_of
 from gansteer.errors import UserError
 from gansteer.evaluation.document import fill, table
 from gansteer.models.face_reader import HAIR_COLORS, HAIR_LENGTHS, HAIR_STYLES, SCALARS, eye_opening

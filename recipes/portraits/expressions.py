@@ -25,7 +25,7 @@ from torch import Tensor
 
 from gansteer.models.face_reader import SCALARS
 from gansteer.models.layers import normalize_second_moment
-from gansteer.models.stylegan2 import Mapping
+from gansteer.models.stylegan2.network import Mapping
 
 SHOWN = 0.35
 """Directions of z count from this share of the strongest one's singular value."""

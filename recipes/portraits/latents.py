@@ -32,7 +32,7 @@ from gansteer.errors import UserError
 from gansteer.models.face_reader import resize
 from gansteer.models.inverter import DAMPING, Curvature, Inverter, descend
 from gansteer.models.layers import normalize_second_moment
-from gansteer.models.stylegan2 import Generator
+from gansteer.models.stylegan2.network import Generator
 from gansteer.training.codes import describe_faces, described, face_landmarks, fit_coder
 from gansteer.training.data import Pictures
 

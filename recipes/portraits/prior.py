@@ -32,10 +32,10 @@ from run_folder import NETWORKS, Run
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from gansteer.edits.portrait_scores import LIGHTNESS
+from gansteer.edits.attribute.portrait_scores import LIGHTNESS
 from gansteer.models.face_reader import HAIR_COLORS, HAIR_LENGTHS, HAIR_STYLES, SCALARS
 from gansteer.models.layers import normalize_second_moment
-from gansteer.models.stylegan2 import Mapping
+from gansteer.models.stylegan2.network import Mapping
 
 ALIKE = 100.0
 """Weight of a difference along the directions of attributes, beside that of all others, where pairs are found."""

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gansteer.checkpoints.face_reader import load_face_reader
-from gansteer.models.stylegan2 import Mapping
+from gansteer.models.stylegan2.network import Mapping
 from gansteer.training.codes import describe_faces, described
 from gansteer.training.config import TrainConfig
 from gansteer.training.data import Pictures

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gansteer.checkpoints.registry import load
     from gansteer.edits import Drag, start
-    from gansteer.edits.attribute import Attribute
-    from gansteer.edits.intervention import Intervention
+    from gansteer.edits.attribute.edit import Attribute
+    from gansteer.edits.intervention.edit import Intervention
+    from gansteer.edits.inversion.edit import Inversion
     from gansteer.errors import UserError
-    from gansteer.inversion.edit import Inversion
     from gansteer.subject import Card, Model, Subject
 
     __version__: str
@@ -39,11 +39,11 @@ __all__ = [
 ]
 
 HOMES = {
-    "Attribute": "gansteer.edits.attribute",
+    "Attribute": "gansteer.edits.attribute.edit",
     "Card": "gansteer.subject",
     "Drag": "gansteer.edits",
-    "Intervention": "gansteer.edits.intervention",
-    "Inversion": "gansteer.inversion.edit",
+    "Intervention": "gansteer.edits.intervention.edit",
+    "Inversion": "gansteer.edits.inversion.edit",
     "Model": "gansteer.subject",
     "Subject": "gansteer.subject",
     "UserError": "gansteer.errors",

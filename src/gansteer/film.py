@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gansteer.edits.run import Point, Progress
+from gansteer.edits.api import Point, Progress
 from gansteer.errors import UserError
 from gansteer.output import check_writable, replacing
 

@@ -6,11 +6,11 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
-from gansteer.edits.run import Edit, Point, Progress, Run
+from gansteer.edits.api import Edit, Point, Progress, Run
 from gansteer.errors import UserError
 from gansteer.subject import Subject
 
-MAX_TRAIL = 200
+MAX_STEPS = 200
 
 
 class NoEntry(UserError):
@@ -18,7 +18,7 @@ class NoEntry(UserError):
 
 
 @dataclass(frozen=True)
-class Trace:
+class StepRecord:
     """What one step of an edit found."""
 
     step: int
@@ -46,24 +46,24 @@ class Node:
     """What made it of its parent; None for a root that no edit made."""
     source: Mapping[str, Any] = field(default_factory=dict)
     """For a root, where it came from: `{"seed": 3, "psi": 0.7, "label": None}`, say."""
-    trail: tuple[Trace, ...] = ()
-    """The steps of the edit; at most `MAX_TRAIL`, evenly spaced, the last always there."""
-    ended: str | None = None
+    steps: tuple[StepRecord, ...] = ()
+    """The steps of the edit; at most `MAX_STEPS`, evenly spaced, the last always there."""
+    stop_reason: str | None = None
     """Why the edit ended; None if it was stopped, or still runs."""
 
     @property
-    def steps(self) -> int:
+    def step_count(self) -> int:
         """Steps of the edit that were taken."""
-        return self.trail[-1].step if self.trail else 0
+        return self.steps[-1].step if self.steps else 0
 
     @property
     def done(self) -> bool:
         """Whether there is nothing to go on with."""
-        return self.edit is None or self.ended is not None
+        return self.edit is None or self.stop_reason is not None
 
-    def stepped(self, subject: Subject, trace: Trace, ended: str | None = None) -> "Node":
+    def stepped(self, subject: Subject, record: StepRecord, stop_reason: str | None = None) -> "Node":
         """This node after one more step of its edit."""
-        return replace(self, subject=subject, trail=spaced(self.trail, trace, MAX_TRAIL), ended=ended)
+        return replace(self, subject=subject, steps=spaced(self.steps, record, MAX_STEPS), stop_reason=stop_reason)
 
 
 class Stepped(Protocol):
@@ -233,5 +233,5 @@ def replay(node: Node, parent: Subject) -> Iterator[Progress]:
     for progress in run:
         yield progress
         # One that ended went on after the step whose picture it kept.
-        if progress.ended or (node.ended is None and progress.step >= node.steps):
+        if progress.stop_reason or (node.stop_reason is None and progress.step >= node.step_count):
             return

@@ -21,12 +21,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from gansteer.edits.api import Edit
 from gansteer.edits.record import edit_from_json, edit_to_json
-from gansteer.edits.run import Edit
 from gansteer.errors import UserError
 from gansteer.models.tuning import Tuning
 from gansteer.output import replacing
-from gansteer.session import Node, Session, Trace
+from gansteer.session import Node, Session, StepRecord
 from gansteer.subject import Model, Subject
 
 FORMAT = 1
@@ -56,8 +56,8 @@ class _Entry(msgspec.Struct):
     before: int | None
     edit: dict[str, Any] | None
     source: dict[str, Any]
-    trail: tuple[Trace, ...]
-    ended: str | None
+    steps: tuple[StepRecord, ...] = msgspec.field(name="trail")
+    stop_reason: str | None = msgspec.field(name="ended")
 
 
 class _Tree(msgspec.Struct):
@@ -101,7 +101,7 @@ def to_bytes(session: Session) -> bytes:
         _Entry(
             node.id, shelf.subject(node.subject), node.parent, node.before,
             None if node.edit is None else edit_to_json(node.edit, lambda x: {"tensor": shelf.put(x)}),
-            dict(node.source), node.trail, node.ended,
+            dict(node.source), node.steps, node.stop_reason,
         )
         for node in nodes
     ]  # fmt: skip
@@ -157,8 +157,8 @@ class _Opener:
                 raise UserError(f"this session is damaged: two entries {entry.id}")
             edit = None if entry.edit is None else edit_from_json(entry.edit, lambda x: self._tensors[x["tensor"]])
             session.nodes[entry.id] = Node(
-                entry.id, self.subject(entry.subject), entry.parent, entry.before, edit, entry.source, entry.trail,
-                entry.ended,
+                entry.id, self.subject(entry.subject), entry.parent, entry.before, edit, entry.source, entry.steps,
+                entry.stop_reason,
             )  # fmt: skip
             if entry.before is not None:
                 session.forward[entry.before] = entry.id
@@ -279,9 +279,9 @@ class _Step(msgspec.Struct, array_like=True):
     node: int
     subject: _Picture
     tensors: dict[str, _Raw]
-    trail: tuple[Trace, ...]
+    steps: tuple[StepRecord, ...]
     """In the first record all of the node's, later the last step."""
-    ended: str | None
+    stop_reason: str | None
 
 
 class Journal:
@@ -302,10 +302,10 @@ class Journal:
 
     def keep(self, node: Node) -> None:
         """Add a node's last step. Raises UserError if the disk refuses; what was kept before stays readable."""
-        shelf, trail = _Shelf(), node.trail[-1:] if self._begun else node.trail
+        shelf, steps = _Shelf(), node.steps[-1:] if self._begun else node.steps
         picture = shelf.subject(node.subject)
         tensors = {name: _Raw.of(x) for name, x in shelf.tensors.items()}
-        record = msgspec.msgpack.encode(_Step(node.id, picture, tensors, trail, node.ended))
+        record = msgspec.msgpack.encode(_Step(node.id, picture, tensors, steps, node.stop_reason))
         data = struct.pack("<QI", len(record), zlib.crc32(record)) + record
         try:
             if self._file.write(data) < len(data):
@@ -354,11 +354,11 @@ def open_journal(session: Session, path: Path) -> None:
         model = was.subject.model
         tensors = {name: raw.tensor() for name, raw in last.tensors.items()}
         opener = _Opener({model.card.name: model.digest}, tensors, lambda name: model)
-        node = replace(was, subject=opener.subject(last.subject), trail=first.trail, ended=last.ended)
+        node = replace(was, subject=opener.subject(last.subject), steps=first.steps, stop_reason=last.stop_reason)
         for record in records[1:]:
-            (trace,) = record.trail
-            node = node.stepped(node.subject, trace, last.ended)
-        if node.done or node.steps >= was.steps:  # or the session was saved later than this
+            (step,) = record.steps
+            node = node.stepped(node.subject, step, last.stop_reason)
+        if node.done or node.step_count >= was.step_count:  # or the session was saved later than this
             session.put(node)
     except (ValueError, KeyError, RuntimeError) as error:
         raise UserError(f"the last step of this session could not be read: {error}") from error

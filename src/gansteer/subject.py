@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from gansteer.errors import UserError
-from gansteer.models.stylegan2 import Generator
+from gansteer.models.stylegan2.network import Generator
 from gansteer.models.tuning import Tuning
 
 MAX_SEED = 2**32 - 1

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from gansteer.checkpoints.files import convert, describe, load_file
 from gansteer.checkpoints.native import save_model
 from gansteer.errors import UserError
-from gansteer.models.stylegan2 import Generator, GeneratorConfig
+from gansteer.models.stylegan2.network import Generator, GeneratorConfig
 from gansteer.subject import Card, Model
 
 CARD = Card(

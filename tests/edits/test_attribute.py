@@ -9,11 +9,11 @@ import torch
 from drag_reference import tiny_model, tiny_subject
 
 from gansteer.edits import Drag, start
-from gansteer.edits.attribute import Attribute, sliders, styles_of
-from gansteer.edits.directions import Direction, Directions
-from gansteer.edits.fitting import sample, seeded_z
+from gansteer.edits.attribute.directions import Direction, Directions
+from gansteer.edits.attribute.edit import Attribute, sliders, styles_of
+from gansteer.edits.attribute.fitting import sample, seeded_z
+from gansteer.edits.attribute.unsupervised import fit_components
 from gansteer.edits.record import edit_from_json, edit_to_json
-from gansteer.edits.unsupervised import fit_components
 from gansteer.errors import UserError
 from gansteer.steerfile import open_subject, save_subject
 from gansteer.subject import Model, Subject
@@ -56,7 +56,7 @@ def directions(subject: Subject) -> Directions:
 def after(subject: Subject, edit: Attribute) -> Subject:
     run = start(subject, edit)
     (progress,) = run
-    assert progress.ended == "done"
+    assert progress.stop_reason == "done"
     assert run.subject is progress.subject
     return run.subject
 

@@ -110,7 +110,7 @@ def test_jobs_resume_and_survive_failures(model: str, tmp_path: Path, capsys: py
 def test_ctrl_c_writes_what_was_reached(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from gansteer.edits.draggan import DragGANRun
+    from gansteer.edits.drag.draggan import DragGANRun
 
     look, calls = DragGANRun._look, []
 

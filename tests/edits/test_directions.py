@@ -14,8 +14,8 @@ from sklearn.decomposition import PCA
 from sklearn.svm import SVC
 
 from gansteer.checkpoints.directions import directions_for, load_directions, own_directions, save_directions
-from gansteer.edits.directions import Direction, Directions, projected, style_code, style_layers, style_parts
-from gansteer.edits.fitting import (
+from gansteer.edits.attribute.directions import Direction, Directions, projected, style_code, style_layers, style_parts
+from gansteer.edits.attribute.fitting import (
     FITTED,
     ends,
     fit_examples,
@@ -27,7 +27,13 @@ from gansteer.edits.fitting import (
     sample,
     seeded_z,
 )
-from gansteer.edits.unsupervised import closed_form, fit_closed_form, fit_components, principal_components, row_groups
+from gansteer.edits.attribute.unsupervised import (
+    closed_form,
+    fit_closed_form,
+    fit_components,
+    principal_components,
+    row_groups,
+)
 from gansteer.errors import UserError
 
 

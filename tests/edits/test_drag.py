@@ -10,11 +10,11 @@ from drag_reference import at, dense_map, picture_map, tiny_subject
 from PIL import Image
 
 from gansteer.edits import Drag, start
-from gansteer.edits.draggan import directions, motion_loss
-from gansteer.edits.features import Extractor, Features, Grid, View
-from gansteer.edits.latent import sample_w
-from gansteer.edits.mask import MaskTerm
-from gansteer.edits.tracking import Nearest, around, disc, reach, square
+from gansteer.edits.drag.draggan import directions, motion_loss
+from gansteer.edits.drag.features import Extractor, Features, Grid, View
+from gansteer.edits.drag.latent import sample_w
+from gansteer.edits.drag.mask import MaskTerm
+from gansteer.edits.drag.tracking import Nearest, around, disc, reach, square
 from gansteer.errors import UserError
 from gansteer.subject import Model, Subject
 
@@ -237,7 +237,7 @@ def test_handle_on_its_target_changes_nothing() -> None:
     run = start(subject, Drag([(20, 33), (5, 9)], [(20, 33), (5, 9)]))
     progresses = list(run)
     assert len(progresses) == 1
-    assert progresses[0].ended == "all handles have arrived"
+    assert progresses[0].stop_reason == "all handles have arrived"
     assert torch.equal(run.subject.w, subject.w)
 
 
@@ -259,7 +259,7 @@ def test_interrupted_and_resumed_equals_uninterrupted() -> None:
     assert [p.points for p in resumed] == [p.points for p in straight[3:]]
     assert torch.equal(one.subject.w, two.subject.w)
     after = list(one)
-    assert after[-1].ended is not None
+    assert after[-1].stop_reason is not None
     assert one.step() is after[-1]  # an ended run stays ended
 
 
@@ -302,7 +302,7 @@ def test_the_result_is_the_picture_of_the_reported_points() -> None:
 def test_limit_keeps_the_nearest() -> None:
     run = start(tiny_subject(64), EDIT)
     progresses = list(run)
-    assert "step limit of 6" in (run.ended or "")
+    assert "step limit of 6" in (run.stop_reason or "")
     best = min(progresses[:-1], key=lambda p: sum(p.distances))
     assert sum(progresses[-1].distances) <= sum(best.distances)
 
@@ -310,14 +310,14 @@ def test_limit_keeps_the_nearest() -> None:
 def test_no_nearer_is_said() -> None:
     run = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], learning_rate=0.0, patience=3))
     *_, last = run
-    assert "no nearer for 3 steps" in (last.ended or "")
+    assert "no nearer for 3 steps" in (last.stop_reason or "")
     assert torch.equal(last.subject.w, tiny_subject(64).w)
 
 
 def test_blow_up_stops_and_keeps_the_best() -> None:
     run = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], learning_rate=50.0))
     *_, last = run
-    assert "blew up" in (last.ended or "")
+    assert "blew up" in (last.stop_reason or "")
     assert bool(torch.isfinite(run.subject.w).all())
     assert bool(torch.isfinite(run.subject.render()).all())
 
@@ -380,7 +380,7 @@ def test_patience_of_methods() -> None:
 def test_the_end_of_the_reach_is_said() -> None:
     run = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], reach=0.01, patience=3))
     *_, last = run
-    assert "at the end of its reach" in (last.ended or "")
+    assert "at the end of its reach" in (last.stop_reason or "")
 
 
 @pytest.mark.parametrize("prior", ["pull", "manifold"])

@@ -276,7 +276,7 @@ def test_bad_sources_are_one_line(args: list[str], complaint: str, capsys: pytes
 
 def test_the_shipped_model_has_its_directions() -> None:
     import gansteer
-    from gansteer.edits.attribute import sliders
+    from gansteer.edits.attribute.edit import sliders
 
     found = [slider.name for slider in sliders(gansteer.load("portraits", "cpu").sample(1))]
     assert {

@@ -7,7 +7,7 @@ import torch
 from drag_reference import at, dense_map, picture_map, tiny_subject
 
 from gansteer.edits import Drag, start
-from gansteer.edits.freedrag import FreeDragRun, adaptation
+from gansteer.edits.drag.freedrag import FreeDragRun, adaptation
 
 EDIT = Drag([(20, 33), (41, 10)], [(27, 30), (38, 16)], method="freedrag", learning_rate=1e-2, steps=40)
 
@@ -74,6 +74,6 @@ def test_it_arrives_and_holds_appearance() -> None:
     subject = tiny_subject(64)
     run = start(subject, replace(EDIT, handles=[(20, 33)], targets=[(26, 30)], steps=300))
     *_, last = run
-    assert last.ended == "all handles have arrived"
+    assert last.stop_reason == "all handles have arrived"
     assert torch.equal(last.subject.w[6:], subject.w[6:])
     assert not torch.equal(last.subject.w[:6], subject.w[:6])

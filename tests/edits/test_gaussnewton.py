@@ -7,7 +7,7 @@ import torch
 from drag_reference import at, dense_map, picture_map, tiny_subject
 
 from gansteer.edits import Drag, start
-from gansteer.edits.gaussnewton import GaussNewtonRun
+from gansteer.edits.drag.gauss_newton import GaussNewtonRun
 from gansteer.errors import UserError
 
 EDIT = Drag([(20, 33), (41, 10)], [(27, 30), (38, 16)], method="gauss-newton", steps=20)
@@ -43,9 +43,9 @@ def test_residual_is_motion_supervision_and_mask_with_squares() -> None:
 
 def test_one_step_solves_the_damped_linear_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     """With as many CG steps as unknowns and no limit, the step is `-(J^T J + mu)^-1 J^T r`, J by double differences."""
-    monkeypatch.setattr("gansteer.edits.gaussnewton.CG_STEPS", 60)
-    monkeypatch.setattr("gansteer.edits.gaussnewton.LONGEST", 1e9)
-    monkeypatch.setattr("gansteer.edits.gaussnewton.PROBE", 1e-6)
+    monkeypatch.setattr("gansteer.edits.drag.gauss_newton.CG_STEPS", 60)
+    monkeypatch.setattr("gansteer.edits.drag.gauss_newton.LONGEST", 1e9)
+    monkeypatch.setattr("gansteer.edits.drag.gauss_newton.PROBE", 1e-6)
     run = start(tiny_subject(64), replace(EDIT, space="w"))
     assert isinstance(run, GaussNewtonRun)
     loss = run._look()
@@ -90,7 +90,7 @@ def test_it_needs_a_fraction_of_the_steps() -> None:
     fast, slow = start(subject, edit), start(subject, replace(edit, method="draggan", learning_rate=5e-3))
     *_, last = fast
     *_, _ = slow
-    assert last.ended == "all handles have arrived"
+    assert last.stop_reason == "all handles have arrived"
     assert 3 * fast.taken < slow.taken
     assert torch.equal(last.subject.w[6:], subject.w[6:])
 

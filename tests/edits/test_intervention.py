@@ -14,12 +14,20 @@ from test_attribute import directions_of
 import gansteer
 from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.edits import Drag, start
-from gansteer.edits.attribute import Attribute, styles_of
-from gansteer.edits.intervention import Intervention, together
-from gansteer.edits.lbfgs import LBFGS
-from gansteer.edits.locality import channel_energy, local_channels
-from gansteer.edits.mixture import Wanted, schedule
-from gansteer.edits.parts import PARTS, cluster_mask, feature_clusters, grown_mask, part_mask, part_of, parts_of
+from gansteer.edits.attribute.edit import Attribute, styles_of
+from gansteer.edits.intervention.edit import Intervention, together
+from gansteer.edits.intervention.lbfgs import LBFGS
+from gansteer.edits.intervention.locality import channel_energy, local_channels
+from gansteer.edits.intervention.mixture import Wanted, schedule
+from gansteer.edits.intervention.parts import (
+    PARTS,
+    cluster_mask,
+    feature_clusters,
+    grown_mask,
+    part_mask,
+    part_of,
+    parts_of,
+)
 from gansteer.edits.record import edit_from_json, edit_to_json
 from gansteer.errors import UserError
 from gansteer.models.face_reader import HAIR_STYLES
@@ -55,8 +63,8 @@ def test_outside_stays_far_more_than_with_the_edit_in_w(subject: Subject) -> Non
     run = start(subject, wanted)
     *_, last = run
     whole = start(subject, Attribute({"smile": 2.0}, directions=wanted.directions)).step().subject
-    assert last.ended is not None
-    assert last.ended.startswith("the rest of the picture")
+    assert last.stop_reason is not None
+    assert last.stop_reason.startswith("the rest of the picture")
     assert run.leak.mean == pytest.approx(leak(subject, last.subject), rel=1e-4)
     assert run.leak.whole == pytest.approx(leak(subject, whole), rel=1e-4)
     assert run.leak.mean < 0.4 * run.leak.whole

@@ -4,10 +4,10 @@ import pytest
 import torch
 from drag_reference import dense_map, tiny_model, tiny_subject
 
-from gansteer.edits.features import Extractor, default_layer
-from gansteer.edits.region import RegionSynthesis
-from gansteer.edits.tracking import around, square
-from gansteer.edits.winograd import F2, F4, Winograd
+from gansteer.edits.drag.features import Extractor, default_layer
+from gansteer.edits.drag.tracking import around, square
+from gansteer.models.stylegan2.region import RegionSynthesis
+from gansteer.models.stylegan2.winograd import F2, F4, Winograd
 
 
 def random_need(r: int, handles: int, reach: int, seed: int) -> torch.Tensor:
@@ -25,7 +25,9 @@ def random_need(r: int, handles: int, reach: int, seed: int) -> torch.Tensor:
 @pytest.mark.parametrize("handles", [1, 5, 68])
 @pytest.mark.parametrize("resolution", [64, 128, 256, 512, 1024])
 def test_features_and_gradients_equal_dense(resolution: int, handles: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gansteer.edits.region_plan.TRANSFORMS", 0)  # else tiles never pay with so few channels
+    monkeypatch.setattr(
+        "gansteer.models.stylegan2.region_plan.TRANSFORMS", 0
+    )  # else tiles never pay with so few channels
     subject = tiny_subject(resolution, seed=handles)
     layer = default_layer(resolution)
     r = int(layer[1:].split(".")[0])
@@ -58,7 +60,7 @@ def test_single_cells_at_the_border(layer: str, corner: tuple[int, int]) -> None
 
 
 def test_whole_map_in_several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gansteer.edits.region.CHUNK", 100)
+    monkeypatch.setattr("gansteer.models.stylegan2.region.CHUNK", 100)
     subject = tiny_subject(64)
     w = subject.w.clone().requires_grad_()
     dense = dense_map(subject, w, "b64.conv1")
@@ -73,9 +75,9 @@ def test_whole_map_in_several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("form", [F2, F4])
 def test_by_tiles_of_either_form(form: Winograd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gansteer.edits.region_plan.FORMS", (form,))
-    monkeypatch.setattr("gansteer.edits.region_plan.TRANSFORMS", 0)
-    monkeypatch.setattr("gansteer.edits.region_plan.LOADING", -1000)  # so that tiles always seem to pay
+    monkeypatch.setattr("gansteer.models.stylegan2.region_plan.FORMS", (form,))
+    monkeypatch.setattr("gansteer.models.stylegan2.region_plan.TRANSFORMS", 0)
+    monkeypatch.setattr("gansteer.models.stylegan2.region_plan.LOADING", -1000)  # so that tiles always seem to pay
     subject = tiny_subject(64)
     w = subject.w.clone().requires_grad_()
     need = random_need(32, 3, reach=4, seed=0)

@@ -14,9 +14,9 @@ from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.checkpoints.native import save_model
 from gansteer.cli import main
 from gansteer.commands.evaluate_attributes import Attributes, read_columns
-from gansteer.edits.directions import Direction, Directions
-from gansteer.edits.fitting import Samples
-from gansteer.edits.portrait_scores import LIGHTNESS, PORTRAIT_SCORES, PortraitScorer
+from gansteer.edits.attribute.directions import Direction, Directions
+from gansteer.edits.attribute.fitting import Samples
+from gansteer.edits.attribute.portrait_scores import LIGHTNESS, PORTRAIT_SCORES, PortraitScorer
 from gansteer.errors import UserError
 from gansteer.evaluation import attributes
 from gansteer.evaluation.attributes import accuracy_of, correlations, cosines
@@ -36,7 +36,7 @@ from gansteer.evaluation.regions import (
     tasks,
     to_record,
 )
-from gansteer.models.stylegan2 import Generator, GeneratorConfig
+from gansteer.models.stylegan2.network import Generator, GeneratorConfig
 from gansteer.subject import Card, Model
 
 

@@ -14,7 +14,7 @@ from gansteer.errors import UserError
 from gansteer.evaluation.faces import faces
 from gansteer.models import mtcnn
 from gansteer.models.mtcnn import suppress
-from gansteer.models.stylegan2 import Generator, GeneratorConfig
+from gansteer.models.stylegan2.network import Generator, GeneratorConfig
 from gansteer.subject import Card, Model
 
 PORTRAITS = Path(__file__).parent.parent / "data" / "portraits"

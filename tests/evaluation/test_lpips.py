@@ -14,11 +14,11 @@ from PIL import Image
 from scipy.signal import correlate
 
 from gansteer.checkpoints.lpips import ALEXNET, load_lpips
+from gansteer.edits.inversion.perceptual import comparison
 from gansteer.errors import UserError
 from gansteer.evaluation.lpips import lpips_distance, mean_distance
 from gansteer.evaluation.quality import quality
-from gansteer.inversion.perceptual import comparison
-from gansteer.models.stylegan2 import Generator, GeneratorConfig
+from gansteer.models.stylegan2.network import Generator, GeneratorConfig
 from gansteer.subject import Card, Model
 
 LAYERS = (

@@ -11,7 +11,7 @@ from gansteer.errors import UserError
 from gansteer.evaluation.features import EFFICIENTNET_SIZE, extractor
 from gansteer.evaluation.quality import compare, frechet_distance, kernel_distance, precision_recall, quality
 from gansteer.evaluation.samples import draw, from_levels, to_levels
-from gansteer.models.stylegan2 import Generator, GeneratorConfig
+from gansteer.models.stylegan2.network import Generator, GeneratorConfig
 from gansteer.subject import Card, Model
 
 

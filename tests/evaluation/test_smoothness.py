@@ -7,7 +7,7 @@ import torch
 
 from gansteer.errors import UserError
 from gansteer.evaluation.smoothness import path_changes, smoothness
-from gansteer.models.stylegan2 import Generator, GeneratorConfig
+from gansteer.models.stylegan2.network import Generator, GeneratorConfig
 from gansteer.subject import Card, Model
 
 

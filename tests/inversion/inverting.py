@@ -2,8 +2,8 @@
 
 import torch
 
-from gansteer.inversion.edit import Inversion
-from gansteer.models.stylegan2 import Generator, GeneratorConfig
+from gansteer.edits.inversion.edit import Inversion
+from gansteer.models.stylegan2.network import Generator, GeneratorConfig
 from gansteer.subject import Card, Model, Subject, to_image
 
 

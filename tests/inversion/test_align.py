@@ -10,10 +10,10 @@ from skimage import data
 
 from gansteer.checkpoints.mtcnn import load_face_detector
 from gansteer.checkpoints.registry import load
+from gansteer.edits.inversion.align import Aligner, model_template
+from gansteer.edits.inversion.crop import Crop, cut, paste
 from gansteer.errors import UserError
-from gansteer.inversion.align import Aligner, model_template
-from gansteer.inversion.crop import Crop, cut, paste
-from gansteer.models.stylegan2 import Generator, GeneratorConfig
+from gansteer.models.stylegan2.network import Generator, GeneratorConfig
 from gansteer.subject import Card, Model
 
 PORTRAITS = Path(__file__).parent.parent / "data" / "portraits"

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from gansteer.edits.inversion.align import parse_crop, similarity_crop
+from gansteer.edits.inversion.crop import Crop, cut, paste
 from gansteer.errors import UserError
-from gansteer.inversion.align import parse_crop, similarity_crop
-from gansteer.inversion.crop import Crop, cut, paste
 
 
 def photo(width=90, height=70, seed=0):

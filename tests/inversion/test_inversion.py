@@ -9,15 +9,15 @@ import torch
 from inverting import picture_of, short, tiny_model
 
 from gansteer.edits import Drag, start
+from gansteer.edits.inversion.crop import Crop
+from gansteer.edits.inversion.edit import Inversion
+from gansteer.edits.inversion.estimate import estimate
+from gansteer.edits.inversion.perceptual import comparison
+from gansteer.edits.inversion.pivotal import LIGHT_BYTES, PivotalTuning, low_rank, no_changes, tunable
+from gansteer.edits.inversion.projection import Projection, mean_subject, noise_regulariser, rate
+from gansteer.edits.inversion.run import peak_signal
 from gansteer.edits.record import edit_from_json, edit_to_json
 from gansteer.errors import UserError
-from gansteer.inversion.crop import Crop
-from gansteer.inversion.edit import Inversion
-from gansteer.inversion.estimate import estimate
-from gansteer.inversion.perceptual import comparison
-from gansteer.inversion.pivotal import LIGHT_BYTES, PivotalTuning, low_rank, no_changes, tunable
-from gansteer.inversion.projection import Projection, mean_subject, noise_regulariser, rate
-from gansteer.inversion.run import peak_signal
 from gansteer.models.tuning import changed
 from gansteer.steerfile import open_subject, save_subject
 
@@ -36,8 +36,8 @@ def test_the_stages_follow_each_other_and_come_nearer(model):
     found = list(run)
     assert [p.step for p in found] == list(range(71))
     assert [p.stage for p in found] == ["first guess"] + ["projection"] * 40 + ["tuning"] * 30
-    assert [p.ended for p in found[:-1]] == [None] * 70
-    assert found[-1].ended == f"reconstructed to {found[-1].psnr:.1f} dB"
+    assert [p.stop_reason for p in found[:-1]] == [None] * 70
+    assert found[-1].stop_reason == f"reconstructed to {found[-1].psnr:.1f} dB"
     assert found[40].psnr > found[0].psnr + 3
     assert found[-1].psnr > found[40].psnr + 1
     # What is said of the last picture holds for what the subject draws, its weights rounded to float16.
@@ -291,7 +291,7 @@ def test_pictures_that_do_not_fit(model):
 def test_a_reconstruction_that_blows_up_keeps_the_last_picture(model):
     run = short(model, learning_rate=1e30).begin(model.sample(0))
     *_, last = run
-    assert "blew up" in last.ended
+    assert "blew up" in last.stop_reason
     assert bool(last.subject.render().isfinite().all())
 
 

@@ -11,8 +11,9 @@ from inverting import picture_of, tiny_model
 from skimage.metrics import structural_similarity
 
 from gansteer.cli import main
-from gansteer.edits.directions import Direction, Directions
-from gansteer.edits.portrait_scores import PORTRAIT_SCORES
+from gansteer.edits.attribute.directions import Direction, Directions
+from gansteer.edits.attribute.portrait_scores import PORTRAIT_SCORES
+from gansteer.edits.inversion.edit import Inversion
 from gansteer.errors import UserError
 from gansteer.evaluation import editability
 from gansteer.evaluation import inversion as evaluation
@@ -30,7 +31,6 @@ from gansteer.evaluation.inversion import (
     summed_up,
 )
 from gansteer.evaluation.records import read_records
-from gansteer.inversion.edit import Inversion
 from gansteer.models.face_reader import HAIR_COLORS
 from gansteer.models.tuning import Tuning
 from gansteer.subject import Subject

@@ -57,7 +57,7 @@ def test_a_photo_is_brought_in_and_used(folder, capsys):
 
 
 def test_ctrl_c_keeps_what_was_reached(folder, monkeypatch, capsys):
-    from gansteer.inversion.pivotal import PivotalTuning
+    from gansteer.edits.inversion.pivotal import PivotalTuning
 
     advance = PivotalTuning.advance
 
@@ -108,7 +108,7 @@ def test_model_or_subject(folder, capsys):
 
 
 def test_an_edited_picture_goes_back_into_the_photo(folder, capsys):
-    from gansteer.inversion.crop import Crop, paste
+    from gansteer.edits.inversion.crop import Crop, paste
 
     assert invert("photo.png", "--crop", "30,40,40,10", "--out", "photo.steer") == 0
     Image.new("RGB", (32, 32), (255, 0, 0)).save("red.png")

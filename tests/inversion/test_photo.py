@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from gansteer.edits.inversion.photo import read_photo
 from gansteer.errors import UserError
-from gansteer.inversion.photo import read_photo
 
 HEIC = Path(__file__).parent.parent / "data" / "photos" / "quarters.heic"
 

@@ -12,7 +12,7 @@ from gansteer.models.discriminator import Discriminator, minibatch_stddev
 from gansteer.models.efficientnet import EfficientNetLite0
 from gansteer.models.layers import Conv, Linear
 from gansteer.models.projected import GroupBatchNorm, ProjectedDiscriminator
-from gansteer.models.stylegan2 import GeneratorConfig
+from gansteer.models.stylegan2.network import GeneratorConfig
 from gansteer.training.losses import r1
 
 CONFIG = GeneratorConfig(8, z_dim=4, w_dim=5, channel_base=32, channel_max=4, mapping_layers=1)

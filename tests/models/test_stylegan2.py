@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from gansteer.models.layers import blur, blur_downsample, normalize_second_moment, upsample
-from gansteer.models.stylegan2 import Generator, GeneratorConfig, demodulation, grown, up_convolution
+from gansteer.models.stylegan2.network import Generator, GeneratorConfig, demodulation, grown, up_convolution
 
 CONFIG = GeneratorConfig(16, z_dim=5, w_dim=6, channel_base=64, channel_max=7, mapping_layers=3)
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from gansteer.edits import Drag, start
-from gansteer.edits.features import Extractor
-from gansteer.models.stylegan2 import Generator, GeneratorConfig
+from gansteer.edits.drag.features import Extractor
+from gansteer.models.stylegan2.network import Generator, GeneratorConfig
 from gansteer.models.tuning import Tuning
 from gansteer.subject import Card, Model, Subject
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from gansteer.models.config import GeneratorConfig
 from gansteer.models.inverter import Curvature
-from gansteer.models.stylegan2 import Generator
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.network import Generator
 
 RECIPE = "latents"
 

@@ -212,7 +212,7 @@ def test_the_types_of_the_messages_are_the_protocols():
         for name, body in re.findall(r"export interface (\w+) \{\n(.*?)\n\}", text, re.DOTALL)
     }
     ours = (protocol.Welcome, protocol.State, protocol.Progress, protocol.Answer, protocol.Fault, protocol.Received,
-            protocol.Sight, protocol.CropInfo, protocol.CostInfo, protocol.ModelInfo, protocol.NodeInfo, protocol.RunInfo, protocol.Trace, protocol.Frame)  # fmt: skip
+            protocol.Sight, protocol.CropInfo, protocol.CostInfo, protocol.ModelInfo, protocol.NodeInfo, protocol.RunInfo, protocol.StepRecord, protocol.Frame)  # fmt: skip
     for one in ours:
         names = {field.name for field in _fields(one)}
         assert interfaces[one.__name__] - {"type"} == names, one.__name__

@@ -11,7 +11,7 @@ from client import Nursery, studio
 from PIL import Image
 from visitor import Visitor
 
-from gansteer.inversion.crop import Crop, cut, paste
+from gansteer.edits.inversion.crop import Crop, cut, paste
 
 WIDE, HIGH = 320, 200
 

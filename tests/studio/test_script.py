@@ -19,10 +19,10 @@ from gansteer.commands.drag import Drag as DragCommand
 from gansteer.commands.edit import Edit as EditCommand
 from gansteer.commands.edit import parse_changes, parse_names, parse_rows
 from gansteer.edits import Drag
-from gansteer.edits.attribute import Attribute
-from gansteer.edits.intervention import Intervention
+from gansteer.edits.attribute.edit import Attribute
+from gansteer.edits.intervention.edit import Intervention
 from gansteer.errors import UserError
-from gansteer.session import Session, Trace, between
+from gansteer.session import Session, StepRecord, between
 from gansteer.steerfile import save_session
 from gansteer.studio.script import python, shell
 
@@ -35,7 +35,7 @@ def add(session: Session, parent: int, edit: Drag) -> int:
     """Carry an edit out; the id of its node."""
     node = session.add(session.nodes[parent].subject, parent, edit)
     for progress in edit.begin(node.subject):
-        node = node.stepped(progress.subject, Trace(progress.step, None, (), (), 0.0), progress.ended)
+        node = node.stepped(progress.subject, StepRecord(progress.step, None, (), (), 0.0), progress.stop_reason)
     session.put(node)
     return node.id
 

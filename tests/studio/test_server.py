@@ -30,7 +30,7 @@ from gansteer.steerfile import open_session
 
 @pytest.fixture(scope="module")
 def server(nursery: Nursery, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    flags = ("--most-upload", "1", "--most-pixels", "1", "--most-edits", "6", "--most-abreast", "4")
+    flags = ("--most-upload", "1", "--most-pixels", "1", "--most-edits", "6", "--most-concurrent", "4")
     with studio(nursery, tmp_path_factory.mktemp("sessions"), models, *flags) as server:
         yield server
         assert server.alive, "no test may end it"

@@ -8,8 +8,8 @@ import torch
 from client import tiny_model
 
 from gansteer.edits import Drag
-from gansteer.edits.run import Progress
-from gansteer.studio.work import Job, Stepper
+from gansteer.edits.api import Progress
+from gansteer.studio.workers import EditScheduler, Job
 
 
 class Person:
@@ -45,18 +45,18 @@ def until(happened: Callable[[], bool], seconds: float = 60.0) -> None:
 
 def test_dear_steps_and_cheap_ones_share_the_machine() -> None:
     torch.set_num_threads(1)
-    stepper = Stepper(abreast=2)
+    scheduler = EditScheduler(concurrent=2)
     dear, cheap, third = Person(32), Person(16), Person(16)
     for person in (dear, cheap, third):
-        stepper.add(person.job)
-    assert [stepper.position(person.job) for person in (dear, cheap, third)] == [0, 0, 1]
+        scheduler.add(person.job)
+    assert [scheduler.position(person.job) for person in (dear, cheap, third)] == [0, 0, 1]
     until(lambda: dear.seconds > 0.3 and cheap.seconds > 0.3)
-    stepper.stop(third.job)
+    scheduler.stop(third.job)
     assert third.ends == [None], "who waits goes at once"
     for person in (cheap, dear):
-        stepper.stop(person.job)
+        scheduler.stop(person.job)
         assert person.over.wait(20)
-    stepper.close()
+    scheduler.close()
     assert dear.ends == cheap.ends == [None]
     assert third.seconds == 0.0
     assert dear.job.run is not None
@@ -66,16 +66,16 @@ def test_dear_steps_and_cheap_ones_share_the_machine() -> None:
 
 def test_pictures_are_drawn_between_steps_and_without_any() -> None:
     torch.set_num_threads(1)
-    stepper = Stepper()
-    assert stepper.draw(lambda: 7).result(20) == 7
+    scheduler = EditScheduler()
+    assert scheduler.draw(lambda: 7).result(20) == 7
     person = Person(16)
-    stepper.add(person.job)
-    steps = [stepper.draw(lambda: person.seconds).result(20) for _ in range(3)]
+    scheduler.add(person.job)
+    steps = [scheduler.draw(lambda: person.seconds).result(20) for _ in range(3)]
     until(lambda: person.seconds > steps[-1])
-    failed = stepper.draw(lambda: 1 / 0)
+    failed = scheduler.draw(lambda: 1 / 0)
     assert isinstance(failed.exception(20), ZeroDivisionError), "which harms no edit"
-    stepper.stop(person.job)
+    scheduler.stop(person.job)
     assert person.over.wait(20)
-    stepper.close()
+    scheduler.close()
     assert person.ends == [None]
     assert steps == sorted(steps)

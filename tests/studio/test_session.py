@@ -15,9 +15,9 @@ import torch
 
 from gansteer.edits import Drag, start
 from gansteer.errors import UserError
-from gansteer.models.stylegan2 import Generator, GeneratorConfig
+from gansteer.models.stylegan2.network import Generator, GeneratorConfig
 from gansteer.models.tuning import Tuning
-from gansteer.session import MAX_TRAIL, Node, Session, Trace, between, replay
+from gansteer.session import MAX_STEPS, Node, Session, StepRecord, between, replay
 from gansteer.steerfile import (
     Journal,
     from_bytes,
@@ -49,8 +49,8 @@ def worked() -> Session:
     run = start(first.subject, DRAG)
     node = session.add(run.subject, first.id, DRAG)
     for progress in run:
-        trace = Trace(progress.step, progress.loss, progress.points, progress.distances, 0.1 * progress.step)
-        node = node.stepped(progress.subject, trace, progress.ended)
+        trace = StepRecord(progress.step, progress.loss, progress.points, progress.distances, 0.1 * progress.step)
+        node = node.stepped(progress.subject, trace, progress.stop_reason)
         session.put(node)
     offsets = {"b8.conv1": torch.linspace(-1, 1, 16), "b8.torgb": torch.ones(16)}
     session.add(replace(first.subject, offsets=offsets), first.id, replace(DRAG, mask=None))
@@ -106,12 +106,12 @@ def test_a_session_opens_bit_for_bit(tmp_path: Path) -> None:
     for node in session.nodes.values():
         other = back.nodes[node.id]
         assert same(node.subject, other.subject)
-        assert (node.parent, node.before, node.source, node.trail, node.ended) == (
+        assert (node.parent, node.before, node.source, node.steps, node.stop_reason) == (
             other.parent,
             other.before,
             other.source,
-            other.trail,
-            other.ended,
+            other.steps,
+            other.stop_reason,
         )
     edit = back.nodes[2].edit
     assert edit.mask.dtype == torch.bool
@@ -144,7 +144,7 @@ def test_an_edit_is_replayed_as_far_as_it_went() -> None:
     node = session.nodes[2]
     progresses = list(replay(node, session.nodes[1].subject))
     assert same(progresses[-1].subject, node.subject)
-    assert [p.points for p in progresses] == [trace.points for trace in node.trail]
+    assert [p.points for p in progresses] == [trace.points for trace in node.steps]
 
 
 def test_the_way_to_a_node_travels_alone_and_is_grafted() -> None:
@@ -173,10 +173,10 @@ def test_between() -> None:
 def test_trails_are_thinned_evenly() -> None:
     node = Node(1, MODEL.sample(1))
     for step in range(10_001):
-        node = node.stepped(node.subject, Trace(step, 0.0, (), (), 0.0))
-    steps = [trace.step for trace in node.trail]
-    assert (steps[0], steps[-1], node.steps) == (0, 10_000, 10_000)
-    assert MAX_TRAIL / 2 - 2 <= len(steps) <= MAX_TRAIL
+        node = node.stepped(node.subject, StepRecord(step, 0.0, (), (), 0.0))
+    steps = [trace.step for trace in node.steps]
+    assert (steps[0], steps[-1], node.step_count) == (0, 10_000, 10_000)
+    assert MAX_STEPS / 2 - 2 <= len(steps) <= MAX_STEPS
     gaps = {b - a for a, b in pairwise(steps)}
     assert len(gaps - {steps[-1] - steps[-2]}) == 1
 
@@ -191,8 +191,8 @@ def test_the_steps_of_a_running_edit_are_kept(tmp_path: Path, monkeypatch: pytes
     run, files = start(root.subject, DRAG), [to_bytes(session)]
     with closing(Journal(path)) as journal:
         for i, progress in enumerate(run):
-            trace = Trace(progress.step, None, progress.points, (0.5,), 0.5)
-            node = session.node.stepped(progress.subject, trace, progress.ended)
+            trace = StepRecord(progress.step, None, progress.points, (0.5,), 0.5)
+            node = session.node.stepped(progress.subject, trace, progress.stop_reason)
             session.put(node)
             journal.keep(node)
             assert (path.stat().st_size < 5000) or not long
@@ -202,8 +202,8 @@ def test_the_steps_of_a_running_edit_are_kept(tmp_path: Path, monkeypatch: pytes
                 back = from_bytes(data, lambda _: MODEL)
                 open_journal(back, path)
                 assert same(back.node.subject, node.subject)
-                assert back.node.trail == node.trail
-                assert back.node.ended == node.ended
+                assert back.node.steps == node.steps
+                assert back.node.stop_reason == node.stop_reason
     assert node.done
     assert [each.name for each in tmp_path.iterdir()] == ["a.steps"]
 
@@ -213,7 +213,7 @@ def test_what_a_full_disk_took_only_a_part_of_is_taken_back(tmp_path: Path) -> N
     session, path = Session(), tmp_path / "a.steps"
     root = session.add(MODEL.sample(1))
     node = session.add(root.subject, root.id, DRAG)
-    nodes = [node := node.stepped(root.subject, Trace(step, None, (), (), 0.0)) for step in range(3)]
+    nodes = [node := node.stepped(root.subject, StepRecord(step, None, (), (), 0.0)) for step in range(3)]
     with closing(Journal(path)) as journal:
         journal.keep(nodes[0])
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -225,7 +225,7 @@ def test_what_a_full_disk_took_only_a_part_of_is_taken_back(tmp_path: Path) -> N
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
         journal.keep(nodes[2])
     open_journal(session, path)
-    assert session.node.trail == (nodes[0].trail[0], nodes[2].trail[-1])
+    assert session.node.steps == (nodes[0].steps[0], nodes[2].steps[-1])
 
 
 def test_a_journal_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_journal_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:
     nodes = [session.node]
     for step in range(4):
         subject = replace(root.subject, w=root.subject.w + step)
-        nodes.append(nodes[-1].stepped(subject, Trace(step, None, (), (), 0.0)))
+        nodes.append(nodes[-1].stepped(subject, StepRecord(step, None, (), (), 0.0)))
         journal.keep(nodes[-1])
         sizes.append(path.stat().st_size)
     journal.close()
@@ -249,7 +249,7 @@ def test_a_journal_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:
         open_journal(back, path)
         expected = nodes[max(i for i, size in enumerate(sizes) if size <= cut)]
         assert same(back.node.subject, expected.subject)
-        assert back.node.trail == expected.trail
+        assert back.node.steps == expected.steps
     path.write_bytes(struct.pack("<QI", 3, zlib.crc32(b"old")) + b"old")
     with pytest.raises(UserError, match="the last step of this session could not be read"):
         open_journal(session, path)
@@ -261,7 +261,7 @@ def test_a_journal_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:
     assert opened is not None
     assert same(opened.node.subject, session.node.subject), "a journal of another version costs nobody their session"
     path.write_bytes(whole)
-    session.put(replace(nodes[2], ended="arrived"))
+    session.put(replace(nodes[2], stop_reason="arrived"))
     done = from_bytes(to_bytes(session), lambda _: MODEL)
     before = done.node
     open_journal(done, path)

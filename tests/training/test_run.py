@@ -17,7 +17,7 @@ from small_runs import save_pictures
 from gansteer.checkpoints.registry import load
 from gansteer.errors import UserError
 from gansteer.models.layers import upsample
-from gansteer.models.stylegan2 import Generator
+from gansteer.models.stylegan2.network import Generator
 from gansteer.training.config import TrainConfig
 from gansteer.training.data import Pictures
 from gansteer.training.run import train

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gansteer.checkpoints.allowed import ALLOWED, STORAGES
-from gansteer.checkpoints.machine import CUT_SHORT, MAX_STEPS, Machine, Name, Refused, Span
+from gansteer.checkpoints.pickle_reader import CUT_SHORT, MAX_STEPS, Machine, Name, Refused, Span
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001

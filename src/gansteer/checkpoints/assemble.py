@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from gansteer.checkpoints.machine import Refused, shown
-from gansteer.models.stylegan2 import Generator, GeneratorConfig
+from gansteer.checkpoints.pickle_reader import Refused, shown
+from gansteer.models.stylegan2.network import Generator, GeneratorConfig
 from gansteer.subject import Card
 
 LIMITS = {"z_dim": 8192, "w_dim": 8192, "c_dim": 100_000, "channel_max": 8192, "mapping_layers": 64, "img_channels": 16}
@@ -20,7 +20,7 @@ Reader = Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
-class Found:
+class ParsedCheckpoint:
     """A generator in a file, in our names; the tensors are still in the file."""
 
     kind: str
@@ -82,7 +82,7 @@ class _Unfilled(TorchFunctionMode):
         return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
 
 
-def assemble(found: Found, size: int, dtype: torch.dtype) -> Generator:
+def assemble(found: ParsedCheckpoint, size: int, dtype: torch.dtype) -> Generator:
     """The generator of what was found in a file of `size` bytes.
 
     The network is laid out without memory, then each tensor is read, checked and put in its place, so that the peak is

@@ -13,12 +13,12 @@ import torch
 from gansteer.checkpoints import native, nvidia, rosinality, tensorflow
 from gansteer.checkpoints.allowed import ALLOWED
 from gansteer.checkpoints.archive import MAGIC, Blobs, read_legacy, read_zip
-from gansteer.checkpoints.assemble import Found, assemble
-from gansteer.checkpoints.machine import Machine, Refused, shown
+from gansteer.checkpoints.assemble import ParsedCheckpoint, assemble
+from gansteer.checkpoints.pickle_reader import Machine, Refused, shown
 from gansteer.checkpoints.unpickle import reading
 from gansteer.device import pick_device
 from gansteer.errors import UserError
-from gansteer.models.stylegan2 import GeneratorConfig
+from gansteer.models.stylegan2.network import GeneratorConfig
 from gansteer.subject import Card, Model
 
 PICKLE_STARTS = b"\x80c(]}"
@@ -32,7 +32,7 @@ class Opened:
     kind: str
     held: tuple[str, ...]
     """What is at its top, for people."""
-    find: Callable[[], Found]
+    find: Callable[[], ParsedCheckpoint]
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gansteer.checkpoints.assemble import Found, Reader, checked_config
-from gansteer.checkpoints.machine import CUT_SHORT, Refused, Span, shown
+from gansteer.checkpoints.assemble import ParsedCheckpoint, Reader, checked_config
+from gansteer.checkpoints.pickle_reader import CUT_SHORT, Refused, Span, shown
 from gansteer.checkpoints.unpickle import integers
 from gansteer.errors import UserError
 from gansteer.output import replacing
@@ -74,7 +74,7 @@ def write_tensors(tensors: dict[str, Tensor], about: str, target: Path) -> None:
             os.fsync(file.fileno())
 
 
-def find(file: BinaryIO, size: int) -> Found:
+def find(file: BinaryIO, size: int) -> ParsedCheckpoint:
     """The generator of a safetensors file of `size` bytes.
 
     The header is read here rather than by the safetensors package, which maps the file into memory: that would count
@@ -112,7 +112,7 @@ def find(file: BinaryIO, size: int) -> Found:
         raise Refused(CUT_SHORT)
     if "mapping.w_mean" not in tensors:
         raise Refused("lacks the tensor mapping.w_mean")
-    return Found(KIND, config, card, tensors)
+    return ParsedCheckpoint(KIND, config, card, tensors)
 
 
 def _read(span: Span, kind: torch.dtype, shape: list[int]) -> Tensor:

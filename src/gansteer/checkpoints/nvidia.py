@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from gansteer.checkpoints.allowed import CONTAINERS, PERSISTENT_OBJECT
-from gansteer.checkpoints.assemble import Found, Reader, checked_config, layer_names, widths
-from gansteer.checkpoints.machine import Record, Refused, shown
+from gansteer.checkpoints.assemble import ParsedCheckpoint, Reader, checked_config, layer_names, widths
+from gansteer.checkpoints.pickle_reader import Record, Refused, shown
 from gansteer.checkpoints.unpickle import (
     dictionary,
     integers,
@@ -83,7 +83,7 @@ def contents(found: Mapping[str, Record]) -> tuple[str, ...]:
     return tuple(f"{shown(key)} ({Module(found[key]).class_name})" for key in list(found)[:20])
 
 
-def find(root: object, name: str) -> Found:
+def find(root: object, name: str) -> ParsedCheckpoint:
     """The generator (`G_ema` before `G`) among the records of the pickle; `name` is for its card."""
     found = networks(root)
     key = next((key for key in ("G_ema", "G", "network") if key in found), None)
@@ -113,7 +113,7 @@ def refuse_others(modules: Modules, tensors: Mapping[str, object]) -> None:
         raise Refused(f"holds a StyleGAN2 generator of the resnet or orig architecture; {SUPPORTED}")
 
 
-def convert(modules: Modules, tensors: Mapping[str, object], card: Card) -> Found:
+def convert(modules: Modules, tensors: Mapping[str, object], card: Card) -> ParsedCheckpoint:
     """Names and configuration; shapes are believed rather than the arguments the network was made with."""
     shapes = {name: integers(unwrapped(value).args[2]) for name, value in tensors.items()}
     resolutions = sorted(
@@ -153,7 +153,7 @@ def convert(modules: Modules, tensors: Mapping[str, object], card: Card) -> Foun
     readers: dict[str, Reader] = {
         ours: partial(read_tensor, tensors[theirs], {}) for ours, theirs in names.items() if theirs in tensors
     }
-    return Found(KIND, config, card, readers)
+    return ParsedCheckpoint(KIND, config, card, readers)
 
 
 def unwrapped(value: object) -> Record:

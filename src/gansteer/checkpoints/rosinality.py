@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from gansteer.checkpoints.archive import Blobs
-from gansteer.checkpoints.assemble import Found, Reader, checked_config, layer_names, widths
-from gansteer.checkpoints.machine import Refused, shown
+from gansteer.checkpoints.assemble import ParsedCheckpoint, Reader, checked_config, layer_names, widths
 from gansteer.checkpoints.nvidia import SUPPORTED, unwrapped
+from gansteer.checkpoints.pickle_reader import Refused, shown
 from gansteer.checkpoints.unpickle import dictionary, integers, is_tensor, read_tensor
 from gansteer.subject import Card
 
 KIND = "rosinality PyTorch file"
 
 
-def find(root: object, blobs: Blobs, name: str) -> Found:
+def find(root: object, blobs: Blobs, name: str) -> ParsedCheckpoint:
     """The generator (`g_ema` before `g`) of the file; `name` is for its card."""
     if not isinstance(root, dict):
         raise Refused(f"is no checkpoint of a known release; {SUPPORTED}")
@@ -36,7 +36,7 @@ def find(root: object, blobs: Blobs, name: str) -> Found:
     return convert(tensors, root.get("latent_avg"), blobs, Card(name, description=f"Read from the {key} of a {KIND}"))
 
 
-def convert(tensors: Mapping[str, object], mean: object, blobs: Blobs, card: Card) -> Found:
+def convert(tensors: Mapping[str, object], mean: object, blobs: Blobs, card: Card) -> ParsedCheckpoint:
     """Names and configuration, from the tensors' shapes."""
     shapes = {name: integers(unwrapped(value).args[2]) for name, value in tensors.items()}
     channels = {4: shapes["conv1.conv.weight"][1]}
@@ -72,7 +72,7 @@ def convert(tensors: Mapping[str, object], mean: object, blobs: Blobs, card: Car
     }
     if mean is not None:
         readers["mapping.w_mean"] = partial(_read, mean, blobs, torch.flatten)
-    return Found(KIND, config, card, readers)
+    return ParsedCheckpoint(KIND, config, card, readers)
 
 
 def check_filter(kernel: Tensor) -> None:

@@ -12,9 +12,9 @@ from functools import partial
 from torch import Tensor
 
 from gansteer.checkpoints.allowed import TF_NETWORK
-from gansteer.checkpoints.assemble import Found, Reader, checked_config, layer_names, widths
-from gansteer.checkpoints.machine import Record, Refused, shown
+from gansteer.checkpoints.assemble import ParsedCheckpoint, Reader, checked_config, layer_names, widths
 from gansteer.checkpoints.nvidia import SUPPORTED
+from gansteer.checkpoints.pickle_reader import Record, Refused, shown
 from gansteer.checkpoints.unpickle import dictionary, integers, is_array, number, read_array
 from gansteer.subject import Card
 
@@ -50,7 +50,7 @@ def label(network: Record) -> str:
     return shown(dictionary(network.state).get("name"))
 
 
-def find(root: object, name: str) -> Found:
+def find(root: object, name: str) -> ParsedCheckpoint:
     """The averaged generator `Gs` (or the last network that has a mapping); `name` is for its card."""
     found = networks(root)
     generators = [net for net in found.values() if "mapping" in dictionary(dictionary(net.state).get("components", {}))]
@@ -113,7 +113,7 @@ def shape_of(array: Record) -> list[int]:
     return integers(shape)
 
 
-def convert(arrays: dict[str, Record], network: Record, card: Card) -> Found:
+def convert(arrays: dict[str, Record], network: Record, card: Card) -> ParsedCheckpoint:
     """Names, layouts and configuration, from the arrays' shapes."""
     channels = {4: shape_of(arrays["synthesis/4x4/Conv/weight"])[3]}
     for path, array in arrays.items():
@@ -148,7 +148,7 @@ def convert(arrays: dict[str, Record], network: Record, card: Card) -> Found:
     readers: dict[str, Reader] = {
         ours: partial(_read, arrays[theirs], layout) for ours, (theirs, layout) in names.items() if theirs in arrays
     }
-    return Found(KIND, config, card, readers)
+    return ParsedCheckpoint(KIND, config, card, readers)
 
 
 Layout = Callable[[Tensor], Tensor]

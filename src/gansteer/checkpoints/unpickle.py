@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gansteer.checkpoints.allowed import ARRAYS, BUFFERS, DICTS, KINDS, LOAD_BYTES, SCALARS
 from gansteer.checkpoints.archive import Blobs, read_legacy, storage_parts
-from gansteer.checkpoints.machine import CUT_SHORT, MAX_KEY, PERSISTENT, Record, Refused, Span, shown
+from gansteer.checkpoints.pickle_reader import CUT_SHORT, MAX_KEY, PERSISTENT, Record, Refused, Span, shown
 from gansteer.errors import UserError
 
 MAX_NESTED_STEPS = 10_000

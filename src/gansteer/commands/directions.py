@@ -16,7 +16,7 @@ from gansteer.output import check_writable
 
 if TYPE_CHECKING:
     from gansteer.checkpoints.scorers import Scorer
-    from gansteer.edits.directions import Direction
+    from gansteer.edits.attribute.directions import Direction
     from gansteer.subject import Model
 
 
@@ -62,7 +62,7 @@ class Fit:
     def run(self) -> None:
         self._check()
         from gansteer.checkpoints.directions import save_directions
-        from gansteer.edits.directions import Directions
+        from gansteer.edits.attribute.directions import Directions
 
         examples = self._examples()
         model = open_model(self.model, self.device)
@@ -103,7 +103,7 @@ class Fit:
         return None
 
     def _from_examples(self, model: "Model", seeds: list[int], labels: list[float]) -> "list[Direction]":
-        from gansteer.edits.fitting import fit_examples
+        from gansteer.edits.attribute.fitting import fit_examples
 
         name = self.attribute[0]
         return [
@@ -112,8 +112,8 @@ class Fit:
         ]
 
     def _from_scores(self, model: "Model") -> "list[Direction]":
-        from gansteer.edits.fitting import fit_model, sample
-        from gansteer.edits.unsupervised import fit_closed_form, fit_components, row_groups
+        from gansteer.edits.attribute.fitting import fit_model, sample
+        from gansteer.edits.attribute.unsupervised import fit_closed_form, fit_components, row_groups
 
         found: list[Direction] = []
         with bar("scoring samples") as report:
@@ -138,7 +138,7 @@ class Fit:
             yield onnx_scorer(self.attribute[0], self.onnx), self.samples
         elif self.real is None or not self.attribute:
             from gansteer.checkpoints.face_reader import load_face_reader
-            from gansteer.edits.portrait_scores import PortraitScorer
+            from gansteer.edits.attribute.portrait_scores import PortraitScorer
 
             yield PortraitScorer(load_face_reader(model.device)), self.samples
         if self.real is not None:

@@ -11,7 +11,7 @@ import tyro
 
 from gansteer.commands.progress import bar
 from gansteer.commands.starting import Beginning, open_start, read_mask
-from gansteer.edits.config import DragSettings
+from gansteer.edits.drag.config import DragSettings
 from gansteer.errors import UserError
 from gansteer.output import check_picture, check_writable, replacing, save_picture
 
@@ -105,7 +105,7 @@ class Drag(Beginning):
         last = run.progress
         assert last is not None
         distances = ", ".join(f"{distance:.1f}" for distance in last.distances)
-        line = f"wrote {self.out}: {run.ended or 'stopped'} after {len(progresses) - 1} steps; {distances} px from the target"
+        line = f"wrote {self.out}: {run.stop_reason or 'stopped'} after {len(progresses) - 1} steps; {distances} px from the target"
         if stopped:
             raise KeyboardInterrupt(line)
         return line

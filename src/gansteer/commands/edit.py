@@ -15,8 +15,8 @@ from gansteer.output import check_picture, save_picture
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gansteer.edits.attribute import Attribute
-    from gansteer.edits.intervention import Intervention
+    from gansteer.edits.attribute.edit import Attribute
+    from gansteer.edits.intervention.edit import Intervention
     from gansteer.subject import Subject
 
 
@@ -50,12 +50,12 @@ class Edit(Beginning):
             raise UserError("say what to change, such as --set smile=+2")
         self._check_out()
         from gansteer.checkpoints.directions import directions_for
-        from gansteer.edits.attribute import Attribute
+        from gansteer.edits.attribute.edit import Attribute
 
         model, subject = self.begin()
         directions = directions_for(model, self.directions)
         if self.region is not None:
-            from gansteer.edits.intervention import Intervention
+            from gansteer.edits.intervention.edit import Intervention
 
             inside = Intervention(
                 change, read_region(subject, self.region), hold, rows, self.channels, directions=directions
@@ -64,7 +64,7 @@ class Edit(Beginning):
             return
         z, label = None, None
         if self.space == "z":
-            from gansteer.edits.fitting import seeded_z
+            from gansteer.edits.attribute.fitting import seeded_z
 
             z, label = seeded_z(model, 1, self.seed)[0], self.label
         edit = Attribute(change, hold, rows, self.absolute, self.space, z, self.psi, directions, label)
@@ -96,7 +96,7 @@ class Edit(Beginning):
     def _carry_out(self, subject: "Subject", edit: "Attribute | Intervention", steps: int) -> None:
         """Edit, and write what was reached, also when Ctrl-C ends it early."""
         from gansteer.edits import start
-        from gansteer.edits.attribute import Attribute, sliders
+        from gansteer.edits.attribute.edit import Attribute, sliders
 
         run = start(subject, edit)
         said = "stopped"
@@ -104,7 +104,7 @@ class Edit(Beginning):
             try:
                 for progress in run:
                     report(progress.step, steps)
-                    said = progress.ended or said
+                    said = progress.stop_reason or said
             except KeyboardInterrupt:
                 said = "stopped"
         self._save(run.subject, edit)
@@ -148,7 +148,7 @@ def parse_rows(text: str | None) -> tuple[int, int] | None:
 
 def read_region(subject: "Subject", text: str) -> "Tensor":
     """The region that a part's name, a point x,y or a picture's file means, `[H, W]`. Raises UserError."""
-    from gansteer.edits.parts import cluster_mask, part_of
+    from gansteer.edits.intervention.parts import cluster_mask, part_of
 
     point = re.fullmatch(r"(\d{1,5}(?:\.\d+)?),(\d{1,5}(?:\.\d+)?)", text, re.ASCII)
     if point is not None:

@@ -71,7 +71,7 @@ class Attributes(Evaluation):
         labels = None if self.labels is None else read_columns(self.labels)
         from gansteer.checkpoints.directions import directions_for
         from gansteer.checkpoints.face_reader import load_face_reader
-        from gansteer.edits.portrait_scores import PortraitScorer
+        from gansteer.edits.attribute.portrait_scores import PortraitScorer
         from gansteer.evaluation.attributes import attributes
         from gansteer.evaluation.regions import Bench
 
@@ -156,7 +156,7 @@ class Share:
         """In a process of its own."""
         from gansteer.checkpoints.directions import directions_for
         from gansteer.checkpoints.face_reader import load_face_reader
-        from gansteer.edits.portrait_scores import PortraitScorer
+        from gansteer.edits.attribute.portrait_scores import PortraitScorer
         from gansteer.evaluation.regions import Bench
 
         model = open_model(self.command.model, self.command.device)

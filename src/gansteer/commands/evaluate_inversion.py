@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from gansteer.commands.evaluate import Evaluation
 from gansteer.commands.progress import bar
+from gansteer.edits.inversion.config import InversionSettings
 from gansteer.errors import UserError
 from gansteer.evaluation.records import append, check_records, resume
-from gansteer.inversion.config import InversionSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,8 +59,8 @@ class InversionQuality(Evaluation):
         return int(found[1]) - 1, int(found[2])
 
     def measure(self, model: "Model") -> "InversionReport":
+        from gansteer.edits.inversion.edit import Inversion
         from gansteer.evaluation.inversion import measured, summed_up
-        from gansteer.inversion.edit import Inversion
 
         pictures = self._pictures(model)
         records = self._kept(model)
@@ -109,9 +109,9 @@ class InversionQuality(Evaluation):
 
     def _pictures(self, model: "Model") -> "list[tuple[int, str, Tensor]]":
         """The part's pictures: number, name and `uint8 [R, R, 3]`."""
-        from gansteer.inversion.align import Aligner
-        from gansteer.inversion.crop import Crop, cut
-        from gansteer.inversion.photo import read_photo
+        from gansteer.edits.inversion.align import Aligner
+        from gansteer.edits.inversion.crop import Crop, cut
+        from gansteer.edits.inversion.photo import read_photo
 
         if not self.data.is_dir():
             raise UserError(f"there is no folder {self.data}")

@@ -9,16 +9,16 @@ import tyro
 
 from gansteer.commands.progress import bar
 from gansteer.commands.starting import open_model
+from gansteer.edits.inversion.config import InversionSettings
 from gansteer.errors import UserError
-from gansteer.inversion.config import InversionSettings
 from gansteer.output import check_picture, check_writable, save_picture
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from gansteer.inversion.crop import Crop
-    from gansteer.inversion.edit import Inversion
-    from gansteer.inversion.run import InversionProgress
+    from gansteer.edits.inversion.crop import Crop
+    from gansteer.edits.inversion.edit import Inversion
+    from gansteer.edits.inversion.run import InversionProgress
     from gansteer.subject import Model, Subject
 
 FRAMES = 90
@@ -60,10 +60,10 @@ class Invert:
 
     def run(self) -> None:
         self._check()
-        from gansteer.inversion.crop import cut
-        from gansteer.inversion.edit import Inversion
-        from gansteer.inversion.estimate import estimate
-        from gansteer.inversion.photo import read_photo
+        from gansteer.edits.inversion.crop import cut
+        from gansteer.edits.inversion.edit import Inversion
+        from gansteer.edits.inversion.estimate import estimate
+        from gansteer.edits.inversion.photo import read_photo
 
         photo = read_photo(self.photo)
         model = open_model(self.model, self.device)
@@ -88,8 +88,8 @@ class Invert:
             raise UserError("give one of --face, --crop and --whole")
 
     def _crop(self, photo: "Image.Image", model: "Model") -> "Crop":
-        from gansteer.inversion.align import Aligner, parse_crop
-        from gansteer.inversion.crop import Crop
+        from gansteer.edits.inversion.align import Aligner, parse_crop
+        from gansteer.edits.inversion.crop import Crop
 
         if self.whole:
             return Crop.centred(photo)
@@ -115,7 +115,7 @@ class Invert:
                 for now in run:
                     report.named(now.stage, now.step, edit.steps)
                     best[now.stage] = now.psnr
-                    if self.film is not None and (now.step % every == 0 or now.ended):
+                    if self.film is not None and (now.step % every == 0 or now.stop_reason):
                         shots.append(now.subject.image)
             except KeyboardInterrupt:
                 stopped = True
@@ -129,8 +129,8 @@ class Invert:
         print(line)
 
     def _write(self, photo: "Image.Image", edit: "Inversion", subject: "Subject", shots: "list[Image.Image]") -> None:
+        from gansteer.edits.inversion.crop import paste
         from gansteer.film import save_film
-        from gansteer.inversion.crop import paste
         from gansteer.steerfile import save_subject
 
         save_subject(subject, self.out, {"photo": self.photo.name}, edit)

@@ -31,9 +31,9 @@ class Paste:
         if not 0 <= self.feather <= 0.5:
             raise UserError(f"--feather is from 0 to 0.5, not {self.feather}")
         from gansteer.checkpoints.registry import load
-        from gansteer.inversion.crop import paste
-        from gansteer.inversion.edit import Inversion
-        from gansteer.inversion.photo import read_photo
+        from gansteer.edits.inversion.crop import paste
+        from gansteer.edits.inversion.edit import Inversion
+        from gansteer.edits.inversion.photo import read_photo
         from gansteer.steerfile import open_session
 
         session = open_session(self.subject, lambda name: load(self.model or name))

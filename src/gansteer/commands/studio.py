@@ -34,7 +34,7 @@ class Studio:
     """Sessions in memory at a time."""
     most_edits: int = 32
     """Edits at a time, running and waiting."""
-    most_abreast: int = 16
+    max_concurrent_edits: int = 16
     """Edits that take turns step by step; the others wait until one of them had a second, or ended."""
     idle_minutes: float = 5.0
     """A session that no page shows leaves the memory after so long; it stays on the disk."""
@@ -64,7 +64,7 @@ class Studio:
             print(f"gansteer: not offered: {line}", file=sys.stderr)
         memory = machine_memory() * 4 // 5 if self.most_memory is None else self.most_memory << 20
         limits = Limits(
-            self.most_sessions, self.most_edits, self.most_abreast, self.idle_minutes * 60, self.most_upload << 20,
+            self.most_sessions, self.most_edits, self.max_concurrent_edits, self.idle_minutes * 60, self.most_upload << 20,
             self.most_pixels * 1_000_000, memory or None, self.keep_days,
         )  # fmt: skip
         app = application(
@@ -79,7 +79,7 @@ class Studio:
 
     def check(self) -> str | None:
         """The token. Raises UserError if flags make no sense or no safe place."""
-        for name in ("most_sessions", "most_edits", "most_abreast", "most_upload", "most_pixels"):
+        for name in ("most_sessions", "most_edits", "max_concurrent_edits", "most_upload", "most_pixels"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name.replace('_', '-')} must be at least 1")
         if self.keep_days is not None and not self.keep_days > 0:
@@ -106,7 +106,7 @@ class Studio:
 
     def names(self) -> frozenset[str] | None:
         """The names that it may be called by: its own; any where a token guards it."""
-        from gansteer.studio.guard import LOOPBACK
+        from gansteer.studio.access import LOOPBACK
 
         return LOOPBACK | {self.host} if self.is_local else None
 

@@ -7,20 +7,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from gansteer.edits.drag import Drag, PointRun
-    from gansteer.edits.run import Edit, Progress, Run
+    from gansteer.edits.api import Edit, Progress, Run
+    from gansteer.edits.drag.edit import Drag, PointRun
     from gansteer.subject import Subject
 
 __all__ = ["Drag", "Edit", "PointRun", "Progress", "Run", "edit_class", "kind_of", "start"]
 
-HOMES = {"Drag": "drag", "PointRun": "drag", "Edit": "run", "Progress": "run", "Run": "run"}
+HOMES = {"Drag": "drag.edit", "PointRun": "drag.edit", "Edit": "api", "Progress": "api", "Run": "api"}
 """Where each class lives."""
 
 KINDS = {
-    "drag": "gansteer.edits.drag:Drag",
-    "inversion": "gansteer.inversion.edit:Inversion",
-    "attribute": "gansteer.edits.attribute:Attribute",
-    "intervention": "gansteer.edits.intervention:Intervention",
+    "drag": "gansteer.edits.drag.edit:Drag",
+    "inversion": "gansteer.edits.inversion.edit:Inversion",
+    "attribute": "gansteer.edits.attribute.edit:Attribute",
+    "intervention": "gansteer.edits.intervention.edit:Intervention",
 }
 """Kinds of edits: the name in records and messages to the dataclass. Imported when first used."""
 

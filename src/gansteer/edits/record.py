@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from gansteer.edits import KINDS, edit_class, kind_of, start
-from gansteer.edits.drag import PointRun
-from gansteer.edits.run import Edit, Progress
+from gansteer.edits.api import Edit, Progress
+from gansteer.edits.drag.edit import PointRun
 from gansteer.errors import UserError
 from gansteer.models.tuning import Tuning
 from gansteer.subject import Model, Subject
@@ -135,7 +135,7 @@ def record(
             "tuning": tuning and {name: tensor_to_json(change) for name, change in tuning.changes.items()},
         },
         "edits": [{"edit": edit_to_json(edit), "pictures": count} for edit, count in run.history],
-        "ended": run.ended,
+        "ended": run.stop_reason,
         "steps": [
             {"step": p.step, "loss": p.loss, "points": p.points, "distances": p.distances} for p in progresses
         ],

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from gansteer.edits import start
-from gansteer.edits.attribute import Attribute
-from gansteer.edits.directions import Directions, Space
-from gansteer.edits.fitting import EXTREME, Samples, Scorer, sample
+from gansteer.edits.attribute.directions import Directions, Space
+from gansteer.edits.attribute.edit import Attribute
+from gansteer.edits.attribute.fitting import EXTREME, Samples, Scorer, sample
 from gansteer.errors import UserError
 from gansteer.subject import Model, Subject
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gansteer.edits.attribute import Attribute, moved
-from gansteer.edits.directions import Directions
-from gansteer.edits.drag import Drag
-from gansteer.edits.portrait_scores import scores_of
+from gansteer.edits.attribute.directions import Directions
+from gansteer.edits.attribute.edit import Attribute, moved
+from gansteer.edits.attribute.portrait_scores import scores_of
+from gansteer.edits.drag.edit import Drag
 from gansteer.models.face_reader import FaceReader
 from gansteer.subject import Model, Subject
 
@@ -67,7 +67,7 @@ def arrivals(subject: Subject, reader: FaceReader | None) -> tuple[bool, ...]:
     found = []
     for drag in drags_on(subject, reader):
         *_, last = drag.begin(subject)
-        found.append(last.ended == "all handles have arrived")
+        found.append(last.stop_reason == "all handles have arrived")
     return tuple(found)
 
 

@@ -15,7 +15,10 @@ import torch
 from torch import Tensor
 
 from gansteer.checkpoints.inverter import find_inverter
-from gansteer.edits.directions import Directions
+from gansteer.edits.attribute.directions import Directions
+from gansteer.edits.inversion.edit import Inversion
+from gansteer.edits.inversion.perceptual import comparison
+from gansteer.edits.inversion.run import InversionRun, peak_signal
 from gansteer.errors import UserError
 from gansteer.evaluation.editability import (
     Reference,
@@ -27,9 +30,6 @@ from gansteer.evaluation.editability import (
     levels,
     mean_changes,
 )
-from gansteer.inversion.edit import Inversion
-from gansteer.inversion.perceptual import comparison
-from gansteer.inversion.run import InversionRun, peak_signal
 from gansteer.models.face_reader import FaceReader
 from gansteer.subject import Model, Subject
 

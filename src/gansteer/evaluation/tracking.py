@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gansteer.edits.features import Features, Grid, View
-from gansteer.edits.tracking import Nearest
+from gansteer.edits.drag.features import Features, Grid, View
+from gansteer.edits.drag.tracking import Nearest
 from gansteer.errors import UserError
 from gansteer.subject import Model
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gansteer.models.efficientnet import TAPS, EfficientNetLite0, unit_taps
 from gansteer.models.face_reader import resize
-from gansteer.models.stylegan2 import Generator
+from gansteer.models.stylegan2.network import Generator
 
 CELLS = 4
 """Each scale is brought to 4x4 cells."""

@@ -18,8 +18,8 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from gansteer.edits import kind_of
-from gansteer.edits.drag import Drag
-from gansteer.edits.run import Progress
+from gansteer.edits.api import Progress
+from gansteer.edits.drag.edit import Drag
 from gansteer.errors import UserError
 from gansteer.film import frames, save_film
 from gansteer.session import Node, Session, replay
@@ -127,7 +127,7 @@ def points(node: Node) -> dict[str, Any]:
     return {
         "handles": node.edit.handles,
         "targets": node.edit.targets,
-        "trail": [{"step": trace.step, "points": trace.points} for trace in node.trail],
+        "trail": [{"step": trace.step, "points": trace.points} for trace in node.steps],
     }
 
 

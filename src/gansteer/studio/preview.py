@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from gansteer.models.stylegan2 import Generator, Synthesis, SynthesisLayer, ToRGB
-from gansteer.studio.work import Painter
+from gansteer.models.stylegan2.network import Generator, Synthesis, SynthesisLayer, ToRGB
+from gansteer.studio.workers import RenderWorker
 from gansteer.subject import Model, Subject
 
 Recorded = Callable[[Tensor, Tensor], Tensor]
@@ -59,7 +59,7 @@ def record(generator: Generator, resolution: int) -> Recorded:
     return recorded
 
 
-class Previews(Painter):
+class Previews(RenderWorker):
     """The thread that draws previews so: what else is to be drawn may take seconds."""
 
     def __init__(self) -> None:

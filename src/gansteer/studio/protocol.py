@@ -33,7 +33,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from gansteer.session import Trace
+from gansteer.session import StepRecord
 
 VERSION = 1
 """Of this protocol. The page reloads when the server's is another."""
@@ -220,7 +220,7 @@ class State(Message):
     run: RunInfo | None
     edit: dict[str, Any] | None
     """The edit that made the present node, mask and all."""
-    trail: tuple[Trace, ...]
+    trail: tuple[StepRecord, ...]
     """Its steps; at most some hundred, evenly spaced."""
     source: dict[str, Any]
     """Where the present tree began: `{"seed": 3, "psi": 0.7, "label": null}`, say."""
@@ -234,7 +234,7 @@ class Progress(Message):
     """Where the edit in progress is. An older one may be left out; frames carry the one that belongs to them."""
 
     node: int
-    trace: Trace
+    trace: StepRecord
     ended: str | None = None
 
 
@@ -318,7 +318,7 @@ class Frame(msgspec.Struct):
     height: int
     """Of the picture in this message; a preview may be smaller than the model's resolution."""
     format: Literal["image/jpeg", "image/webp", "image/png"]
-    trace: Trace | None = None
+    trace: StepRecord | None = None
     """The step that this picture belongs to."""
 
 

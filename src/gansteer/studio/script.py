@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from gansteer.edits.attribute import Attribute
-from gansteer.edits.drag import Drag
-from gansteer.edits.intervention import Intervention
+from gansteer.edits.attribute.edit import Attribute
+from gansteer.edits.drag.edit import Drag
+from gansteer.edits.intervention.edit import Intervention
 from gansteer.edits.record import edit_to_json, tensor_to_json
 from gansteer.errors import UserError
 from gansteer.session import Node, Session
@@ -37,7 +37,7 @@ def python(session: Session, id: int) -> Iterator[str]:
     for node, call in zip(edits, calls, strict=True):
         yield f"run = gansteer.start(subject, {call})"
         yield "for progress in run:"
-        yield f"    if progress.step == {node.steps}:"
+        yield f"    if progress.step == {node.step_count}:"
         yield "        break"
         yield "subject = run.subject"
     yield f'subject.image.save("gansteer-{id}.png")'

@@ -20,16 +20,16 @@ from gansteer.edits import KINDS
 from gansteer.errors import UserError
 from gansteer.memory import give_back_memory
 from gansteer.studio import protocol
-from gansteer.studio.answers import ANSWERS
+from gansteer.studio.access import Guard
 from gansteer.studio.catalogue import Catalogue
-from gansteer.studio.desk import Desk, Tools
+from gansteer.studio.connection import Connection
 from gansteer.studio.export import exports
-from gansteer.studio.files import Endpoint, Files, NotOpen, careful, refusal
-from gansteer.studio.guard import Guard
-from gansteer.studio.line import Line
-from gansteer.studio.pages import Pages
+from gansteer.studio.http_routes import Endpoint, Files, NotOpen, careful, refusal
+from gansteer.studio.queries import QUERIES
+from gansteer.studio.static import Pages
 from gansteer.studio.store import Store
-from gansteer.studio.work import ABREAST, Painter, Stepper
+from gansteer.studio.workers import MAX_CONCURRENT, EditScheduler, RenderWorker
+from gansteer.studio.workspace import Services, Workspace
 
 SWEEP = 5.0
 """Seconds between looks for sessions that nobody needs in memory."""
@@ -45,7 +45,7 @@ class Limits:
     """In memory at a time."""
     queue: int = 32
     """Edits at a time, running and waiting."""
-    abreast: int = ABREAST
+    concurrent: int = MAX_CONCURRENT
     """Edits that take turns, step by step."""
     idle: float = 300.0
     """Seconds after which a session that no page shows leaves the memory."""
@@ -62,72 +62,72 @@ class Full(Exception):
 
 
 class Studio:
-    """All desks, and the tools that they share. Lives on one event loop."""
+    """All workspaces, and the services that they share. Lives on one event loop."""
 
     def __init__(self, catalogue: Catalogue, folder: Path, limits: Limits) -> None:
         self.limits = limits
-        self.desks: dict[str, Desk] = {}
+        self.workspaces: dict[str, Workspace] = {}
         loop = asyncio.get_running_loop()
-        self.tools = Tools(
+        self.services = Services(
             catalogue,
-            Stepper(self._queue_changed_elsewhere, limits.queue, limits.abreast),
-            Painter(),
+            EditScheduler(self._queue_changed_elsewhere, limits.queue, limits.concurrent),
+            RenderWorker(),
             Store(folder),
             loop,
             limits.memory_bytes,
         )
         self._opening = asyncio.Lock()
-        self.files = Files(self.desks, catalogue, limits.upload_bytes, limits.upload_pixels)
+        self.files = Files(self.workspaces, catalogue, limits.upload_bytes, limits.upload_pixels)
 
-    def _queue_changed_elsewhere(self) -> None:  # on the stepper's thread
-        self.tools.loop.call_soon_threadsafe(self._queue_changed)
+    def _queue_changed_elsewhere(self) -> None:  # on the scheduler's thread
+        self.services.loop.call_soon_threadsafe(self._queue_changed)
 
     def _queue_changed(self) -> None:
-        for desk in self.desks.values():
-            if desk.work is not None:
-                desk.tell()
+        for workspace in self.workspaces.values():
+            if workspace.work is not None:
+                workspace.tell()
 
-    async def desk(self, key: str | None) -> Desk:
-        """The desk of a session: the one in memory, or from the disk, or a new one under a new key. Raises Full."""
+    async def workspace(self, key: str | None) -> Workspace:
+        """The workspace of a session: the one in memory, or from the disk, or a new one under a new key. Raises Full."""
         async with self._opening:
-            if key in self.desks:
-                return self.desks[key]
+            if key in self.workspaces:
+                return self.workspaces[key]
             await self._make_room()
             if key:
-                session = await asyncio.to_thread(self.tools.store.open, key, self.tools.catalogue.load)
+                session = await asyncio.to_thread(self.services.store.open, key, self.services.catalogue.load)
                 if session is not None:
-                    self.desks[key] = Desk(self.tools, key, session)
-                    return self.desks[key]
-            fresh = self.tools.store.new_key()
-            self.desks[fresh] = Desk(self.tools, fresh)
-            return self.desks[fresh]
+                    self.workspaces[key] = Workspace(self.services, key, session)
+                    return self.workspaces[key]
+            fresh = self.services.store.new_key()
+            self.workspaces[fresh] = Workspace(self.services, fresh)
+            return self.workspaces[fresh]
 
     async def _make_room(self) -> None:
-        if len(self.desks) >= self.limits.sessions:
+        if len(self.workspaces) >= self.limits.sessions:
             await self.sweep(0.0, self.limits.sessions - 1)
-        if len(self.desks) >= self.limits.sessions:
-            raise Full(f"{len(self.desks)} people are here already: try again later")
+        if len(self.workspaces) >= self.limits.sessions:
+            raise Full(f"{len(self.workspaces)} people are here already: try again later")
         try:
-            self.tools.check_memory()
+            self.services.check_memory()
         except UserError as error:
             raise Full(str(error)) from error
 
     async def sweep(self, idle: float, keep: int = 0) -> None:
-        """Let the longest unused desks go that have been without a page for `idle` seconds, down to `keep` desks.
+        """Let the longest unused workspaces go that have been without a page for `idle` seconds, down to `keep` workspaces.
 
         An edit that nobody has watched for as long is stopped first; it can be resumed.
         """
-        now, before = self.tools.loop.time(), len(self.desks)
-        for desk in sorted(self.desks.values(), key=lambda desk: desk.left_at):
-            if len(self.desks) <= keep:
+        now, before = self.services.loop.time(), len(self.workspaces)
+        for workspace in sorted(self.workspaces.values(), key=lambda workspace: workspace.left_at):
+            if len(self.workspaces) <= keep:
                 break
-            if desk.line is not None or now - desk.left_at < idle:
+            if workspace.connection is not None or now - workspace.left_at < idle:
                 continue
             if idle:
-                await desk.stop()
-            if desk.free:
-                self.desks.pop(desk.key, None)
-        if len(self.desks) < before:
+                await workspace.stop()
+            if workspace.free:
+                self.workspaces.pop(workspace.key, None)
+        if len(self.workspaces) < before:
             await asyncio.to_thread(give_back_memory)
 
     async def sweeping(self) -> None:
@@ -135,14 +135,16 @@ class Studio:
         while True:
             await asyncio.sleep(min(SWEEP, self.limits.idle))
             await self.sweep(self.limits.idle)
-            for desk in self.desks.values():
-                if desk.touched and not desk.saved:
-                    desk.save()
+            for workspace in self.workspaces.values():
+                if workspace.touched and not workspace.saved:
+                    workspace.save()
 
     async def tidying(self) -> None:
         """Delete sessions that nobody opened for too long, now and every hour, and say so."""
         while self.limits.keep_days is not None:
-            gone = await asyncio.wrap_future(self.tools.store.tidy(self.limits.keep_days, frozenset(self.desks)))
+            gone = await asyncio.wrap_future(
+                self.services.store.tidy(self.limits.keep_days, frozenset(self.workspaces))
+            )
             if gone:
                 old = f"nobody opened for {self.limits.keep_days:g} days"
                 print(f"gansteer: {gone} session{'s' * (gone > 1)} that {old} deleted", file=sys.stderr)
@@ -150,7 +152,7 @@ class Studio:
 
     async def kept(self, request: Request) -> Response:
         """Whether there is a session to go back to."""
-        kept = await asyncio.wrap_future(self.tools.store.has(request.path_params["key"]))
+        kept = await asyncio.wrap_future(self.services.store.has(request.path_params["key"]))
         now = {"cache-control": "no-store"}
         return Response(msgspec.json.encode({"kept": kept}), media_type="application/json", headers=now)
 
@@ -158,96 +160,96 @@ class Studio:
         """Delete a session that no page shows."""
         key = request.path_params["key"]
         async with self._opening:
-            desk = self.desks.get(key)
-            if desk is not None:
-                if desk.line is not None:
+            workspace = self.workspaces.get(key)
+            if workspace is not None:
+                if workspace.connection is not None:
                     return refusal("this session is open in a page: begin a new one there first", 409)
-                await desk.close()
-                self.desks.pop(key, None)
-            if not await asyncio.wrap_future(self.tools.store.forget(key)):
+                await workspace.close()
+                self.workspaces.pop(key, None)
+            if not await asyncio.wrap_future(self.services.store.forget(key)):
                 raise NotOpen("there is no such session")
         return Response(status_code=204)
 
     async def close(self) -> None:
         """Stop all edits and write all sessions."""
-        for desk in list(self.desks.values()):
-            await desk.close()
-        self.tools.stepper.close()
-        self.tools.painter.close()
-        self.tools.previews.close()
-        self.tools.store.close()
+        for workspace in list(self.workspaces.values()):
+            await workspace.close()
+        self.services.scheduler.close()
+        self.services.renderer.close()
+        self.services.previews.close()
+        self.services.store.close()
 
     # --- Sockets ------------------------------------------------------------------------------------------------------
 
-    def welcome(self, desk: Desk) -> protocol.Welcome:
+    def welcome(self, workspace: Workspace) -> protocol.Welcome:
         """What a page is told first."""
         return protocol.Welcome(
-            protocol.VERSION, version("gansteer"), desk.key, desk.restored, self.tools.catalogue.infos, tuple(KINDS),
-            tuple(ANSWERS), exports(), self.limits.upload_bytes, self.limits.upload_pixels,
+            protocol.VERSION, version("gansteer"), workspace.key, workspace.restored, self.services.catalogue.infos, tuple(KINDS),
+            tuple(QUERIES), exports(), self.limits.upload_bytes, self.limits.upload_pixels,
             self.limits.keep_days,
         )  # fmt: skip
 
-    async def seat(self, line: Line, key: str | None) -> Desk:
-        """Give a page its desk. Raises Full."""
+    async def seat(self, connection: Connection, key: str | None) -> Workspace:
+        """Give a page its workspace. Raises Full."""
         problem = None
         try:
-            desk = await self.desk(key)
+            workspace = await self.workspace(key)
         except UserError as error:
-            problem, desk = str(error), await self.desk(None)
-        await desk.attach(line, self.welcome(desk))
+            problem, workspace = str(error), await self.workspace(None)
+        await workspace.attach(connection, self.welcome(workspace))
         if problem is not None:
-            desk.fault(problem)
-        return desk
+            workspace.fault(problem)
+        return workspace
 
     async def socket(self, websocket: WebSocket) -> None:
         """Serve one page until it goes away."""
         await websocket.accept()
-        line = Line(websocket)
+        connection = Connection(websocket)
         try:
-            desk = await self.seat(line, websocket.query_params.get("session"))
+            workspace = await self.seat(connection, websocket.query_params.get("session"))
         except Full as full:
             await websocket.close(1013, str(full))
             return
-        pump, listen = asyncio.create_task(line.pump()), asyncio.create_task(self._listen(line, desk))
+        pump, listen = asyncio.create_task(connection.pump()), asyncio.create_task(self._listen(connection, workspace))
         try:
             await asyncio.wait([pump, listen], return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (pump, listen):
                 task.cancel()
             await asyncio.gather(pump, listen, return_exceptions=True)
-            for desk in self.desks.values():
-                desk.detach(line)
-            code, reason = line.closing or (1008, "this page does not read what it is sent")
+            for workspace in self.workspaces.values():
+                workspace.detach(connection)
+            code, reason = connection.closing or (1008, "this page does not read what it is sent")
             try:
                 async with asyncio.timeout(1.0):
                     await websocket.close(code, reason.encode()[:120].decode(errors="ignore"))
             except (RuntimeError, TimeoutError, WebSocketDisconnect):
                 pass  # it is closed already, or hears nothing
 
-    async def _listen(self, line: Line, desk: Desk) -> None:
+    async def _listen(self, connection: Connection, workspace: Workspace) -> None:
         while True:
-            received = await line.websocket.receive()
+            received = await connection.websocket.receive()
             if received["type"] == "websocket.disconnect":
-                line.hang_up(1000, "")
+                connection.hang_up(1000, "")
                 return
             text = received.get("text")
             if text is None:
-                line.hang_up(1003, "the studio reads text only")
+                connection.hang_up(1003, "the studio reads text only")
                 return
             try:
                 message = protocol.decode(text)
             except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-                line.hang_up(1008, f"this is no message of the studio: {' '.join(str(error).split())}")
+                connection.hang_up(1008, f"this is no message of the studio: {' '.join(str(error).split())}")
                 return
             if isinstance(message, protocol.Leave):
-                desk.detach(line)
+                workspace.detach(connection)
                 try:
-                    desk = await self.seat(line, None)
+                    workspace = await self.seat(connection, None)
                 except Full as full:
-                    line.hang_up(1013, str(full))
+                    connection.hang_up(1013, str(full))
                     return
             else:
-                await desk.carefully(message)
+                await workspace.carefully(message)
             await asyncio.sleep(0)  # others have their turn
 
 
@@ -270,7 +272,7 @@ def application(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         nonlocal studio
         studio = Studio(catalogue, folder, limits or Limits())
-        first = studio.tools.painter.draw(None, lambda: catalogue.load(catalogue.default).sample(0).image)
+        first = studio.services.renderer.draw(None, lambda: catalogue.load(catalogue.default).sample(0).image)
         await asyncio.wrap_future(first)
         tasks = [asyncio.create_task(studio.sweeping()), asyncio.create_task(studio.tidying())]
         ready()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from gansteer.errors import UserError
-from gansteer.models.config import GeneratorConfig
+from gansteer.models.stylegan2.config import GeneratorConfig
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gansteer.checkpoints.efficientnet import load_efficientnet
 from gansteer.checkpoints.inverter import read_head
-from gansteer.edits.latent import sample_w
+from gansteer.edits.drag.latent import sample_w
 from gansteer.errors import UserError
 from gansteer.models.face_reader import resize
 from gansteer.models.inverter import Inverter, InverterConfig, InverterHead

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gansteer.models.discriminator import Discriminator
 from gansteer.models.projected import ProjectedDiscriminator
-from gansteer.models.stylegan2 import Generator
+from gansteer.models.stylegan2.network import Generator
 from gansteer.training import losses
 from gansteer.training.augment import ada, diffaugment
 from gansteer.training.codes import Known, expressive_parts
@@ -346,7 +346,7 @@ def build_networks(
     config: TrainConfig, c_dim: int, backbone: Any, device: torch.device, start: Generator | None = None
 ) -> Networks:
     """Fresh networks from the seed, or with the generator `start` (of the same or half the resolution) to go on from."""
-    from gansteer.models.stylegan2 import grown
+    from gansteer.models.stylegan2.network import grown
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

@@ -34,7 +34,7 @@ from gansteer.device import pick_device
 from gansteer.errors import UserError
 from gansteer.memory import keep_freed_memory
 from gansteer.models.projected import ProjectedDiscriminator
-from gansteer.models.stylegan2 import Generator
+from gansteer.models.stylegan2.network import Generator
 from gansteer.output import replacing, save_picture
 from gansteer.sheet import sheet
 from gansteer.subject import Card, Model

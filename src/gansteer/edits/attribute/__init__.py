@@ -1,0 +1,1 @@
+"""Turning attributes of a whole picture."""

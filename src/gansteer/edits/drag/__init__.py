@@ -1,0 +1,1 @@
+"""Dragging points of a picture."""

@@ -1,0 +1,89 @@
+"""DragGAN (Pan et al., SIGGRAPH 2023): move points of the picture to where the person wants them.
+
+One iteration: compute the features F(w), track every handle in them, and take one Adam step on w against the motion
+supervision loss of the same features. So an iteration is one forward and one backward pass, and the handles that a
+step reports are those of the picture it reports.
+"""
+
+import torch
+from torch import Tensor
+
+from gansteer.edits.drag.edit import PointRun
+from gansteer.edits.drag.features import Features
+from gansteer.edits.drag.tracking import Tracked, around, disc, inside, make_tracker, reach
+
+
+def directions(p: Tensor, t: Tensor, stride: float = 1.0) -> Tensor:
+    """`d_i = stride (t_i - p_i) / ||t_i - p_i||_2`, `[n, 2]`; nearer than that `t_i - p_i` itself, so 0 on arrival.
+
+    The paper's stride is one pixel.
+    """
+    way = t - p
+    length: Tensor = way.norm(dim=1, keepdim=True)
+    return way / (length / stride).clamp_min(1.0)
+
+
+def patches(p: Tensor, d: Tensor, r1: float, size: int) -> tuple[Tensor, Tensor]:
+    """Omega_1 of every handle: `q [n, K, 2]`, and which of them `[n, K]` lie in the picture before and after the shift."""
+    q = around(p, disc(r1))
+    return q, inside(q, size) & inside(q + d[:, None], size)
+
+
+def motion_loss(features: Features, p: Tensor, d: Tensor, r1: float, source: Tensor | None = None) -> Tensor:
+    """Motion supervision (section 3.2), `sum_i mean_{q in Omega_1(p_i, r1)} | sg[F(q)] - F(q + d_i) |`.
+
+    The mean form: over the patch's pixels and the channels. `p`, `d [n, 2]` in pixels. sg stops the gradient, so the
+    content is pulled forwards and the target not backwards. `source [n, K, C]`, if given, stands for F(q).
+    """
+    q, valid = patches(p, d, r1, features.grid.size)
+    if source is None:
+        source = features.detach().sample(q)
+    shifted = features.sample(q + d[:, None])
+    difference = (source - shifted).abs().mean(dim=2)  # [n, K]
+    weight = valid.to(difference) / valid.sum(dim=1, keepdim=True).clamp_min(1).to(difference)
+    return (difference * weight).sum()
+
+
+class DragGANRun(PointRun):
+    """A drag by motion supervision and point tracking."""
+
+    @property
+    def _stride(self) -> float:
+        return self.edit.stride or 1.0
+
+    def _begin(self) -> None:
+        """From the first picture: the trackers' templates, and the patches to fall back on when tracking is unsure."""
+        with torch.no_grad():
+            features = self._features(self._needed(self._points))
+            self._tracker = make_tracker(self.edit.tracker, self._view(features), self._points, self._r2)
+            self._first_patches = features.sample(around(self._points, disc(self._r1)))  # [n, K, C]
+            self._remember(features)
+
+    def _needed(self, p: Tensor) -> Tensor:
+        """The cells that tracking around `p [n, 2]` and motion supervision from there look at."""
+        window = reach(self._r2 if self.edit.tracker != "none" else 1.0)
+        return self._grid.need_around(p, window) | self._supervised(p)
+
+    def _supervised(self, p: Tensor) -> Tensor:
+        """The cells that motion supervision from `p [n, 2]` looks at."""
+        q = around(p, disc(self._r1))
+        return self._grid.need(torch.stack([q, q + directions(p, self._targets, self._stride)[:, None]]))
+
+    def _look(self) -> Tensor:
+        """Features, tracking, and the loss of the same features."""
+        features = self._features(self._needed(self._points))
+        tracked = self._tracker.track(self._view(features), self._points)
+        supervised = self._supervised(tracked.points)
+        if not features.covers(supervised):
+            # A handle has left its region: compute the features again where it is now.
+            features = self._features(supervised)
+        self._points, self._seen = tracked.points, features
+        self._present_patches = self._source(features, tracked)
+        d = directions(self._points, self._targets, self._stride)
+        loss = motion_loss(features, self._points, d, self._r1, self._present_patches)
+        return loss + self._held(features)
+
+    def _source(self, features: Features, tracked: Tracked) -> Tensor:
+        """sg[F(q)] `[n, K, C]`; where the tracker is not sure, the first picture's patch instead (StableDrag)."""
+        present = features.detach().sample(around(tracked.points, disc(self._r1)))
+        return torch.where(tracked.sure[:, None, None].to(present.device), present, self._first_patches)

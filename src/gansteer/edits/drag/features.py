@@ -1,0 +1,231 @@
+"""The feature map that dragging looks at: computed where it is needed, sampled at any point of the picture."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gansteer.errors import UserError
+from gansteer.models.stylegan2.network import Generator, Styles, Synthesis
+from gansteer.models.stylegan2.region import RegionSynthesis
+
+Engine = Literal["auto", "region", "dense"]
+
+FEW = 20_000
+"""Points whose cells are remembered: a handle looks at the same ones for several steps, and more than once in each."""
+
+
+def _axis_cells(x: Tensor, size: int, r: int) -> tuple[Tensor, Tensor]:
+    """Along one axis, the cells of `r` (and their weights) whose mean is the picture's feature at pixel `x [N]`: `[N, k]`.
+
+    The map is read as if it had been resized to `size` pixels (bilinear, half-pixel centres, clamped at the border) and
+    then sampled between pixels: pixel j lies at `u = (j + 0.5) r / size - 0.5`, and a point between two pixels takes
+    from both. Those four cells are at most three different ones (k), and two if all pixels are whole.
+    """
+    x = x.clamp(0, size - 1)
+    near = x.floor()
+    share = x - near
+    pixels = torch.stack([near, (near + 1).clamp(max=size - 1)], dim=1)  # [N, 2]
+    u = ((pixels + 0.5) * (r / size) - 0.5).clamp(0, r - 1)
+    cell = u.floor().clamp(max=r - 2)
+    right = (u - cell) * torch.stack([1 - share, share], dim=1)
+    left = (1 - (u - cell)) * torch.stack([1 - share, share], dim=1)
+    first = cell[:, 0]
+    moved = cell[:, 1] - first  # 0 or 1
+    weight = torch.stack(
+        [
+            left[:, 0] + left[:, 1] * (1 - moved),
+            right[:, 0] + left[:, 1] * moved + right[:, 1] * (1 - moved),
+            right[:, 1] * moved,
+        ],
+        dim=1,
+    )
+    index = (first[:, None] + torch.arange(3)).clamp(max=r - 1).long()
+    used = weight.any(dim=0)
+    return index[:, used], weight[:, used]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How the picture (`size` pixels wide and high) lies on a feature map of `r` cells."""
+
+    size: int
+    r: int
+
+    @classmethod
+    def of(cls, generator: Generator, layer: str) -> "Grid":
+        """That of the features after `layer`. Raises UserError if the model has no such layer."""
+        sizes = {each.name: each.resolution for each in generator.synthesis.layers()}
+        if layer not in sizes:
+            raise UserError(f"this model has no layer {layer!r}; choose one of {', '.join(sizes)}")
+        return cls(generator.config.resolution, sizes[layer])
+
+    @property
+    def cell(self) -> float:
+        """Pixels along each side of a cell."""
+        return self.size / self.r
+
+    def cells(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """`points [N, 2]` (x, y) in pixels, float64 on the CPU, to their cells (row-major) and weights `[N, k]`, k <= 9."""
+        if 0 < len(points) <= FEW and points.dtype == torch.float64:
+            return _few_cells(self, points.numpy().tobytes())
+        return self._cells(points)
+
+    def _cells(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        index, weight = _axis_cells(points.t().flatten(), self.size, self.r)
+        (column, row), (across, down) = index.view(2, len(points), -1), weight.view(2, len(points), -1)
+        index = row[:, :, None] * self.r + column[:, None, :]
+        return index.flatten(1), (down[:, :, None] * across[:, None, :]).flatten(1)
+
+    def cells_around(self, points: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
+        """As `cells`, for the squares around `points [n, 2]`, `reach [K]` pixels along each axis: `[n, K * K, k]`, row-major.
+
+        Few numbers are worked out, along the axes; a square has them in all combinations.
+        """
+        pixels = (points[:, :, None] + reach).flatten()
+        index, weight = _axis_cells(pixels, self.size, self.r)
+        shape = (len(points), 2, len(reach), -1)
+        (column, row), (across, down) = index.view(shape).unbind(dim=1), weight.view(shape).unbind(dim=1)  # [n, K, k]
+        index = row[:, :, None, :, None] * self.r + column[:, None, :, None, :]  # [n, K, K, k, k]
+        weight = down[:, :, None, :, None] * across[:, None, :, None, :]
+        return index.flatten(3).flatten(1, 2), weight.flatten(3).flatten(1, 2)
+
+    def need(self, points: Tensor) -> Tensor:
+        """The cells `[r, r]` (bool) that `points [..., 2]` look at."""
+        index, weight = self.cells(points.reshape(-1, 2))
+        need = torch.zeros(self.r * self.r, dtype=torch.bool)
+        need[index[weight != 0]] = True
+        return need.view(self.r, self.r)
+
+    def need_around(self, points: Tensor, reach: Tensor) -> Tensor:
+        """The cells `[r, r]` (bool) that the squares around `points [n, 2]` look at, `reach [K]` pixels along each axis."""
+        pixels = (points[:, :, None] + reach).clamp(0, self.size - 1)  # [n, 2, K]
+        index, weight = _axis_cells(pixels.flatten(), self.size, self.r)
+        seen = torch.zeros(points.numel(), self.r)
+        seen.scatter_add_(1, index.view(len(seen), -1), weight.view(len(seen), -1).to(seen))
+        across, down = seen.view(-1, 2, self.r).unbind(dim=1)  # [n, r]
+        return down.t() @ across > 0
+
+
+@lru_cache(maxsize=16)
+def _few_cells(grid: Grid, points: bytes) -> tuple[Tensor, Tensor]:
+    """`Grid.cells` of the float64 numbers of `points`; the same tensors at every call: don't change them."""
+    return grid._cells(torch.frombuffer(bytearray(points), dtype=torch.float64).view(-1, 2))
+
+
+@dataclass(frozen=True)
+class Features:
+    """A feature map of which some cells, or all, are known."""
+
+    grid: Grid
+    table: Tensor
+    """`[M + 1, C]`: the known cells in row-major order, then a row of zeros."""
+    known: Tensor
+    """`[r, r]` bool, on the CPU."""
+    rows: Tensor
+    """`[r * r]` row of the table of each cell; M where it is not known."""
+
+    @classmethod
+    def of(cls, grid: Grid, table: Tensor, known: Tensor) -> "Features":
+        """From the table `[M + 1, C]` of the cells `known [r, r]`."""
+        flat = known.flatten()
+        rows = torch.where(flat, flat.cumsum(0) - 1, int(flat.sum()))
+        return cls(grid, table, known, rows)
+
+    def detach(self) -> "Features":
+        """The same values without gradient."""
+        return Features(self.grid, self.table.detach(), self.known, self.rows)
+
+    def covers(self, need: Tensor) -> bool:
+        """Whether all of `need [r, r]` is known."""
+        return not bool((need & ~self.known).any())
+
+    def sample(self, points: Tensor) -> Tensor:
+        """F at `points [..., 2]` (x, y) in pixels: `[..., C]`. Their cells must be known."""
+        index, weight = self.grid.cells(points.reshape(-1, 2))
+        return self.blend(index, weight).view(*points.shape[:-1], -1)
+
+    def blend(self, index: Tensor, weight: Tensor) -> Tensor:
+        """The weighted sums `[..., C]` of the cells `index [..., k]` (row-major), `weight [..., k]`."""
+        rows = self.rows[index].to(self.table.device).flatten(0, -2)
+        weight = weight.to(self.table).view(rows.shape)
+        sampled = F.embedding_bag(rows, self.table, mode="sum", per_sample_weights=weight)
+        return sampled.view(*index.shape[:-1], -1)
+
+    def at(self, cells: Tensor) -> Tensor:
+        """The cells `[r, r]` (bool) as rows `[N, C]`, in row-major order."""
+        return self.table.index_select(0, self.rows[cells.flatten()].to(self.table.device))
+
+    def map(self) -> Tensor:
+        """The whole map `[C, r, r]`; every cell must be known."""
+        return self.table[:-1].t().reshape(-1, self.grid.r, self.grid.r)
+
+
+class Extractor:
+    """w+ rows that move to features of one layer. Everything that does not change during an edit is computed once."""
+
+    def __init__(
+        self, generator: Generator, w: Tensor, offsets: Mapping[str, Tensor], rows: int, layer: str, engine: Engine
+    ) -> None:
+        """`w [num_ws, w_dim]` is the start; its first `rows` rows move. Raises UserError if there is no such layer."""
+        synthesis = generator.synthesis
+        self.grid = Grid.of(generator, layer)
+        last = [each.name for each in synthesis.layers()].index(layer)
+        self._layers = list(synthesis.layers())[: last + 1]
+        self._synthesis = synthesis
+        self._name = layer
+        self._offsets = offsets
+        with torch.no_grad():
+            self._fixed: Styles = {
+                each.name: self._style(each.name, each.affine(w[None, each.row]))
+                for each in self._layers
+                if each.row >= rows
+            }
+        # Gathering rows beats whole convolutions by far on a CPU; other devices prefer the dense form.
+        fits = type(synthesis) is Synthesis
+        if engine == "region" and not fits:
+            raise UserError("this model can only be dragged with the dense engine")
+        if engine == "region" and w.device.type != "cpu":
+            raise UserError(f'engine "region" is for the CPU: choose "dense" or "auto" on {w.device.type}')
+        by_region = engine == "region" or (engine == "auto" and fits and w.device.type == "cpu")
+        self._region = RegionSynthesis(synthesis, layer) if by_region else None
+
+    def _style(self, name: str, style: Tensor) -> Tensor:
+        return style + self._offsets[name] if name in self._offsets else style
+
+    def styles(self, rows: Tensor) -> Styles:
+        """`rows [n, w_dim]`, the moving rows of w+, to the styles of all layers up to the one asked for."""
+        styles = dict(self._fixed)
+        for each in self._layers:
+            if each.name not in styles:
+                weight, bias = each.affine.weight.detach(), each.affine.bias.detach()
+                style = F.linear(rows[None, each.row] * each.affine.weight_gain, weight, bias)
+                styles[each.name] = self._style(each.name, style)
+        return styles
+
+    def __call__(self, rows: Tensor, need: Tensor) -> Features:
+        """Features at the cells `need [r, r]` (bool, CPU) at least, differentiable in `rows`."""
+        styles = self.styles(rows)
+        if self._region is not None:
+            return Features.of(self.grid, self._region(styles, need), need)
+        whole = self._synthesis.features(styles, [self._name])[self._name][0]  # [C, r, r]
+        table = F.pad(whole.flatten(1).t(), (0, 0, 0, 1))
+        return Features.of(self.grid, table, torch.ones_like(need))
+
+
+@dataclass(frozen=True)
+class View:
+    """What a tracker may look at: the features, and the picture if it insists."""
+
+    features: Features
+    picture: Callable[[], Tensor]
+    """Renders `[3, H, W]` in [-1, 1]; as dear as a whole forward pass."""
+
+
+def default_layer(resolution: int) -> str:
+    """The layer to follow: half the picture's resolution below 256 px, the 128-px block (the paper's sixth) above."""
+    return f"b{min(max(resolution // 2, 4), 128)}.conv1"

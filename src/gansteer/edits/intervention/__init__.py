@@ -1,0 +1,1 @@
+"""Turning an attribute inside a region only."""

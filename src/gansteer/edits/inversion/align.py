@@ -1,0 +1,124 @@
+"""A face in a photo is brought to where a model's own faces are.
+
+MTCNN gives five landmarks of a face. Where they stand in the model's pictures is measured on samples of the model, so any
+model of faces has its alignment, however its training pictures were cut. The crop is the similarity transform
+(least squares, Umeyama 1991) that takes those places to the landmarks in the photo.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gansteer.checkpoints.mtcnn import load_face_detector
+from gansteer.edits.inversion.crop import Crop, levels
+from gansteer.errors import UserError
+from gansteer.models.mtcnn import FaceDetector
+from gansteer.subject import Model
+
+LONGEST = 1024
+"""Photos are shrunk to this before faces are sought."""
+SMALLEST_FACE = 32
+"""Pixels, of the photo so shrunk."""
+SAMPLES, PSI = 24, 0.5
+"""Pictures of the model on which the places of its landmarks are measured."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What was found in a photo."""
+
+    faces: tuple[Crop, ...]
+    """The crop of every face, the largest first."""
+    chosen: int = 0
+    """Which one is taken, counted from 0."""
+
+    @property
+    def crop(self) -> Crop:
+        """The proposed crop."""
+        return self.faces[self.chosen]
+
+    @property
+    def note(self) -> str:
+        """What a person should know of the choice, in one line."""
+        if len(self.faces) == 1:
+            return "found one face"
+        which = "the largest" if self.chosen == 0 else f"number {self.chosen + 1} by size"
+        return f"found {len(self.faces)} faces and took {which}"
+
+
+class Aligner:
+    """Finds crops in which a face stands where the `template [5, 2]` says, as shares of the side."""
+
+    def __init__(self, template: Tensor, detector: FaceDetector) -> None:
+        self.template = template
+        self.detector = detector
+
+    @classmethod
+    def of(cls, model: Model) -> "Aligner":
+        """For a model's own framing. Raises UserError if it draws no faces, or if the detector's weights are missing."""
+        detector = load_face_detector()
+        return cls(model_template(model, detector), detector)
+
+    def align(self, photo: Image.Image, face: int | None = None) -> Alignment:
+        """The faces of an RGB photo; `face` chooses one, counted from 1 by size (None: the largest).
+
+        Raises UserError if there is none.
+        """
+        shrink = max(1.0, max(photo.size) / LONGEST)
+        small = photo.resize((round(photo.width / shrink), round(photo.height / shrink)), Image.Resampling.BOX)
+        found = self.detector.find(levels(small) / 127.5 - 1, SMALLEST_FACE).points.double()
+        scale = torch.tensor([photo.width / small.width, photo.height / small.height], dtype=torch.float64)
+        found = (found + 0.5) * scale - 0.5
+        crops = sorted((similarity_crop(points, self.template) for points in found), key=lambda c: -c.size)
+        if not crops:
+            raise UserError("no face was found in the photo: give one where it is larger, or --crop x,y,size by hand")
+        if face is not None and not 1 <= face <= len(crops):
+            raise UserError(f"there is no face {face}: {len(crops)} were found; 1 is the largest")
+        return Alignment(tuple(crops), (face or 1) - 1)
+
+
+def model_template(model: Model, detector: FaceDetector) -> Tensor:
+    """Where the five landmarks stand in a model's pictures: `[5, 2]` (x, y) as shares of the side, from 0 to 1.
+
+    The median over samples. Raises UserError if the detector finds a face in fewer than half of them.
+    """
+    label = 0 if model.generator.config.c_dim else None
+    count = SAMPLES if model.resolution <= 256 else SAMPLES // 4
+    places = []
+    for seed in range(count):
+        picture = model.sample(seed, PSI, label).image.convert("RGB")
+        if picture.width > 256:
+            picture = picture.resize((256, 256), Image.Resampling.BOX)
+        points = detector.find(levels(picture) / 127.5 - 1).points
+        if len(points):
+            places.append((points[0].double() + 0.5) / picture.width)
+    if len(places) * 2 < count:
+        raise UserError(f"{model.card.name} draws no faces that could be aligned to: give --crop x,y,size by hand")
+    return torch.stack(places).median(dim=0).values
+
+
+def similarity_crop(points: Tensor, template: Tensor) -> Crop:
+    """The crop in which `points [N, 2]` (pixels of the photo) stand as near as can be to `template [N, 2]` (shares).
+
+    As complex numbers, photo = a template + b with `a = <t, p> / <t, t>` about the means: the least squares solution.
+    """
+    p, t = (torch.view_as_complex(x.double().contiguous()) for x in (points, template))
+    about = t - t.mean()
+    a = complex((about.conj() @ (p - p.mean())) / (about.conj() @ about).real)
+    centre = complex(p.mean()) + a * (complex(0.5, 0.5) - complex(t.mean()))
+    return Crop(centre.real, centre.imag, abs(a), math.degrees(math.atan2(a.imag, a.real)))
+
+
+def parse_crop(text: str) -> Crop:
+    """`x,y,size` or `x,y,size,angle`, as people write it. Raises UserError."""
+    try:
+        numbers: Sequence[float] = [float(part) for part in text.split(",")]
+        if len(numbers) not in (3, 4):
+            raise ValueError
+    except ValueError as error:
+        raise UserError(f"--crop {text!r}: write x,y,size or x,y,size,angle, in pixels of the photo") from error
+    return Crop(*numbers)

@@ -1,0 +1,51 @@
+"""What an inversion will cost, told before it begins."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from gansteer.edits.inversion.edit import Inversion
+from gansteer.edits.inversion.perceptual import comparison
+from gansteer.edits.inversion.pivotal import LIGHT_BYTES, tunable
+from gansteer.subject import Model
+
+PROJECTION, TUNING, TUNING_HELD = 2.7, 3.5, 7.3
+"""What a step takes, in looks (a picture is drawn and compared, without gradients): measured at 128 px on a CPU."""
+ACTIVATIONS, WEIGHTS, FIXED = 8, 4, 100_000_000
+"""Memory: copies of every activation, copies of what is tuned (weight, gradient, Adam's moments), the feature network."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Roughly; time on this machine as it is at the moment."""
+
+    seconds: float
+    memory: int
+    """Bytes, beside the model."""
+    size: int
+    """Bytes that the result adds to a session."""
+
+    def __str__(self) -> str:
+        return f"about {self.seconds:.0f} s, {self.memory / 1e6:.0f} MB of memory and {self.size / 1e6:.1f} MB in the session"
+
+
+def estimate(model: Model, edit: Inversion) -> Estimate:
+    """Draws and compares two pictures to see how fast this machine is. Raises UserError if what compares is missing."""
+    subject = model.sample(0, label=0 if model.generator.config.c_dim else None)
+    distance = comparison(edit.perceptual, model.generator.synthesis.constant)(subject.render()[None])
+    begin = time.perf_counter()
+    with torch.no_grad():
+        distance(subject.render()[None]).cpu()  # a GPU answers before it is done
+    once = time.perf_counter() - begin
+    state = model.generator.synthesis.state_dict()
+    large, small = tunable(state)
+    tuned = {"none": 0, "light": LIGHT_BYTES // 2, "full": sum(state[n].numel() for n in [*large, *small])}[edit.tuning]
+    per_tuning = TUNING_HELD if edit.locality else TUNING
+    steps = edit.projection * PROJECTION + (edit.tuning_steps if tuned else 0) * per_tuning
+    width = state["constant"].element_size()
+    cells = sum(layer.resolution**2 * layer.out_channels for layer in model.generator.synthesis.layers())
+    pictures = 2 if tuned and edit.locality else 1
+    memory = FIXED + ACTIVATIONS * pictures * cells * width + WEIGHTS * tuned * width
+    size = 2 * tuned + subject.w.numel() * width + edit.picture.numel()
+    return Estimate(once * steps, memory, size)

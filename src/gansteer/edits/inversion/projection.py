@@ -1,0 +1,121 @@
+"""Projection of a photo into the latent space (Karras et al. 2020, appendix D): w or w+, and the noise maps if wanted."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gansteer.edits.drag.latent import Whitening, sample_w
+from gansteer.edits.inversion.edit import Inversion
+from gansteer.models.tuning import Tuning
+from gansteer.subject import Model, Subject
+
+EXPLORE, EXPLORE_UNTIL = 0.05, 0.75
+"""Noise on w while it is sought from the mean: a share of the deviation of w, and of the steps until it has faded."""
+RAMP_UP, RAMP_DOWN = 0.05, 0.25
+"""Shares of the steps in which the learning rate rises from 0 and falls back to it."""
+
+
+def falling(t: float) -> float:
+    """1, with a cosine fall to 0 over the last quarter of `t` in [0, 1]."""
+    return 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - t) / RAMP_DOWN))
+
+
+def rate(t: float) -> float:
+    """What the learning rate is multiplied with at `t` in [0, 1): linear rise over the first 5 %, cosine fall over the last 25 %."""
+    return falling(t) * min(1.0, t / RAMP_UP)
+
+
+def noise_regulariser(maps: Sequence[Tensor]) -> Tensor:
+    """Appendix D: noise shall stay noise. Squared mean product with the neighbour right and below, `maps` being `[r, r]`.
+
+    Summed over each map and its 2x averaged pyramid, down to 8 px; beyond the border the map repeats.
+    """
+    total = maps[0].new_zeros(())
+    for noise in maps:
+        level = noise[None, None]
+        while True:
+            for axis in (2, 3):
+                total = total + (level * level.roll(1, axis)).mean().square()
+            if level.shape[-1] <= 8:
+                break
+            level = F.avg_pool2d(level, 2)
+    return total
+
+
+class Projection:
+    """The stage in which w moves."""
+
+    def __init__(self, start: Subject, edit: Inversion, explore: bool) -> None:
+        """`start.w [num_ws, w_dim]` is the first guess; `explore` shakes w at first, as from the mean one should."""
+        self.start, self.edit = start, edit
+        model, config = start.model, start.model.generator.config
+        w = sample_w(model, 4096 if edit.projection else 1)  # without a step nobody needs them
+        self._mean = w.mean(dim=0)
+        self._deviation = float(
+            (w - self._mean).square().sum(dim=1).mean().sqrt()
+        )  # of the whole vector, as in the paper
+        spread = self._deviation / math.sqrt(config.w_dim)
+        self._explore = EXPLORE * self._deviation if explore else 0.0
+        self._whitening = Whitening.fit(w) if edit.prior and edit.projection else None
+        first = start.w if edit.space == "w+" else start.w.mean(dim=0, keepdim=True)
+        self._w = first.detach().clone().requires_grad_()
+        self._names, self._noise = [], []
+        if edit.noise is not None:
+            maps = {name: x for name, x in model.generator.state_dict().items() if name.endswith(".noise_fixed")}
+            self._names = list(maps)
+            self._noise = [x.clone().requires_grad_() for x in maps.values()]
+        self._adam = torch.optim.Adam([self._w, *self._noise], lr=edit.learning_rate * spread)
+        self._rate = edit.learning_rate * spread
+        self._rng = torch.Generator().manual_seed(edit.seed)
+        self.taken, self.steps = 0, edit.projection
+
+    def draw(self) -> Tensor:
+        """The present picture `[1, 3, R, R]`, differentiable; of a shaken w in the first steps."""
+        synthesis = self.start.model.generator.synthesis
+        w = self._w
+        shake = self._explore * max(0.0, 1 - self.taken / max(self.steps, 1) / EXPLORE_UNTIL) ** 2
+        if shake and self.taken < self.steps:
+            w = w + shake * torch.randn(w.shape, generator=self._rng, dtype=torch.float64).to(w)
+        styles = synthesis.styles(w.expand_as(self.start.w)[None])
+        maps = {name.removeprefix("synthesis."): x for name, x in zip(self._names, self._noise, strict=True)}
+        picture: Tensor = torch.func.functional_call(synthesis, maps, (styles,))
+        return picture
+
+    def held(self, picture: Tensor) -> Tensor:
+        """The terms beside the distance to the photo."""
+        loss = picture.new_zeros(())
+        if self._noise and self.edit.noise:
+            loss = loss + self.edit.noise * noise_regulariser(self._noise)
+        if self._whitening is not None:
+            loss = loss + self.edit.prior * self._whitening(self._w - self._mean).square().mean()
+        return loss
+
+    def advance(self, loss: Tensor) -> None:
+        """One step of Adam; then the noise is given mean 0 and variance 1 again."""
+        for group in self._adam.param_groups:
+            group["lr"] = self._rate * rate((self.taken + 1) / (self.steps + 1))
+        self._adam.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._adam.step()
+        with torch.no_grad():
+            for noise in self._noise:
+                noise.sub_(noise.mean()).mul_(noise.square().mean().rsqrt())
+        self.taken += 1
+
+    def subject(self) -> Subject:
+        """What was reached."""
+        model = self.start.model
+        tuning = None
+        if self._noise:
+            state = model.generator.state_dict()
+            changes = {n: (x.detach() - state[n]).half() for n, x in zip(self._names, self._noise, strict=True)}
+            tuning = Tuning(model.generator, changes)
+        return Subject(model, self._w.detach().expand_as(self.start.w).clone(), tuning=tuning)
+
+
+def mean_subject(model: Model) -> Subject:
+    """The subject of the mean w."""
+    return Subject(model, model.generator.mapping.w_mean.expand(model.generator.config.num_ws, -1).clone())

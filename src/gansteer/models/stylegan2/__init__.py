@@ -1,0 +1,1 @@
+"""StyleGAN2's generator, and what makes it quick for editing."""

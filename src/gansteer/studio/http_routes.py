@@ -1,0 +1,181 @@
+"""What is fetched from a session by HTTP, and dropped on its page: pictures, photos, exports."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from io import BytesIO
+
+import msgspec
+from PIL import Image, ImageChops
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gansteer.edits.inversion.edit import Inversion
+from gansteer.errors import UserError
+from gansteer.session import NoEntry
+from gansteer.studio import protocol
+from gansteer.studio.catalogue import Catalogue
+from gansteer.studio.export import FILMS, Export, export, film_file, movie
+from gansteer.studio.uploads import Receiver
+from gansteer.studio.workers import explained
+from gansteer.studio.workspace import Workspace
+from gansteer.subject import Subject
+
+
+class TooLarge(Exception):
+    """A file has more bytes than are allowed."""
+
+
+class NotOpen(UserError):
+    """A session is not there."""
+
+
+class Files:
+    """The files of all workspaces; `protocol.py` lists their addresses."""
+
+    def __init__(
+        self, workspaces: Mapping[str, Workspace], catalogue: Catalogue, most_bytes: int, most_pixels: int
+    ) -> None:
+        """`workspaces` by their keys, as they come and go; what is dropped has at most so many bytes and pixels."""
+        self._desks, self._catalogue, self._most_bytes = workspaces, catalogue, most_bytes
+        self._receiver = Receiver(most_pixels)
+
+    def _workspace_of(self, request: Request) -> Workspace:
+        workspace = self._desks.get(request.path_params["key"])
+        if workspace is None:
+            raise NotOpen("this session is not open: open its page first")
+        return workspace
+
+    async def node(self, request: Request) -> Response:
+        """The picture of a node."""
+        workspace = self._workspace_of(request)
+        node = workspace.find(request.path_params["id"])
+        size = _number(request, "size", 0)
+        data = await workspace.draw(lambda: _drawn(node.subject, size, "PNG"))
+        forever = {"cache-control": "private, max-age=31536000, immutable" if node.done else "no-store"}
+        return Response(data, media_type="image/png", headers=forever)
+
+    async def seed(self, request: Request) -> Response:
+        """The picture of a seed."""
+        workspace = self._workspace_of(request)
+        seed, size = request.path_params["seed"], _number(request, "size", 0)
+        psi = float(request.query_params.get("psi", "0.7"))
+        if not -2 <= psi <= 2:
+            raise UserError("psi must be from -2 to 2")
+        name = request.query_params.get("model") or self._catalogue.default
+
+        def draw() -> bytes:
+            model = self._catalogue.load(name)
+            label = 0 if model.generator.config.c_dim else None
+            return _drawn(model.sample(seed, psi, label), size, "JPEG")
+
+        forever = {"cache-control": "private, max-age=86400"}
+        return Response(await workspace.draw(draw), media_type="image/jpeg", headers=forever)
+
+    async def change(self, request: Request) -> Response:
+        """Where two nodes' pictures differ."""
+        workspace = self._workspace_of(request)
+        a, b = (workspace.find(request.path_params[name]).subject for name in ("a", "b"))
+
+        def draw() -> bytes:
+            one, two = (each.image.convert("RGB") for each in (a, b))
+            if one.size != two.size:
+                raise UserError("these two pictures are of different size")
+            grey, data = ImageChops.difference(one, two).convert("L"), BytesIO()
+            most = grey.getextrema()[1]
+            grey.point(lambda v: v * 255 // most if most else 0).save(data, "PNG")
+            return data.getvalue()
+
+        return Response(await workspace.draw(draw), media_type="image/png", headers={"cache-control": "no-store"})
+
+    async def export(self, request: Request) -> Response:
+        """A file to keep."""
+        workspace, what = self._workspace_of(request), request.path_params["what"]
+        session, id = workspace.session.copy(), request.path_params["id"]
+        film, marks = workspace.films.get(id, ()), request.query_params.get("marks") != "0"
+        if what in FILMS:
+            shots = await workspace.draw(lambda: movie(session, session.find(id), film, marks))
+            file = await asyncio.to_thread(film_file, shots, id, what)
+        else:
+            file = await workspace.draw(lambda: export(session, id, what))
+        return _download(file)
+
+    async def file(self, request: Request) -> Response:
+        """Something that was dropped on the page."""
+        workspace = self._workspace_of(request)
+        received = await self._receiver.receive(workspace, await self._body(request), request.query_params)
+        return Response(protocol.encode(received), media_type="application/json")
+
+    async def paste(self, request: Request) -> Response:
+        """The whole photo with a node's picture in it."""
+        workspace, body = self._workspace_of(request), await self._body(request)
+        subject, edit = workspace.session.find(request.path_params["id"]).subject, self._brought(request)
+        kind = request.query_params.get("kind", "jpeg")
+        return _download(await workspace.draw(lambda: self._receiver.paste(body, edit, subject, kind)))
+
+    async def photo(self, request: Request) -> Response:
+        """What was cut out of the photo that a node began with."""
+        data = BytesIO()
+        Image.fromarray(self._brought(request).picture.numpy()).save(data, "PNG")
+        return Response(data.getvalue(), media_type="image/png", headers={"cache-control": "private, max-age=86400"})
+
+    def _brought(self, request: Request) -> Inversion:
+        """How the photo was brought in that a node began with. Raises UserError if it began otherwise."""
+        session = self._workspace_of(request).session
+        for node in reversed(session.path(session.find(request.path_params["id"]).id)):
+            if isinstance(node.edit, Inversion):
+                return node.edit
+        raise UserError("this picture did not begin with a photo")
+
+    async def _body(self, request: Request) -> bytes:
+        body, most = bytearray(), self._most_bytes
+        async for piece in request.stream():
+            body += piece
+            if len(body) > most:
+                raise TooLarge(f"this file is larger than {most >> 20} MB: take a smaller one")
+        return bytes(body)
+
+
+def _download(file: Export) -> Response:
+    headers = {"content-disposition": f'attachment; filename="{file.name}"', "cache-control": "no-store"}
+    return Response(file.data, media_type=file.kind, headers=headers)
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and int(text[:6]) == int(text)):
+        raise UserError(f"{name} must be a number")
+    return int(text)
+
+
+def _drawn(subject: Subject, size: int, kind: str) -> bytes:
+    """A subject's picture as a file; no side is longer than `size`, if that is not 0."""
+    image, data = subject.image.convert("RGB"), BytesIO()
+    if size:
+        image.thumbnail((size, size), Image.Resampling.LANCZOS)
+    image.save(data, kind, **({"quality": 90} if kind == "JPEG" else {}))
+    return data.getvalue()
+
+
+def refusal(text: str, status: int = 400) -> Response:
+    """An answer that says in one line what went wrong."""
+    return Response(msgspec.json.encode({"error": text}), status, media_type="application/json")
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+"""What answers requests."""
+
+
+def careful(endpoint: Endpoint) -> Endpoint:
+    """What goes wrong becomes an answer of one line."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except TooLarge as error:
+            return refusal(str(error), 413)
+        except (UserError, ValueError) as error:
+            return refusal(" ".join(str(error).split()), 404 if isinstance(error, NoEntry | NotOpen) else 400)
+        except Exception as error:
+            return refusal(explained(error), 500)
+
+    return answer
