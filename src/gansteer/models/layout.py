@@ -97,13 +97,17 @@ class Layout:
 
         Both must be layouts of as many pictures.
         """
-        count = max(len(self), len(other))
-        a, b = self.batched._padded(count), other.batched._padded(count)
-        for k in range(min(len(self), len(other)), count):  # a blob that one of them lacks does not travel
-            a, b = (a, _without(a, k)) if len(self) > len(other) else (_without(b, k), b)
+        first, second = self.batched, other.batched
+        a, b = first._with_absent(second), second._with_absent(first)
         names = ("centres", "sizes", "styles", "present")
         mixed = replace(b, **{name: torch.lerp(getattr(a, name), getattr(b, name), t) for name in names})
         return mixed if self.sizes.dim() == 2 else mixed[0]
+
+    def _with_absent(self, other: "Layout") -> "Layout":
+        """As many blobs as the other has: those that are missing as absent copies of the other's."""
+        more = Layout(*(getattr(other, field.name)[:, len(self) :] for field in fields(Layout)))
+        more = replace(more, present=torch.zeros_like(more.present))
+        return Layout(*(torch.cat([getattr(x, field.name) for x in (self, more)], dim=1) for field in fields(Layout)))
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it by name, as files keep it: `layout.centres` and so on."""
@@ -197,12 +201,6 @@ class Layout:
 def _put(x: Tensor, index: int, value: float) -> Tensor:
     here = torch.arange(len(x), device=x.device) == index
     return torch.where(here, torch.as_tensor(value, dtype=x.dtype, device=x.device), x)
-
-
-def _without(layout: Layout, blob: int) -> Layout:
-    present = layout.present.clone()
-    present[:, blob] = 0
-    return replace(layout, present=present)
 
 
 def sigma(sizes: Tensor, resolution: int) -> Tensor:
