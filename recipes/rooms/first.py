@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from gansteer.models.layout_maps import Blobs, ObjectsLaw, splat
 from PIL import Image
 from torch import Tensor, nn
 
 from gansteer.checkpoints.efficientnet import load_efficientnet
-from gansteer.models.layout_maps import Blobs, ObjectsLaw, sigma_of_radius, splat
 from gansteer.models.projected import ProjectedDiscriminator
 from gansteer.models.spatial.config import SpatialConfig
 from gansteer.models.spatial.network import SpatialGenerator, grown
@@ -49,7 +49,11 @@ class Reader(nn.Module):
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
         self.net = nn.Sequential(
-            nn.Conv2d(channels, 96, 1), nn.LeakyReLU(0.2), nn.Conv2d(96, 96, 3, padding=1), nn.LeakyReLU(0.2), nn.Conv2d(96, out, 1)
+            nn.Conv2d(channels, 96, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(96, 96, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(96, out, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,10 +76,14 @@ def augment(x: Tensor, rng: torch.Generator, colour: float) -> tuple[Tensor, Ten
     at = torch.arange(n)
     rows, cols = at - dy[:, None], at - dx[:, None]
     inside = ((rows >= 0) & (rows < n))[:, None, :, None] & ((cols >= 0) & (cols < n))[:, None, None, :]
-    x = x.permute(0, 2, 3, 1)[torch.arange(b)[:, None, None], rows.clamp(0, n - 1)[:, :, None], cols.clamp(0, n - 1)[:, None]]
+    x = x.permute(0, 2, 3, 1)[
+        torch.arange(b)[:, None, None], rows.clamp(0, n - 1)[:, :, None], cols.clamp(0, n - 1)[:, None]
+    ]
     x = x.permute(0, 3, 1, 2) * inside
     cx, cy = (torch.rand(b, 1, generator=rng) * n for _ in range(2))
-    hole = ((at - cy.floor()).abs() <= 0.1 * n)[:, None, :, None] & ((at - cx.floor()).abs() <= 0.1 * n)[:, None, None, :]
+    hole = ((at - cy.floor()).abs() <= 0.1 * n)[:, None, :, None] & ((at - cx.floor()).abs() <= 0.1 * n)[
+        :, None, None, :
+    ]
     return x * ~hole, torch.stack([dx, dy], dim=1) * (2 / n)
 
 
@@ -91,7 +99,13 @@ class Run:
             self.g = small if small.config.resolution == args.resolution else grown(small)
         else:
             config = SpatialConfig(
-                resolution=args.resolution, z_dim=16, w_dim=128, channel_base=3072, channel_max=128, mapping_layers=2, blobs=args.blobs
+                resolution=args.resolution,
+                z_dim=16,
+                w_dim=128,
+                channel_base=3072,
+                channel_max=128,
+                mapping_layers=2,
+                blobs=args.blobs,
             )
             self.g = SpatialGenerator(config)
             with torch.no_grad():
@@ -193,7 +207,14 @@ class Run:
             for p, q in zip(self.ema.parameters(), self.g.parameters(), strict=True):
                 p.lerp_(q, 1 - beta)
             self.ema.mapping.w_mean.copy_(self.g.mapping.w_mean)
-        return {"d": d_loss.item(), "g": g_loss.item(), "real": real.mean().item(), "fake": fake.mean().item(), "place": place.item(), "code": code.item()}
+        return {
+            "d": d_loss.item(),
+            "g": g_loss.item(),
+            "real": real.mean().item(),
+            "fake": fake.mean().item(),
+            "place": place.item(),
+            "code": code.item(),
+        }
 
     @torch.no_grad()
     def sheet(self) -> None:
@@ -209,9 +230,19 @@ class Run:
         base = blobs[few]
         k = base.present.argmax(dim=1)
         here = F.one_hot(k, base.present.shape[1]).float()
-        moved = Blobs(base.centres + here[..., None] * torch.tensor([0.4, 0.0]) * -base.centres[..., :1].sign(), base.sigma, base.present, base.codes)
+        moved = Blobs(
+            base.centres + here[..., None] * torch.tensor([0.4, 0.0]) * -base.centres[..., :1].sign(),
+            base.sigma,
+            base.present,
+            base.codes,
+        )
         gone = Blobs(base.centres, base.sigma, base.present * (1 - here), base.codes)
-        restyled = Blobs(base.centres, base.sigma, base.present, torch.where(here[..., None] > 0, torch.randn(base.codes.shape, generator=rng), base.codes))
+        restyled = Blobs(
+            base.centres,
+            base.sigma,
+            base.present,
+            torch.where(here[..., None] > 0, torch.randn(base.codes.shape, generator=rng), base.codes),
+        )
         empty = Blobs(base.centres, base.sigma, base.present * 0, base.codes)
         other = torch.randn(8, g.config.z_dim, generator=rng)
         marks = self.draw(z[few], base, none[few])
@@ -270,7 +301,17 @@ def main() -> None:
         n += 1
         if n == 25:
             now = time.time()
-            log.write(json.dumps({"images": run.images, "rate": round((run.images - shown) / (now - since), 2), "pool": len(pool), **{k: round(v / n, 3) for k, v in sums.items()}}) + "\n")
+            log.write(
+                json.dumps(
+                    {
+                        "images": run.images,
+                        "rate": round((run.images - shown) / (now - since), 2),
+                        "pool": len(pool),
+                        **{k: round(v / n, 3) for k, v in sums.items()},
+                    }
+                )
+                + "\n"
+            )
             since, shown, sums, n = now, run.images, {}, 0
             if not all(p.isfinite().all() for p in run.g_params):
                 raise SystemExit("diverged")

@@ -6,11 +6,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from gansteer.models.code import Styles
+from gansteer.models.generator import Noise
 from gansteer.models.layout import Layout
 from gansteer.models.layout_laws import HierarchicalLaw, LayoutLaw, ObjectsLaw
 from gansteer.models.spatial.config import SpatialConfig
 from gansteer.models.spatial.network import SpatialSynthesis
-from gansteer.models.stylegan2.network import Mapping, Noise, Styles
+from gansteer.models.stylegan2.network import Mapping
 
 
 def law_of(config: SpatialConfig) -> LayoutLaw:

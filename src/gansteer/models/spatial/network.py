@@ -6,11 +6,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from gansteer.models.code import Styles
+from gansteer.models.generator import Noise
 from gansteer.models.layers import Linear, normalize_second_moment, upsample
 from gansteer.models.layout import Layout, splat
 from gansteer.models.spatial.config import SpatialConfig
 from gansteer.models.spatial.encoding import LocalEncoding, PublishedEncoding
-from gansteer.models.stylegan2.network import Block, Noise, Styles, Synthesis, SynthesisLayer
+from gansteer.models.stylegan2.network import Block, Synthesis, SynthesisLayer
 
 STYLE_HIDDEN = 64
 ALL_LEVELS = 32
