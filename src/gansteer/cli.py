@@ -12,19 +12,17 @@ import tyro
 import gansteer
 from gansteer.commands.convert import Convert
 from gansteer.commands.directions import Fit, List
-from gansteer.commands.drag import Drag
-from gansteer.commands.edit import Edit
 from gansteer.commands.evaluate import Faces, Quality, Smoothness, Tracking
 from gansteer.commands.evaluate_attributes import Attributes
 from gansteer.commands.evaluate_inversion import InversionQuality
 from gansteer.commands.info import Info
-from gansteer.commands.invert import Invert
 from gansteer.commands.models import Models
 from gansteer.commands.paste import Paste
 from gansteer.commands.sample import Sample
 from gansteer.commands.studio import Studio
 from gansteer.commands.train import Train
 from gansteer.commands.train_encoder import TrainEncoder
+from gansteer.edits.registry import KINDS, imported
 from gansteer.errors import UserError
 
 
@@ -51,15 +49,12 @@ COMMANDS: dict[str, type[Command]] = {
     "info": Info,
     "convert": Convert,
     "sample": Sample,
-    "drag": Drag,
-    "invert": Invert,
     "paste": Paste,
-    "edit": Edit,
     "train": Train,
     "train-encoder": TrainEncoder,
     "studio": Studio,
 }
-"""What is typed to the dataclass that its flags fill."""
+"""What is typed to the dataclass that its flags fill; the kinds of edits bring commands of their own."""
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 """What PyTorch's allocators say; they raise RuntimeError."""
@@ -99,7 +94,9 @@ def parse(args: Sequence[str]) -> Command:
     try:
         with redirect_stderr(said):
             command: Command = tyro.cli(
-                _either({**COMMANDS, "directions": _either(DIRECTIONS), "evaluate": _either(EVALUATE)}),
+                _either(
+                    {**edit_commands(), **COMMANDS, "directions": _either(DIRECTIONS), "evaluate": _either(EVALUATE)}
+                ),
                 prog="gansteer",
                 description="Steer what a GAN draws.",
                 args=list(args) or ["--help"],
@@ -112,6 +109,12 @@ def parse(args: Sequence[str]) -> Command:
         sys.stdout.flush()
         raise
     return command
+
+
+def edit_commands() -> dict[str, type[Command]]:
+    """The commands that the kinds of edits bring."""
+    places = dict(kind.command for kind in KINDS.values() if kind.command is not None)
+    return {name: imported(place) for name, place in places.items()}
 
 
 def _either(commands: Mapping[str, Any]) -> Any:

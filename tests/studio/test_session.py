@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from gansteer.edits import Drag, start
+from gansteer.edits.drag.edit import Drag
+from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.models.stylegan2.network import Generator, GeneratorConfig
 from gansteer.models.tuning import Tuning

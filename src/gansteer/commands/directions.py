@@ -16,7 +16,7 @@ from gansteer.output import check_writable
 
 if TYPE_CHECKING:
     from gansteer.checkpoints.scorers import Scorer
-    from gansteer.edits.attribute.directions import Direction
+    from gansteer.directions import Direction
     from gansteer.subject import Model
 
 
@@ -62,7 +62,7 @@ class Fit:
     def run(self) -> None:
         self._check()
         from gansteer.checkpoints.directions import save_directions
-        from gansteer.edits.attribute.directions import Directions
+        from gansteer.directions import Directions
 
         examples = self._examples()
         model = open_model(self.model, self.device)
