@@ -40,7 +40,10 @@ class Drag(DragSettings, Edit):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("handles", "targets"):
-            points = tuple((float(x), float(y)) for x, y in getattr(self, name))
+            try:
+                points = tuple((float(x), float(y)) for x, y in getattr(self, name))
+            except (TypeError, ValueError) as error:
+                raise UserError(f"{name} is a list of points (x, y), such as [(64, 76)]") from error
             if not all(math.isfinite(v) for point in points for v in point):
                 raise UserError(f"{name} must be finite numbers: give every point as x,y in pixels")
             object.__setattr__(self, name, points)
