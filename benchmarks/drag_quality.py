@@ -37,8 +37,9 @@ from torch import Tensor
 
 from gansteer.checkpoints.mtcnn import load_face_detector
 from gansteer.checkpoints.registry import load
-from gansteer.edits import Drag, start
+from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.features import default_layer
+from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.evaluation.document import fill, table
 from gansteer.evaluation.records import append, check_records, resume

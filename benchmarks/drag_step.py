@@ -24,9 +24,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gansteer.edits import Drag, PointRun, start
+from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.features import default_layer
+from gansteer.edits.drag.run import PointRun
 from gansteer.edits.drag.tracking import disc, inside, square
+from gansteer.edits.registry import start
 from gansteer.evaluation.document import fill, table
 from gansteer.memory import keep_freed_memory
 from gansteer.models.code import Code

@@ -33,7 +33,8 @@ BARE = """
 import sys, time
 import torch
 import gansteer
-from gansteer.edits import Drag, start
+from gansteer.edits.drag.edit import Drag
+from gansteer.edits.registry import start
 from gansteer.memory import keep_freed_memory
 keep_freed_memory()
 model = gansteer.load(sys.argv[1])

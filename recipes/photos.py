@@ -16,12 +16,13 @@ from PIL import Image, ImageDraw
 
 import gansteer
 from gansteer.checkpoints.face_reader import load_face_reader
-from gansteer.edits import Drag, start
 from gansteer.edits.attribute.edit import Attribute
+from gansteer.edits.drag.edit import Drag
 from gansteer.edits.inversion.align import Aligner
 from gansteer.edits.inversion.crop import Crop, cut
 from gansteer.edits.inversion.edit import Inversion
 from gansteer.edits.inversion.photo import read_photo
+from gansteer.edits.registry import start
 from gansteer.evaluation.document import fill, table
 from gansteer.evaluation.inversion import OWN, TRUNCATED, InversionReport, of_picture, summed_up
 from gansteer.evaluation.records import read_records

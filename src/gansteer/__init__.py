@@ -14,11 +14,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gansteer.bars import watch
     from gansteer.checkpoints.registry import load
-    from gansteer.edits import Drag, start
-    from gansteer.edits.attribute.edit import Attribute
+    from gansteer.edits.api import Progress, Run
+    from gansteer.edits.attribute.edit import Attribute, sliders
+    from gansteer.edits.drag.edit import Drag
     from gansteer.edits.intervention.edit import Intervention
     from gansteer.edits.inversion.edit import Inversion
+    from gansteer.edits.registry import start
     from gansteer.errors import UserError
     from gansteer.subject import Card, Model, Subject
 
@@ -31,24 +34,32 @@ __all__ = [
     "Intervention",
     "Inversion",
     "Model",
+    "Progress",
+    "Run",
     "Subject",
     "UserError",
     "__version__",
     "load",
+    "sliders",
     "start",
+    "watch",
 ]
 
 HOMES = {
     "Attribute": "gansteer.edits.attribute.edit",
     "Card": "gansteer.subject",
-    "Drag": "gansteer.edits",
+    "Drag": "gansteer.edits.drag.edit",
     "Intervention": "gansteer.edits.intervention.edit",
     "Inversion": "gansteer.edits.inversion.edit",
     "Model": "gansteer.subject",
+    "Progress": "gansteer.edits.api",
+    "Run": "gansteer.edits.api",
     "Subject": "gansteer.subject",
     "UserError": "gansteer.errors",
     "load": "gansteer.checkpoints.registry",
-    "start": "gansteer.edits",
+    "sliders": "gansteer.edits.attribute.edit",
+    "start": "gansteer.edits.registry",
+    "watch": "gansteer.bars",
 }
 """Where each public name lives."""
 

@@ -12,19 +12,18 @@ import tyro
 import gansteer
 from gansteer.commands.convert import Convert
 from gansteer.commands.directions import Fit, List
-from gansteer.commands.drag import Drag
-from gansteer.commands.edit import Edit
 from gansteer.commands.evaluate import Faces, Quality, Smoothness, Tracking
 from gansteer.commands.evaluate_attributes import Attributes
 from gansteer.commands.evaluate_inversion import InversionQuality
 from gansteer.commands.info import Info
-from gansteer.commands.invert import Invert
+from gansteer.commands.mistakes import check_words, explained
 from gansteer.commands.models import Models
 from gansteer.commands.paste import Paste
 from gansteer.commands.sample import Sample
 from gansteer.commands.studio import Studio
 from gansteer.commands.train import Train
 from gansteer.commands.train_encoder import TrainEncoder
+from gansteer.edits.registry import KINDS, imported
 from gansteer.errors import UserError
 
 
@@ -51,15 +50,12 @@ COMMANDS: dict[str, type[Command]] = {
     "info": Info,
     "convert": Convert,
     "sample": Sample,
-    "drag": Drag,
-    "invert": Invert,
     "paste": Paste,
-    "edit": Edit,
     "train": Train,
     "train-encoder": TrainEncoder,
     "studio": Studio,
 }
-"""What is typed to the dataclass that its flags fill."""
+"""What is typed to the dataclass that its flags fill; the kinds of edits bring commands of their own."""
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 """What PyTorch's allocators say; they raise RuntimeError."""
@@ -95,11 +91,14 @@ def parse(args: Sequence[str]) -> Command:
     if list(args) == ["--version"]:
         print(f"gansteer {gansteer.__version__}", flush=True)
         sys.exit(0)
+    commands = {**edit_commands(), **COMMANDS}
+    groups = {"directions": DIRECTIONS, "evaluate": EVALUATE}
+    check_words(args, {**commands, **groups})
     said = io.StringIO()
     try:
         with redirect_stderr(said):
             command: Command = tyro.cli(
-                _either({**COMMANDS, "directions": _either(DIRECTIONS), "evaluate": _either(EVALUATE)}),
+                _either({**commands, **{name: _either(group) for name, group in groups.items()}}),
                 prog="gansteer",
                 description="Steer what a GAN draws.",
                 args=list(args) or ["--help"],
@@ -108,10 +107,19 @@ def parse(args: Sequence[str]) -> Command:
         for error in _causes(end):
             if isinstance(error, UserError):
                 raise error from None
+        line = explained(said.getvalue(), args, {**commands, **groups})
+        if line is not None:
+            raise UserError(line) from None
         sys.stderr.write(said.getvalue())
         sys.stdout.flush()
         raise
     return command
+
+
+def edit_commands() -> dict[str, type[Command]]:
+    """The commands that the kinds of edits bring."""
+    places = dict(kind.command for kind in KINDS.values() if kind.command is not None)
+    return {name: imported(place) for name, place in places.items()}
 
 
 def _either(commands: Mapping[str, Any]) -> Any:

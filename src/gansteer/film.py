@@ -1,14 +1,14 @@
 """The film of an edit: its pictures with handles, targets and trails drawn on them, as WebP, GIF or MP4."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gansteer.edits.api import Point, Progress
+from gansteer.edits.api import Edit, Point, Progress
 from gansteer.errors import UserError
 from gansteer.output import check_writable, replacing
 
@@ -61,16 +61,25 @@ def marked(
 
 
 def frames(
-    progresses: Iterable[Progress], targets: Sequence[Point], *, marks: bool = True, most: int = 120
+    progresses: Iterable[Progress],
+    edit: Edit,
+    *,
+    marks: bool = True,
+    most: int = 120,
+    shots: Mapping[int, Image.Image] | None = None,
 ) -> Iterator[Image.Image]:
-    """The pictures of `progresses`, at most `most` of them, evenly spaced; the last is always there."""
-    steps = list(progresses)
+    """The pictures of `progresses`, steps of `edit`, at most `most` of them, evenly spaced; the last is always there.
+
+    `shots` has the pictures of steps, by their place, whose subjects were not kept. With `marks`, handles, targets and trails are drawn on those of kinds that have points.
+    """
+    _, targets = edit.points()
+    steps, shots = list(progresses), shots or {}
     count = min(len(steps), most)
     chosen = sorted({round(i * (len(steps) - 1) / max(count - 1, 1)) for i in range(count)})
     for i in chosen:
         now = steps[i]
-        picture = now.subject.image.convert("RGB")
-        if marks:
+        picture = edit.film_frame(shots.get(i, now.subject.image).convert("RGB"))
+        if marks and now.points:
             trails = list(zip(*(p.points for p in steps[: i + 1]), strict=True))
             picture = marked(picture, now.points, targets, trails)
         yield picture

@@ -12,8 +12,9 @@ import msgspec
 import torch
 from torch import Tensor
 
+from gansteer.edits.api import StepRecord
 from gansteer.errors import UserError
-from gansteer.session import Node, Session, StepRecord
+from gansteer.session import Node, Session
 from gansteer.steerfile import Opener, Picture, Shelf
 
 MAX_JOURNAL = 1 << 25

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
-from gansteer.edits.api import Edit, Point, Progress, Run
+from gansteer.edits.api import Edit, Progress, Run, StepRecord
+from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.subject import Subject
 
@@ -13,21 +14,6 @@ MAX_STEPS = 200
 
 class NoEntry(UserError):
     """A session has no such entry."""
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """What one step of an edit found."""
-
-    step: int
-    loss: float | None
-    """None where there is none."""
-    points: tuple[Point, ...]
-    """Where every handle was, in pixels of the picture."""
-    distances: tuple[float, ...]
-    """Pixels from every handle to its target."""
-    seconds: float
-    """Of computing since the edit began."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +26,7 @@ class Node:
     """The node that the edit began with; None for a root."""
     before: int | None = None
     """Where undo goes: the parent or, for a root, the node that was looked at before."""
-    edit: Edit[Any] | None = None
+    edit: Edit | None = None
     """What made it of its parent; None for a root that no edit made."""
     source: Mapping[str, Any] = field(default_factory=dict)
     """For a root, where it came from: `{"seed": 3, "psi": 0.7, "label": None}`, say."""
@@ -114,7 +100,7 @@ class Session:
         self,
         subject: Subject,
         parent: int | None = None,
-        edit: Edit[Any] | None = None,
+        edit: Edit | None = None,
         source: Mapping[str, Any] | None = None,
     ) -> Node:
         """A new node, which becomes the present one."""
@@ -222,7 +208,7 @@ def between(a: Subject, b: Subject, t: float) -> Subject:
 def replay(node: Node, parent: Subject) -> Iterator[Progress]:
     """Carry out a node's edit again, as far as it went."""
     assert node.edit is not None
-    run: Run = node.edit.begin(parent)
+    run: Run = start(parent, node.edit)
     for progress in run:
         yield progress
         # One that ended went on after the step whose picture it kept.

@@ -17,13 +17,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from gansteer.edits.api import Edit
+from gansteer.edits.api import Edit, StepRecord
 from gansteer.edits.record import edit_from_json, edit_to_json
 from gansteer.errors import UserError
 from gansteer.models.code import Code, flat, nested
 from gansteer.models.tuning import Tuning
 from gansteer.output import replacing
-from gansteer.session import Node, Session, StepRecord
+from gansteer.session import Node, Session
 from gansteer.subject import Model, Subject
 
 FORMAT = 1
@@ -238,7 +238,7 @@ def open_session(path: Path, load: Load | None = None) -> Session:
 
 
 def save_subject(
-    subject: Subject, path: Path, source: Mapping[str, Any] | None = None, edit: Edit[Any] | None = None
+    subject: Subject, path: Path, source: Mapping[str, Any] | None = None, edit: Edit | None = None
 ) -> None:
     """Write one subject as a session of one node. `source` says where it came from, `edit` what made it."""
     session = Session()

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import BytesIO
+from pathlib import Path
 
 import torch
 from PIL import Image
@@ -13,6 +15,7 @@ from gansteer.errors import UserError
 from gansteer.models.code import Code
 from gansteer.models.generator import Generator
 from gansteer.models.tuning import Tuning
+from gansteer.output import save_subject
 
 MAX_SEED = 2**32 - 1
 
@@ -40,6 +43,10 @@ class Model:
 
     card: Card
     generator: Generator
+
+    def __repr__(self) -> str:
+        """One line."""
+        return f"<Model {self.card.name}, {self.resolution} px>"
 
     @property
     def resolution(self) -> int:
@@ -106,6 +113,24 @@ class Subject:
     def generator(self) -> Generator:
         """What draws this subject: the model's generator, with the subject's own tuning if it has one."""
         return self.model.generator if self.tuning is None else self.tuning.generator
+
+    def __repr__(self) -> str:
+        """One line."""
+        from_photo = "" if self.tuning is None else ", with tuned weights"
+        return f"<Subject of {self.model.card.name}, {self.model.resolution} px{from_photo}>"
+
+    def _repr_png_(self) -> bytes:
+        """The picture, for notebooks."""
+        data = BytesIO()
+        self.image.save(data, "PNG")
+        return data.getvalue()
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture (.png, .jpg or .webp), or the subject itself (.steer) to open and edit again.
+
+        Raises UserError for other endings and where the file cannot be written.
+        """
+        save_subject(self, Path(path))
 
     def render(self, resolution: int | None = None) -> Tensor:
         """The picture `float [3, H, W]`, nominally in [-1, 1], without gradients.

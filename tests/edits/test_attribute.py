@@ -8,12 +8,13 @@ import pytest
 import torch
 from drag_reference import tiny_model, tiny_subject
 
-from gansteer.edits import Drag, start
-from gansteer.edits.attribute.directions import Direction, Directions
+from gansteer.directions import Direction, Directions
 from gansteer.edits.attribute.edit import Attribute, sliders, styles_of
 from gansteer.edits.attribute.fitting import sample, seeded_z
 from gansteer.edits.attribute.unsupervised import fit_components
+from gansteer.edits.drag.edit import Drag
 from gansteer.edits.record import edit_from_json, edit_to_json
+from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.steerfile import open_subject, save_subject
 from gansteer.subject import Model, Subject

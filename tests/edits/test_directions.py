@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.svm import SVC
 
 from gansteer.checkpoints.directions import directions_for, load_directions, own_directions, save_directions
-from gansteer.edits.attribute.directions import Direction, Directions, projected, style_code, style_layers, style_parts
+from gansteer.directions import Direction, Directions, projected, style_code, style_layers, style_parts
 from gansteer.edits.attribute.fitting import (
     FITTED,
     ends,

@@ -9,11 +9,12 @@ import torch
 from drag_reference import at, dense_map, picture_map, tiny_subject
 from PIL import Image
 
-from gansteer.edits import Drag, start
 from gansteer.edits.drag.draggan import directions, motion_loss
+from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.features import Extractor, Features, Grid, View
 from gansteer.edits.drag.mask import MaskTerm
 from gansteer.edits.drag.tracking import Nearest, around, disc, reach, square
+from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.models.generator import FeatureFrame
 from gansteer.subject import Model, Subject

@@ -6,8 +6,9 @@ import pytest
 import torch
 from drag_reference import at, dense_map, picture_map, tiny_subject
 
-from gansteer.edits import Drag, start
+from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.freedrag import FreeDragRun, adaptation
+from gansteer.edits.registry import start
 
 EDIT = Drag([(20, 33), (41, 10)], [(27, 30), (38, 16)], method="freedrag", learning_rate=1e-2, steps=40)
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from drag_reference import at, dense_map, picture_map, tiny_subject
 
-from gansteer.edits import Drag, start
+from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.gauss_newton import GaussNewtonRun
+from gansteer.edits.registry import start
 from gansteer.errors import UserError
 
 EDIT = Drag([(20, 33), (41, 10)], [(27, 30), (38, 16)], method="gauss-newton", steps=20)

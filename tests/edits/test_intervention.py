@@ -13,8 +13,8 @@ from test_attribute import directions_of
 
 import gansteer
 from gansteer.checkpoints.face_reader import load_face_reader
-from gansteer.edits import Drag, start
 from gansteer.edits.attribute.edit import Attribute, styles_of
+from gansteer.edits.drag.edit import Drag
 from gansteer.edits.intervention.edit import Intervention, together
 from gansteer.edits.intervention.lbfgs import LBFGS
 from gansteer.edits.intervention.locality import channel_energy, local_channels
@@ -29,6 +29,7 @@ from gansteer.edits.intervention.parts import (
     parts_of,
 )
 from gansteer.edits.record import edit_from_json, edit_to_json
+from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.models.face_reader import HAIR_STYLES
 from gansteer.subject import Subject
@@ -165,7 +166,7 @@ def test_several_together_reach_what_each_does_alone() -> None:
         run = start(subject, each)
         *_, last = run
         alone.append(last.subject)
-    found = together([each.begin(subject) for each in edits])
+    found = together([start(subject, each) for each in edits])
     assert found[1] is subject
     for a, b in zip(alone, found, strict=True):
         assert a.code.style_offsets.keys() == b.code.style_offsets.keys()

@@ -9,8 +9,9 @@ import torch
 from drag_reference import tiny_subject
 from PIL import Image
 
-from gansteer.edits import Drag, start
+from gansteer.edits.drag.edit import Drag
 from gansteer.edits.record import edit_from_json, edit_to_json, record, replay
+from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.film import check_film, frames, marked, save_film
 from gansteer.models.code import Code
@@ -84,7 +85,7 @@ def test_film(tmp_path: Path, suffix: str, marks: bool) -> None:
     run = start(subject32(), replace(EDIT, learning_rate=5e-2))
     progresses = list(run)
     target = tmp_path / f"film{suffix}"
-    save_film(frames(progresses, EDIT.targets, marks=marks), target)
+    save_film(frames(progresses, EDIT, marks=marks), target)
     with Image.open(target) as film:
         assert film.n_frames == len(progresses)  # type: ignore[attr-defined]
         assert film.size == ((512, 512) if marks else (64, 64))
@@ -94,7 +95,7 @@ def test_film(tmp_path: Path, suffix: str, marks: bool) -> None:
 def test_long_films_are_thinned_and_end_with_the_end() -> None:
     run = start(subject32(), EDIT)
     progresses = list(run)
-    shots = list(frames(progresses, EDIT.targets, marks=False, most=3))
+    shots = list(frames(progresses, EDIT, marks=False, most=3))
     assert len(shots) == 3
     assert shots[-1].tobytes() == progresses[-1].subject.image.tobytes()
 
@@ -118,6 +119,6 @@ def test_films_that_cannot_be_written(tmp_path: Path) -> None:
 def test_mp4(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     run = start(subject32(), EDIT)
-    save_film(frames(list(run), EDIT.targets), tmp_path / "film.mp4")
+    save_film(frames(list(run), EDIT), tmp_path / "film.mp4")
     with av.open(str(tmp_path / "film.mp4")) as film:
         assert len(list(film.decode(video=0))) >= 7

@@ -14,7 +14,7 @@ from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.checkpoints.native import save_model
 from gansteer.cli import main
 from gansteer.commands.evaluate_attributes import Attributes, read_columns
-from gansteer.edits.attribute.directions import Direction, Directions
+from gansteer.directions import Direction, Directions
 from gansteer.edits.attribute.fitting import Samples
 from gansteer.edits.attribute.portrait_scores import LIGHTNESS, PORTRAIT_SCORES, PortraitScorer
 from gansteer.errors import UserError

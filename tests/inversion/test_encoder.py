@@ -10,6 +10,7 @@ from gansteer.checkpoints import inverter as files
 from gansteer.checkpoints.efficientnet import load_efficientnet
 from gansteer.checkpoints.inverter import find_inverter, load_inverter, save_inverter
 from gansteer.cli import main
+from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.models.code import Code
 from gansteer.models.inverter import Curvature, Inverter, InverterConfig, InverterHead, descend, two_loops
@@ -331,7 +332,7 @@ def test_the_command_and_the_first_guess(own, tmp_path, capsys):
     assert main([*args, *again]) == 0
     encoder = find_inverter(model)
     edit = short(model, start="auto", projection=1, tuning="none")
-    first = edit.begin(model.sample(0)).step()
+    first = start(model.sample(0), edit).step()
     target = edit.picture.permute(2, 0, 1)[None].float() / 127.5 - 1
     torch.testing.assert_close(first.subject.code.ws, encoder(target)[0])
     assert main([*args, "--steps", "0"]) == 2

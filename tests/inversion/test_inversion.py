@@ -8,7 +8,7 @@ import pytest
 import torch
 from inverting import picture_of, short, tiny_model
 
-from gansteer.edits import Drag, start
+from gansteer.edits.drag.edit import Drag
 from gansteer.edits.inversion.crop import Crop
 from gansteer.edits.inversion.edit import Inversion
 from gansteer.edits.inversion.estimate import estimate
@@ -17,6 +17,7 @@ from gansteer.edits.inversion.pivotal import LIGHT_BYTES, PivotalTuning, low_ran
 from gansteer.edits.inversion.projection import Projection, mean_subject, noise_regulariser, rate
 from gansteer.edits.inversion.run import peak_signal
 from gansteer.edits.record import edit_from_json, edit_to_json
+from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.models.tuning import changed
 from gansteer.steerfile import open_subject, save_subject
@@ -37,31 +38,31 @@ def test_the_stages_follow_each_other_and_come_nearer(model):
     assert [p.step for p in found] == list(range(71))
     assert [p.stage for p in found] == ["first guess"] + ["projection"] * 40 + ["tuning"] * 30
     assert [p.stop_reason for p in found[:-1]] == [None] * 70
-    assert found[-1].stop_reason == f"reconstructed to {found[-1].psnr:.1f} dB"
-    assert found[40].psnr > found[0].psnr + 3
-    assert found[-1].psnr > found[40].psnr + 1
+    assert found[-1].stop_reason == f"reconstructed to {found[-1].metrics['psnr']:.1f} dB"
+    assert found[40].metrics["psnr"] > found[0].metrics["psnr"] + 3
+    assert found[-1].metrics["psnr"] > found[40].metrics["psnr"] + 1
     # What is said of the last picture holds for what the subject draws, its weights rounded to float16.
     target = run.edit.picture.permute(2, 0, 1).float() / 127.5 - 1
     drawn = float(peak_signal(run.subject.render()[None], target[None]))
-    assert abs(drawn - found[-1].psnr) < 0.1
+    assert abs(drawn - found[-1].metrics["psnr"]) < 0.1
     assert run.step() is found[-1]
     torch.testing.assert_close(found[0].subject.code.ws, mean_subject(model).code.ws)
 
 
 def test_every_stage_may_be_left_out(model):
-    assert stages(short(model, tuning="none", projection=2).begin(model.sample(0))) == [
+    assert stages(start(model.sample(0), short(model, tuning="none", projection=2))) == [
         (0, "first guess"), (1, "projection"), (2, "projection"),
     ]  # fmt: skip
-    assert stages(short(model, projection=0, tuning_steps=2).begin(model.sample(0))) == [
+    assert stages(start(model.sample(0), short(model, projection=0, tuning_steps=2))) == [
         (0, "first guess"), (1, "tuning"), (2, "tuning"),
     ]  # fmt: skip
-    assert stages(short(model, projection=0, tuning="none").begin(model.sample(0))) == [(0, "first guess")]
-    assert stages(short(model, projection=0, tuning_steps=0).begin(model.sample(0))) == [(0, "first guess")]
+    assert stages(start(model.sample(0), short(model, projection=0, tuning="none"))) == [(0, "first guess")]
+    assert stages(start(model.sample(0), short(model, projection=0, tuning_steps=0))) == [(0, "first guess")]
 
 
 def test_the_same_edit_gives_the_same_bytes_and_can_be_left_and_entered(model):
     edit = short(model, noise=1e3)
-    one, other = edit.begin(model.sample(0)), edit.begin(model.sample(0))
+    one, other = start(model.sample(0), edit), start(model.sample(0), edit)
     *_, last = one
     for _ in zip(range(5), other, strict=False):
         pass
@@ -72,7 +73,7 @@ def test_the_same_edit_gives_the_same_bytes_and_can_be_left_and_entered(model):
 
 
 def test_progress_is_a_picture_that_stays(model):
-    run = short(model, projection=1, tuning_steps=4).begin(model.sample(0))
+    run = start(model.sample(0), short(model, projection=1, tuning_steps=4))
     found = list(run)
     early = found[3].subject
     before = early.render()
@@ -81,18 +82,18 @@ def test_progress_is_a_picture_that_stays(model):
 
 
 def test_w_is_one_for_all_rows_and_the_present_may_be_the_start(model):
-    found = list(short(model, space="w", tuning="none").begin(model.sample(0)))
+    found = list(start(model.sample(0), short(model, space="w", tuning="none")))
     rows = found[-1].subject.code.ws
     assert torch.equal(rows, rows[:1].expand_as(rows))
     assert not torch.equal(rows, found[0].subject.code.ws)
     present = model.sample(3)
-    run = short(model, seed=3, start="present", projection=0, tuning="none").begin(present)
+    run = start(present, short(model, seed=3, start="present", projection=0, tuning="none"))
     assert torch.equal(run.step().subject.code.ws, present.code.ws)
 
 
 def test_the_prior_keeps_w_among_the_models_own(model):
-    free = list(short(model, projection=60, tuning="none").begin(model.sample(0)))[-1].subject.code.ws
-    held = list(short(model, projection=60, tuning="none", prior=10.0).begin(model.sample(0)))[-1].subject.code.ws
+    free = list(start(model.sample(0), short(model, projection=60, tuning="none")))[-1].subject.code.ws
+    held = list(start(model.sample(0), short(model, projection=60, tuning="none", prior=10.0)))[-1].subject.code.ws
     mean = model.generator.mapping.w_mean
     assert (held - mean).norm() < 0.8 * (free - mean).norm()
 
@@ -115,7 +116,7 @@ def test_the_noise_regulariser_is_the_loop():
 
 
 def test_optimised_noise_stays_noise_and_is_kept(model):
-    *_, last = short(model, noise=1e5, tuning_steps=2).begin(model.sample(0))
+    *_, last = start(model.sample(0), short(model, noise=1e5, tuning_steps=2))
     names = [name for name in last.subject.tuning.changes if name.endswith("noise_fixed")]
     assert len(names) == len(list(model.generator.synthesis.layers()))
     for name in names:
@@ -176,7 +177,7 @@ def test_light_tuning_fits_its_budget_and_full_is_everything():
 @pytest.mark.parametrize("tuning", ["light", "full"])
 def test_the_tuned_weights_are_never_the_models_own(model, tuning):
     before = {name: x.clone() for name, x in model.generator.state_dict().items()}
-    *_, last = short(model, tuning=tuning, tuning_steps=3).begin(model.sample(0))
+    *_, last = start(model.sample(0), short(model, tuning=tuning, tuning_steps=3))
     for name, x in model.generator.state_dict().items():
         assert torch.equal(x, before[name])
         own = last.subject.generator.state_dict()[name].data_ptr() != x.data_ptr()
@@ -188,7 +189,7 @@ def test_locality_holds_the_other_pictures():
     model = tiny_model(seed=1)
 
     def change(locality):
-        *_, last = short(model, locality=locality, tuning_steps=60, tuning_rate=2e-3).begin(model.sample(0))
+        *_, last = start(model.sample(0), short(model, locality=locality, tuning_steps=60, tuning_rate=2e-3))
         plain = [model.sample(seed, 1.0) for seed in range(20)]
         tuned = [last.subject.generator.synthesize(s.code)[0] for s in plain]
         return float(sum((a - s.render()).square().mean() for a, s in zip(tuned, plain, strict=True)) / 20)
@@ -231,14 +232,14 @@ def test_projection_shakes_w_from_the_mean_only():
 
 def test_a_photo_opens_bit_for_bit(model, tmp_path):
     edit = short(model, crop=Crop(3.5, 4.5, 9.0, 2.0), noise=1e4)
-    *_, last = edit.begin(model.sample(0))
+    *_, last = start(model.sample(0), edit)
     save_subject(last.subject, tmp_path / "photo.steer", {"photo": "me.jpg"}, edit)
     opened = open_subject(tmp_path / "photo.steer", lambda name: model)
     assert torch.equal(opened.render(), last.subject.render())
     assert torch.equal(opened.code.ws, last.subject.code.ws)
     # and is edited like any other picture
     drag = Drag([(10, 10)], [(14, 10)], steps=3)
-    one, other = (list(drag.begin(s))[-1].subject for s in (opened, last.subject))
+    one, other = (list(start(s, drag))[-1].subject for s in (opened, last.subject))
     assert torch.equal(one.render(), other.render())
     assert one.tuning is opened.tuning
 
@@ -281,16 +282,16 @@ def test_edits_that_are_none(fields, complaint):
 
 def test_pictures_that_do_not_fit(model):
     with pytest.raises(UserError, match="16 px but tiny draws 32 px"):
-        Inversion(torch.zeros(16, 16, 3, dtype=torch.uint8)).begin(model.sample(0))
+        start(model.sample(0), Inversion(torch.zeros(16, 16, 3, dtype=torch.uint8)))
     grey = tiny_model(img_channels=1)
     with pytest.raises(UserError, match="draws no colours"):
-        Inversion(torch.zeros(32, 32, 3, dtype=torch.uint8)).begin(grey.sample(0))
+        start(grey.sample(0), Inversion(torch.zeros(32, 32, 3, dtype=torch.uint8)))
     with pytest.raises(UserError, match="tiny has no encoder: run gansteer train-encoder"):
-        short(model, start="encoder").begin(model.sample(0))
+        start(model.sample(0), short(model, start="encoder"))
 
 
 def test_a_reconstruction_that_blows_up_keeps_the_last_picture(model):
-    run = short(model, learning_rate=1e30).begin(model.sample(0))
+    run = start(model.sample(0), short(model, learning_rate=1e30))
     *_, last = run
     assert "blew up" in last.stop_reason
     assert bool(last.subject.render().isfinite().all())
@@ -300,5 +301,5 @@ def test_a_conditional_model(model):
     classes = tiny_model(c_dim=3)
     subject = classes.sample(1, 1.0, label=2)
     edit = Inversion(picture_of(subject), projection=3, tuning_steps=2, start="mean")
-    *_, last = edit.begin(classes.sample(0, label=0))
+    *_, last = start(classes.sample(0, label=0), edit)
     assert last.step == 5

@@ -11,7 +11,7 @@ from inverting import picture_of, tiny_model
 from skimage.metrics import structural_similarity
 
 from gansteer.cli import main
-from gansteer.edits.attribute.directions import Direction, Directions
+from gansteer.directions import Direction, Directions
 from gansteer.edits.attribute.portrait_scores import PORTRAIT_SCORES
 from gansteer.edits.inversion.edit import Inversion
 from gansteer.errors import UserError

@@ -5,8 +5,9 @@ import copy
 import pytest
 import torch
 
-from gansteer.edits import Drag, start
+from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.features import Extractor
+from gansteer.edits.registry import start
 from gansteer.models.stylegan2.config import GeneratorConfig
 from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.models.tuning import Tuning

@@ -18,9 +18,10 @@ from gansteer.cli import parse
 from gansteer.commands.drag import Drag as DragCommand
 from gansteer.commands.edit import Edit as EditCommand
 from gansteer.commands.edit import parse_changes, parse_names, parse_rows
-from gansteer.edits import Drag
 from gansteer.edits.attribute.edit import Attribute
+from gansteer.edits.drag.edit import Drag
 from gansteer.edits.intervention.edit import Intervention
+from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.session import Session, StepRecord, between
 from gansteer.steerfile import save_session
@@ -34,7 +35,7 @@ DRAG = Drag([(30, 30), (10, 12)], [(32, 30), (10, 15)], MASK, steps=4, rows=3, t
 def add(session: Session, parent: int, edit: Drag) -> int:
     """Carry an edit out; the id of its node."""
     node = session.add(session.nodes[parent].subject, parent, edit)
-    for progress in edit.begin(node.subject):
+    for progress in start(node.subject, edit):
         node = node.stepped(progress.subject, StepRecord(progress.step, None, (), (), 0.0), progress.stop_reason)
     session.put(node)
     return node.id

@@ -24,13 +24,14 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gansteer.checkpoints.registry import load
-from gansteer.edits import Drag, start
+from gansteer.edits.drag.edit import Drag
+from gansteer.edits.registry import start
 from gansteer.steerfile import open_session
 
 
 @pytest.fixture(scope="module")
 def server(nursery: Nursery, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    flags = ("--most-upload", "1", "--most-pixels", "1", "--most-edits", "6", "--most-concurrent", "4")
+    flags = ("--most-upload", "1", "--most-pixels", "1", "--most-edits", "6", "--max-concurrent-edits", "4")
     with studio(nursery, tmp_path_factory.mktemp("sessions"), models, *flags) as server:
         yield server
         assert server.alive, "no test may end it"

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 from client import tiny_model
 
-from gansteer.edits import Drag
 from gansteer.edits.api import Progress
+from gansteer.edits.drag.edit import Drag
+from gansteer.edits.registry import start
 from gansteer.studio.workers import EditScheduler, Job
 
 
@@ -18,7 +19,7 @@ class Person:
     def __init__(self, resolution: int) -> None:
         subject = tiny_model("tiny", 0, resolution).sample(3)
         drag = Drag([(9, 9)], [(13, 9)], layer=f"b{resolution}.conv1", steps=10**9, patience=10**9, learning_rate=0.0)
-        self.job = Job(lambda: drag.begin(subject), self.stepped, self.left)
+        self.job = Job(lambda: start(subject, drag), self.stepped, self.left)
         self.longest = self.seconds = 0.0
         """Of all steps but the first, which is for free."""
         self._last: float | None = None

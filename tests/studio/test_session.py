@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from gansteer.edits import Drag, start
+from gansteer.edits.drag.edit import Drag
+from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.journal import Journal, open_journal
 from gansteer.models.code import Code

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from gansteer.checkpoints.native import write_tensors
-from gansteer.edits.attribute.directions import Direction, Directions
+from gansteer.directions import Direction, Directions
 from gansteer.errors import UserError
 from gansteer.subject import Model
 

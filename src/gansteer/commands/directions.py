@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from gansteer.commands.progress import bar
+from gansteer.bars import bar
 from gansteer.commands.seeds import check_psi, parse_seeds
 from gansteer.commands.starting import open_model
 from gansteer.errors import UserError
@@ -16,7 +16,7 @@ from gansteer.output import check_writable
 
 if TYPE_CHECKING:
     from gansteer.checkpoints.scorers import Scorer
-    from gansteer.edits.attribute.directions import Direction
+    from gansteer.directions import Direction
     from gansteer.subject import Model
 
 
@@ -62,7 +62,7 @@ class Fit:
     def run(self) -> None:
         self._check()
         from gansteer.checkpoints.directions import save_directions
-        from gansteer.edits.attribute.directions import Directions
+        from gansteer.directions import Directions
 
         examples = self._examples()
         model = open_model(self.model, self.device)

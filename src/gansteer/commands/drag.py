@@ -9,36 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gansteer.commands.progress import bar
+from gansteer.commands.results import Carried, Results, told
 from gansteer.commands.starting import Beginning, open_start, read_mask
 from gansteer.edits.drag.config import DragSettings
 from gansteer.errors import UserError
-from gansteer.output import check_picture, check_writable, replacing, save_picture
+from gansteer.output import check_writable
 
 if TYPE_CHECKING:
-    from gansteer.edits import Drag as DragEdit
-    from gansteer.edits import PointRun, Progress
+    from gansteer.edits.drag.edit import Drag as DragEdit
     from gansteer.subject import Model, Subject
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drag(Beginning):
+class Drag(Beginning, Results):
     """Move points of a picture to where you want them: one picture, or a file of jobs."""
 
     out: Path
-    """The picture (.png, .jpg or .webp); with --jobs, the folder for the results."""
+    """The picture (.png, .jpg or .webp), or the subject (.steer); with --jobs, the folder for the results."""
     point: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """A handle and its target as x,y:x,y in pixels, such as 60,70:78,68; give --point once for each."""
     mask: Path | None = None
     """A picture of the model's size: white may move, black shall stay."""
-    film: Path | None = None
-    """Write a film of the edit (.webp, .gif or .mp4)."""
-    marks: bool = True
-    """Draw handles, targets and trails into the film."""
-    json: Path | None = None
-    """Write a record, from which --replay runs the edit again bit for bit."""
-    replay: Path | None = None
-    """Run this record again (the points and everything else come from it)."""
     jobs: Path | None = None
     """A file with one job a line: a JSON object with seed, points (["60,70:78,68"]) and any other flag of this command."""
     how: tyro.conf.OmitArgPrefixes[DragSettings] = field(default_factory=DragSettings)
@@ -51,33 +42,17 @@ class Drag(Beginning):
             raise UserError("give --point x,y:x,y for every handle, or --replay with a record")
         self.check()
         if self.replay is not None:
-            self._replay(self.replay)
+            model, _ = open_start(self.model, self.subject, self.device)
+            print(self.run_again(self.replay, model))
             return
         edit = self.edit()
         _, subject = self.begin()
-        print(self.carry_out(subject, edit))
-
-    def _replay(self, record: Path) -> None:
-        recorded = _read_json(record)
-        model, _ = open_start(self.model, self.subject, self.device)
-        from gansteer.edits.record import replay
-
-        save_picture(replay(recorded, model).subject.image, self.out)
-        print(f"wrote {self.out}: the same as recorded, bit for bit")
-
-    def check(self) -> None:
-        """Raise UserError before the work if a result could not be written after it."""
-        check_picture(self.out)
-        if self.film is not None:
-            from gansteer.film import check_film
-
-            check_film(self.film)
-        if self.json is not None:
-            check_writable(self.json)
+        carried, line = self.drag(subject, edit)
+        told(carried, line)
 
     def edit(self) -> "DragEdit":
         """The edit that the flags describe."""
-        from gansteer.edits import Drag as DragEdit
+        from gansteer.edits.drag.edit import Drag as DragEdit
 
         pairs = [_parse_pair(text) for text in self.point]
         return DragEdit(
@@ -87,45 +62,13 @@ class Drag(Beginning):
             **vars(self.how),
         )
 
-    def carry_out(self, subject: "Subject", edit: "DragEdit") -> str:
-        """Drag, and write what was asked for, also when Ctrl-C ends it early. Returns one line about the result."""
-        from gansteer.edits import start
-
-        run = start(subject, edit)
-        progresses: list[Progress] = []
-        stopped = False
-        with bar("dragging") as report:
-            try:
-                for progress in run:
-                    progresses.append(progress)
-                    report(progress.step, edit.steps)
-            except KeyboardInterrupt:
-                stopped = True
-        self.write(run, progresses)
-        last = run.progress
-        assert last is not None
+    def drag(self, subject: "Subject", edit: "DragEdit") -> tuple[Carried, str]:
+        """Drag, and write what was asked for. Returns one line about the result, too."""
+        carried = self.carry_out(subject, edit, "dragging", self.source)
+        last = carried.run.progress or carried.last
         distances = ", ".join(f"{distance:.1f}" for distance in last.distances)
-        line = f"wrote {self.out}: {run.stop_reason or 'stopped'} after {len(progresses) - 1} steps; {distances} px from the target"
-        if stopped:
-            raise KeyboardInterrupt(line)
-        return line
-
-    def write(self, run: "PointRun", progresses: "list[Progress]") -> None:
-        """Picture, film and record of what was reached."""
-        if not progresses:
-            raise KeyboardInterrupt("stopped before the first step: nothing was written")
-        save_picture(run.subject.image, self.out)
-        if self.json is not None:
-            from gansteer.edits.record import record
-
-            seed = {"seed": self.seed, "psi": self.psi, "label": self.label}
-            source = seed if self.subject is None else {"subject": self.subject.name}
-            with replacing(self.json) as path:
-                path.write_text(json.dumps(record(run, progresses, source), indent=1))
-        if self.film is not None:
-            from gansteer.film import frames, save_film
-
-            save_film(frames(progresses, run.edit.targets, marks=self.marks), self.film)
+        why, steps = carried.run.stop_reason or "stopped", len(carried.progresses) - 1
+        return carried, f"wrote {self.out}: {why} after {steps} steps; {distances} px from the target"
 
 
 Pair = tuple[tuple[float, float], tuple[float, float]]
@@ -137,15 +80,6 @@ def _parse_pair(text: str) -> Pair:
     except ValueError as error:
         raise UserError(f"--point {text!r}: write handle and target as x,y:x,y, such as 60,70:78,68") from error
     return (hx, hy), (tx, ty)
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is no JSON: give the file that --json wrote") from error
 
 
 # --- many jobs ----------------------------------------------------------------------------------------------------------
@@ -198,7 +132,10 @@ def _run_job(command: Drag, model: "Model", given: "Subject | None", number: int
         raise UserError(f"no JSON: {error}") from error
     one = _job_command(command, job, number)
     one.check()
-    return one.carry_out(given or one.drawn(model), one.edit())
+    carried, line = one.drag(given or one.drawn(model), one.edit())
+    if carried.stopped:
+        raise KeyboardInterrupt(line)
+    return line
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -7,25 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from gansteer.commands.progress import bar
-from gansteer.commands.starting import Beginning, read_mask
+from gansteer.commands.results import Carried, Results, told
+from gansteer.commands.starting import Beginning, open_start, read_mask
 from gansteer.errors import UserError
-from gansteer.output import check_picture, save_picture
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from gansteer.edits.attribute.edit import Attribute
     from gansteer.edits.intervention.edit import Intervention
-    from gansteer.subject import Subject
+    from gansteer.subject import Model, Subject
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edit(Beginning):
+class Edit(Beginning, Results):
     """Turn attributes of a picture, as a whole or inside a region only."""
 
-    out: Path
-    """The picture (.png, .jpg or .webp), or the subject (.steer) for another edit."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Attribute and deviations, such as smile=+2 or smile=+2,age=-1; see `gansteer directions list`."""
     hold: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -45,38 +42,23 @@ class Edit(Beginning):
     """A file of `gansteer directions fit`, besides the model's own."""
 
     def run(self) -> None:
-        change, hold, rows = parse_changes(self.set), parse_names(self.hold), parse_rows(self.layers)
-        if not change:
-            raise UserError("say what to change, such as --set smile=+2")
-        self._check_out()
-        from gansteer.checkpoints.directions import directions_for
-        from gansteer.edits.attribute.edit import Attribute
-
-        model, subject = self.begin()
-        directions = directions_for(model, self.directions)
-        if self.region is not None:
-            from gansteer.edits.intervention.edit import Intervention
-
-            inside = Intervention(
-                change, read_region(subject, self.region), hold, rows, self.channels, directions=directions
-            )
-            self._carry_out(subject, inside, inside.steps)
+        change = parse_changes(self.set)
+        if bool(change) == bool(self.replay):
+            raise UserError("say what to change, such as --set smile=+2, or --replay with a record")
+        self.check()
+        if self.replay is not None:
+            model, _ = open_start(self.model, self.subject, self.device)
+            print(self.run_again(self.replay, model))
             return
-        z, label = None, None
-        if self.space == "z":
-            from gansteer.edits.attribute.fitting import seeded_z
+        model, subject = self.begin()
+        edit = self._edit(model, subject, change)
+        carried = self.carry_out(subject, edit, "editing", self.source)
+        told(carried, f"wrote {self.out}: {edit.title}; {self._outcome(carried, edit)}")
 
-            z, label = seeded_z(model, 1, self.seed)[0], self.label
-        edit = Attribute(change, hold, rows, self.absolute, self.space, z, self.psi, directions, label)
-        self._carry_out(subject, edit, 1)
-
-    def _check_out(self) -> None:
-        from gansteer.output import check_writable
-
-        if self.out.suffix == ".steer":
-            check_writable(self.out)
-        else:
-            check_picture(self.out)
+    def check(self) -> None:
+        """Raise UserError for flags that contradict each other, and where a result could not be written."""
+        super().check()
+        parse_rows(self.layers)
         if self.region is not None and (self.absolute or self.space != "w"):
             raise UserError("--region changes by deviations in w and s together: leave out --absolute and --space")
         if self.region is None and self.channels is not None:
@@ -84,36 +66,31 @@ class Edit(Beginning):
         if self.subject is not None and self.space == "z":
             raise UserError("--space z needs the picture of a seed: leave out --subject, or take --space w")
 
-    def _save(self, subject: "Subject", edit: "Attribute | Intervention") -> None:
-        if self.out.suffix == ".steer":
-            from gansteer.steerfile import save_subject
+    def _edit(self, model: "Model", subject: "Subject", change: dict[str, float]) -> "Attribute | Intervention":
+        """The edit that the flags describe."""
+        from gansteer.checkpoints.directions import directions_for
+        from gansteer.edits.attribute.edit import Attribute
+        from gansteer.edits.intervention.edit import Intervention
 
-            source = {} if self.subject else {"seed": self.seed, "psi": self.psi, "label": self.label}
-            save_subject(subject, self.out, source, edit)
-        else:
-            save_picture(subject.image, self.out)
+        hold, rows, directions = parse_names(self.hold), parse_rows(self.layers), directions_for(model, self.directions)
+        if self.region is not None:
+            region = read_region(subject, self.region)
+            return Intervention(change, region, hold, rows, self.channels, directions=directions)
+        z, label = None, None
+        if self.space == "z":
+            from gansteer.edits.attribute.fitting import seeded_z
 
-    def _carry_out(self, subject: "Subject", edit: "Attribute | Intervention", steps: int) -> None:
-        """Edit, and write what was reached, also when Ctrl-C ends it early."""
-        from gansteer.edits import start
+            z, label = seeded_z(model, 1, self.seed)[0], self.label
+        return Attribute(change, hold, rows, self.absolute, self.space, z, self.psi, directions, label)
+
+    def _outcome(self, carried: Carried, edit: "Attribute | Intervention") -> str:
+        """What came of it, in a few words."""
         from gansteer.edits.attribute.edit import Attribute, sliders
 
-        run = start(subject, edit)
-        said = "stopped"
-        with bar("editing") as report:
-            try:
-                for progress in run:
-                    report(progress.step, steps)
-                    said = progress.stop_reason or said
-            except KeyboardInterrupt:
-                said = "stopped"
-        self._save(run.subject, edit)
         if isinstance(edit, Attribute) and edit.space == "w":
-            said = "now " + ", ".join(f"{s.name} {s.value:+.2f}" for s in sliders(run.subject, edit.directions))
-        line = f"wrote {self.out}: {edit.title}; {said}"
-        if said == "stopped":
-            raise KeyboardInterrupt(line)
-        print(line)
+            found = sliders(carried.run.subject, edit.directions)
+            return "now " + ", ".join(f"{slider.name} {slider.value:+.2f}" for slider in found)
+        return carried.run.stop_reason or "stopped"
 
 
 def parse_changes(words: tuple[str, ...]) -> dict[str, float]:

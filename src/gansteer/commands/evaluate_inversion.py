@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gansteer.bars import bar
 from gansteer.commands.evaluate import Evaluation
-from gansteer.commands.progress import bar
 from gansteer.edits.inversion.config import InversionSettings
 from gansteer.errors import UserError
 from gansteer.evaluation.records import append, check_records, resume
@@ -60,6 +60,7 @@ class InversionQuality(Evaluation):
 
     def measure(self, model: "Model") -> "InversionReport":
         from gansteer.edits.inversion.edit import Inversion
+        from gansteer.edits.registry import start
         from gansteer.evaluation.inversion import measured, summed_up
 
         pictures = self._pictures(model)
@@ -68,9 +69,8 @@ class InversionQuality(Evaluation):
         end = None if self.minutes is None else time.monotonic() + 60 * self.minutes
         judge = self._judge(model)
         warm = Inversion(pictures[0][2], projection=0, tuning="none")
-        warm.begin(
-            model.sample(0, label=0 if model.generator.config.c_dim else None)
-        ).step()  # what is loaded once is not timed
+        begun = model.sample(0, label=0 if model.generator.config.c_dim else None)
+        start(begun, warm).step()  # what is loaded once is not timed
         with bar("bringing in") as report:
             for done, (number, name, picture) in enumerate(pictures):
                 report(done, len(pictures))

@@ -7,22 +7,18 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from gansteer.commands.progress import bar
+from gansteer.commands.results import Results, told
 from gansteer.commands.starting import open_model
 from gansteer.edits.inversion.config import InversionSettings
 from gansteer.errors import UserError
-from gansteer.output import check_picture, check_writable, save_picture
+from gansteer.output import check_picture, save_picture
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from gansteer.edits.inversion.crop import Crop
     from gansteer.edits.inversion.edit import Inversion
-    from gansteer.edits.inversion.run import InversionProgress
-    from gansteer.subject import Model, Subject
-
-FRAMES = 90
-"""Of the film, at most."""
+    from gansteer.subject import Model
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,8 +29,8 @@ class How(InversionSettings):
     """The first guess: the model's encoder if it has one, or the mean picture."""
 
 
-@dataclass(frozen=True)
-class Invert:
+@dataclass(frozen=True, kw_only=True)
+class Invert(Results):
     """Bring a photo in: find the subject that draws it, to be dragged and edited like any other."""
 
     photo: tyro.conf.Positional[Path]
@@ -59,7 +55,10 @@ class Invert:
     how: tyro.conf.OmitArgPrefixes[How] = field(default_factory=How)
 
     def run(self) -> None:
-        self._check()
+        self.check()
+        if self.replay is not None:
+            print(self.run_again(self.replay, open_model(self.model, self.device)))
+            return
         from gansteer.edits.inversion.crop import cut
         from gansteer.edits.inversion.edit import Inversion
         from gansteer.edits.inversion.estimate import estimate
@@ -72,18 +71,14 @@ class Invert:
         print(f"this takes {estimate(model, edit)}", flush=True)
         self._carry_out(photo, model, edit)
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """Raise UserError before the work if a result could not be written after it."""
-        from gansteer.film import check_film
-
+        super().check()
         if self.out.suffix != ".steer":
             raise UserError(f"{self.out}: the file to write ends in .steer; --picture writes a picture")
-        check_writable(self.out)
         for target in (self.picture, self.paste):
             if target is not None:
                 check_picture(target)
-        if self.film is not None:
-            check_film(self.film)
         if sum([self.face is not None, self.crop is not None, self.whole]) > 1:
             raise UserError("give one of --face, --crop and --whole")
 
@@ -102,54 +97,20 @@ class Invert:
 
     def _carry_out(self, photo: "Image.Image", model: "Model", edit: "Inversion") -> None:
         """Reconstruct, and write what was reached, also when Ctrl-C ends it early."""
-        from gansteer.edits import start
-        from gansteer.subject import Subject
-
-        run = start(Subject(model, model.generator.mean_code()), edit)
-        begin, shots, best = time.monotonic(), [], dict[str, float]()
-        now: InversionProgress | None = None
-        stopped = False
-        every = max(1, edit.steps // FRAMES)
-        with bar("first guess") as report:
-            try:
-                for now in run:
-                    report.named(now.stage, now.step, edit.steps)
-                    best[now.stage] = now.psnr
-                    if self.film is not None and (now.step % every == 0 or now.stop_reason):
-                        shots.append(now.subject.image)
-            except KeyboardInterrupt:
-                stopped = True
-        if now is None:
-            raise KeyboardInterrupt("stopped before the first step: nothing was written")
-        self._write(photo, edit, now.subject, shots)
-        stages = ", ".join(f"{psnr:.1f} dB after the {stage}" for stage, psnr in best.items())
-        line = f"wrote {self.out}: {stages}; {now.step} step{'s' * (now.step != 1)} in {time.monotonic() - begin:.0f} s"
-        if stopped:
-            raise KeyboardInterrupt(f"stopped; {line}")
-        print(line)
-
-    def _write(self, photo: "Image.Image", edit: "Inversion", subject: "Subject", shots: "list[Image.Image]") -> None:
         from gansteer.edits.inversion.crop import paste
-        from gansteer.film import save_film
-        from gansteer.steerfile import save_subject
+        from gansteer.edits.inversion.projection import mean_subject
+        from gansteer.edits.inversion.run import PSNR
 
-        save_subject(subject, self.out, {"photo": self.photo.name}, edit)
+        begin = time.monotonic()
+        carried = self.carry_out(mean_subject(model), edit, "first guess", {"photo": self.photo.name})
+        subject = carried.run.subject
         if self.picture is not None:
             save_picture(subject.image, self.picture)
         if self.paste is not None:
             assert edit.crop is not None
             save_picture(paste(photo, edit.crop, subject.image), self.paste)
-        if self.film is not None:
-            save_film((_beside(edit, shot) for shot in shots), self.film)
-
-
-def _beside(edit: "Inversion", shot: "Image.Image") -> "Image.Image":
-    """The photo on the left, what was reached on the right, each at least 256 px."""
-    from PIL import Image
-
-    photo = Image.fromarray(edit.picture.numpy())
-    side = max(256, shot.width)
-    page = Image.new("RGB", (2 * side, side))
-    for place, picture in enumerate((photo, shot.convert("RGB"))):
-        page.paste(picture.resize((side, side), Image.Resampling.BICUBIC), (place * side, 0))
-    return page
+        best = {now.stage: now.metrics[PSNR] for now in carried.progresses}
+        stages = ", ".join(f"{psnr:.1f} dB after the {stage}" for stage, psnr in best.items())
+        steps = carried.last.step
+        line = f"wrote {self.out}: {stages}; {steps} step{'s' * (steps != 1)} in {time.monotonic() - begin:.0f} s"
+        told(carried, f"stopped; {line}" if carried.stopped else line)

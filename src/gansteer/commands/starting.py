@@ -64,6 +64,13 @@ class Beginning:
         model, given = open_start(self.model, self.subject, self.device)
         return model, given or self.drawn(model)
 
+    @property
+    def source(self) -> dict[str, object]:
+        """Where the picture comes from, as records and session files say it."""
+        if self.subject is not None:
+            return {"subject": self.subject.name}
+        return {"seed": self.seed, "psi": self.psi, "label": self.label}
+
     def drawn(self, model: "Model") -> "Subject":
         """The picture of the seed. Raises UserError."""
         return model.sample(self.seed, self.psi, self.label)

@@ -1,4 +1,4 @@
-"""Edits as JSON, and the record of a drag: what was asked, what happened, and enough to run it again bit for bit."""
+"""Edits as JSON, and the record of a run: what was asked, what happened, and enough to run it again bit for bit."""
 
 import base64
 import hashlib
@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansteer.edits import KINDS, edit_class, kind_of, start
-from gansteer.edits.api import Edit, Progress
-from gansteer.edits.drag.edit import PointRun
+from gansteer.edits.api import Edit, Progress, Run
+from gansteer.edits.registry import KINDS, edit_class, kind_of, start
 from gansteer.errors import UserError
 from gansteer.models.code import Code, flat, nested
 from gansteer.models.tuning import Tuning
@@ -28,7 +27,7 @@ MOST = 1 << 26
 DTYPES = ("float16", "float32", "float64", "uint8", "int32", "int64")
 
 
-def edit_to_json(edit: Edit[Any], pack: Callable[[Tensor], Any] | None = None) -> dict[str, Any]:
+def edit_to_json(edit: Edit, pack: Callable[[Tensor], Any] | None = None) -> dict[str, Any]:
     """The fields of `edit` as JSON can hold them, and its `kind`. `pack` says what becomes of tensors."""
     return {"kind": kind_of(edit), **msgspec.to_builtins(edit, enc_hook=pack or tensor_to_json)}
 
@@ -110,39 +109,56 @@ def _version() -> str:
         return "unknown"
 
 
-def record(
-    run: PointRun, progresses: Sequence[Progress] = (), source: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """The record of `run`; `progresses` are its steps, `source` says where the subject came from (a seed, a photo)."""
-    result, tuning = run.subject, run.start.tuning
+def record(run: Run, progresses: Sequence[Progress] = (), source: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The record of `run`, of any kind; `progresses` are its steps, `source` says where the subject came from.
+
+    A source is a seed or a file's name, as JSON can hold it.
+    """
+    start, result, last = run.start, run.subject, run.progress
     return {
         "format": FORMAT,
         "made_with": {
             "gansteer": _version(),
             "torch": torch.__version__,
-            "device": str(run.start.model.device),
+            "device": str(start.model.device),
             "threads": torch.get_num_threads(),
         },
-        "model": {"name": run.start.model.card.name, "weights": run.start.model.digest},
+        "model": {"name": start.model.card.name, "weights": start.model.digest},
         "source": dict(source or {}),
         "start": {
-            **nested({name: tensor_to_json(x) for name, x in run.start.code.tensors().items()}),
-            "tuning": tuning and {name: tensor_to_json(change) for name, change in tuning.changes.items()},
+            **nested({name: tensor_to_json(x) for name, x in start.code.tensors().items()}),
+            "tuning": start.tuning and {name: tensor_to_json(change) for name, change in start.tuning.changes.items()},
         },
         "edits": [{"edit": edit_to_json(edit), "pictures": count} for edit, count in run.history],
         "ended": run.stop_reason,
-        "steps": [
-            {"step": p.step, "loss": p.loss, "points": p.points, "distances": p.distances} for p in progresses
-        ],
+        "steps": [_step(progress) for progress in progresses],
         "result": {
-            "points": run.progress.points if run.progress else None,
-            "distances": run.progress.distances if run.progress else None,
-            "w": digest(result.code.ws),
+            "points": last.points if last else None,
+            "distances": last.distances if last else None,
+            **_digests(start, result),
         },
     }  # fmt: skip
 
 
-def replay(recorded: Mapping[str, Any], model: Model) -> PointRun:
+def _step(progress: Progress) -> dict[str, Any]:
+    found = {"step": progress.step, "loss": progress.loss, "points": progress.points, "distances": progress.distances}
+    return {**found, "metrics": dict(progress.metrics)} if progress.metrics else found
+
+
+def _digests(start: Subject, result: Subject) -> dict[str, str]:
+    """Of what the edit may have changed: w always, as in the first records; the rest where it is another than before."""
+    before, after = nested(start.code.tensors()), nested(result.code.tensors())
+    found = {"w": digest(after.pop("w"))}
+    for group, parts in after.items():
+        known = before.get(group, {})
+        if parts.keys() != known.keys() or any(x is not known[name] for name, x in parts.items()):
+            found[group] = digest(*(x for _, x in sorted(parts.items())))
+    if result.tuning is not start.tuning and result.tuning is not None:
+        found["tuning"] = digest(*(x for _, x in sorted(result.tuning.changes.items())))
+    return found
+
+
+def replay(recorded: Mapping[str, Any], model: Model) -> Run:
     """Run a record again, as far as it went.
 
     Raises UserError if the record is damaged, another model's, or does not come out the same, which happens on another
@@ -154,27 +170,39 @@ def replay(recorded: Mapping[str, Any], model: Model) -> PointRun:
         start_at = {name: recorded["start"][name] for name in recorded["start"] if name != "tuning"}
         code = Code.from_tensors({name: tensor_from_json(x) for name, x in flat(start_at).items()}).to(model.device)
         changes = {n: tensor_from_json(x).to(model.device) for n, x in (recorded["start"].get("tuning") or {}).items()}
+        # The first records were of drags only, and did not say so.
         edits = [
             (edit_from_json({"kind": "drag", **entry["edit"]}), int(entry["pictures"])) for entry in recorded["edits"]
         ]
-        weights, expected, made_with = recorded["model"]["weights"], recorded["result"]["w"], recorded["made_with"]
+        weights, expected, made_with = recorded["model"]["weights"], recorded["result"], recorded["made_with"]
+        wanted = {name: str(value) for name, value in expected.items() if name not in ("points", "distances")}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError("this is no record of a drag: give the file that --json wrote") from error
+        raise UserError("this is no record of an edit: give the file that --json wrote") from error
     if weights != model.digest and weights != model.digest_in(model.generator.dtype):  # which earlier releases wrote
         raise UserError(f"this record was made with other weights, of {recorded['model']['name']!r}: give that model")
     tuning = Tuning(model.generator, changes) if changes else None
-    run: PointRun | None = None
+    run = _again(Subject(model, code, tuning), edits)
+    found = _digests(run.start, run.subject)
+    if any(found.get(name) != value for name, value in wanted.items()):
+        raise UserError(
+            f"the edit came out otherwise than recorded: it was made with {made_with}, run it under the same"
+        )
+    return run
+
+
+def _again(subject: Subject, edits: Sequence[tuple[Edit, int]]) -> Run:
+    """The run after all edits, each for as many pictures as it says. Raises UserError for a kind that can't be revised."""
+    if not edits:
+        raise UserError("this record holds no edit: give the file that --json wrote")
+    run: Run | None = None
     for edit, pictures in edits:
         if run is None:
-            run = start(Subject(model, code, tuning), edit)
+            run = start(subject, edit)
         else:
             run.revise(edit)
         for _ in range(pictures):
             run.step()
-    if run is None or digest(run.subject.code.ws) != expected:
-        raise UserError(
-            f"the drag came out otherwise than recorded: it was made with {made_with}, run it under the same"
-        )
+    assert run is not None
     return run

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansteer.edits import start
-from gansteer.edits.attribute.directions import Directions, Space
+from gansteer.directions import Directions, Space
 from gansteer.edits.attribute.edit import Attribute
 from gansteer.edits.attribute.fitting import EXTREME, Samples, Scorer, sample
+from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.models.code import Code
 from gansteer.subject import Model, Subject

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gansteer.edits.attribute.directions import Directions
+from gansteer.directions import Directions
 from gansteer.edits.attribute.edit import Attribute, moved
 from gansteer.edits.attribute.portrait_scores import scores_of
 from gansteer.edits.drag.edit import Drag
+from gansteer.edits.registry import start
 from gansteer.models.code import Code
 from gansteer.models.face_reader import FaceReader
 from gansteer.subject import Model, Subject
@@ -67,7 +68,7 @@ def arrivals(subject: Subject, reader: FaceReader | None) -> tuple[bool, ...]:
     """Of each of its drags, whether the handle came to its target."""
     found = []
     for drag in drags_on(subject, reader):
-        *_, last = drag.begin(subject)
+        *_, last = start(subject, drag)
         found.append(last.stop_reason == "all handles have arrived")
     return tuple(found)
 

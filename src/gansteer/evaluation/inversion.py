@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gansteer.checkpoints.inverter import find_inverter
-from gansteer.edits.attribute.directions import Directions
+from gansteer.directions import Directions
 from gansteer.edits.inversion.edit import Inversion
 from gansteer.edits.inversion.perceptual import comparison
 from gansteer.edits.inversion.run import InversionRun, peak_signal
@@ -173,7 +173,7 @@ def bring_in(model: Model, picture: Tensor, edit: Inversion, options: bool) -> d
 
     def run(name: str, edit: Inversion, start: Subject = blank, before: float = 0.0) -> InversionRun:
         begin = time.perf_counter()
-        run = edit.begin(start)
+        run = InversionRun(start, edit)
         for now in run:
             if now.stage == "projection" and edit.tuning != "none":
                 found["w+"] = now.subject, time.perf_counter() - begin

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansteer.edits import start
-from gansteer.edits.attribute.directions import Directions, Space
+from gansteer.directions import Directions, Space
 from gansteer.edits.attribute.edit import Attribute
 from gansteer.edits.attribute.fitting import Scorer
 from gansteer.edits.intervention.edit import Intervention, InterventionRun, together
 from gansteer.edits.intervention.parts import part_of
+from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.subject import Model, Subject
 

@@ -15,11 +15,8 @@ import numpy as np
 import safetensors.torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from torch import Tensor
 
-from gansteer.edits import kind_of
 from gansteer.edits.api import Progress
-from gansteer.edits.drag.edit import Drag
 from gansteer.errors import UserError
 from gansteer.film import frames, save_film
 from gansteer.session import Node, Session, replay
@@ -111,8 +108,7 @@ def latent(subject: Subject) -> bytes:
 
 def mask(node: Node) -> bytes:
     """The mask of the node's edit as PNG, white = may move. Raises UserError if there is none."""
-    found = {"drag": "mask", "intervention": "region"}.get(kind_of(node.edit), "") if node.edit else ""
-    area: Tensor | None = vars(node.edit).get(found) if found else None
+    area = node.edit.area() if node.edit else None
     if area is None:
         raise UserError("this edit has no mask: paint one first")
     data = BytesIO()
@@ -122,11 +118,12 @@ def mask(node: Node) -> bytes:
 
 def points(node: Node) -> dict[str, Any]:
     """Handles, targets and where the handles were, in pixels. Raises UserError for edits without points."""
-    if not isinstance(node.edit, Drag):
+    handles, targets = node.edit.points() if node.edit else ((), ())
+    if not handles:
         raise UserError("only a drag has points: choose one in the history")
     return {
-        "handles": node.edit.handles,
-        "targets": node.edit.targets,
+        "handles": handles,
+        "targets": targets,
         "trail": [{"step": trace.step, "points": trace.points} for trace in node.steps],
     }
 
@@ -142,9 +139,8 @@ def movie(session: Session, node: Node, film: Progresses, marks: bool) -> Genera
         parent = session.nodes[node.parent].subject if node.parent else node.subject
         film = yield from _again(node, parent)
     steps = [replace(step, subject=replace(step.subject)) for step in film]  # or they would keep their pictures
-    targets = getattr(node.edit, "targets", ()) if steps[0].points else ()
     shots = []
-    for shot in frames(steps, targets, marks=marks):
+    for shot in frames(steps, node.edit, marks=marks):
         shots.append(shot)
         yield
     return shots

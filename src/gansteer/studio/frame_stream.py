@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gansteer.session import StepRecord
+from gansteer.edits.api import StepRecord
 from gansteer.studio.connection import Connection
 from gansteer.studio.preview import Previews
 from gansteer.studio.protocol import Frame

@@ -33,7 +33,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from gansteer.session import StepRecord
+from gansteer.edits.api import StepRecord
 
 VERSION = 1
 """Of this protocol. The page reloads when the server's is another."""

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gansteer.edits.api import Progress, Run
+from gansteer.edits.api import Progress, Run, StepRecord
 from gansteer.errors import UserError
 from gansteer.journal import Journal
-from gansteer.session import Node, StepRecord, spaced
+from gansteer.session import Node, spaced
 from gansteer.studio.workers import Job
 
 FILM = 120
@@ -51,8 +51,10 @@ class RunningEdit:
 
     def _stepped(self, found: Progress, seconds: float) -> None:
         loss = found.loss if math.isfinite(found.loss) else None
-        trace = StepRecord(found.step, loss, found.points, found.distances, round(seconds, 3))
-        self.node = self.node.stepped(found.subject, trace, found.stop_reason)
+        record = StepRecord(
+            found.step, loss, found.points, found.distances, round(seconds, 3), dict(found.metrics), found.stage
+        )
+        self.node = self.node.stepped(found.subject, record, found.stop_reason)
         small = found.subject.tuning is self._first.tuning
         if small:
             self.film = spaced(self.film, found, FILM)

@@ -7,9 +7,6 @@ from typing import Any
 
 from torch import Tensor
 
-from gansteer.edits.attribute.edit import Attribute
-from gansteer.edits.drag.edit import Drag
-from gansteer.edits.intervention.edit import Intervention
 from gansteer.edits.record import edit_to_json, tensor_to_json
 from gansteer.errors import UserError
 from gansteer.session import Node, Session
@@ -79,46 +76,18 @@ def shell(session: Session, id: int) -> Iterator[str]:
             raise UserError("the shell draws seeds and edits only: take the Python script")
         yield f"gansteer sample {_seed(node, 'seeds')} --out gansteer-{id}.png"
         return
-    if node.parent is None:
-        raise UserError("for photos there is gansteer invert: this file's own name is not known here")
-    parent = session.nodes[node.parent]
+    words = node.edit.command_line(f"gansteer-{id}-mask.png")
+    parent = session.nodes[node.parent] if node.parent is not None else node
     begin = _seed(parent, "seed")
     if parent.edit is not None or "seed" not in parent.source:
         yield f"# save entry {parent.id} as a session, gansteer-{parent.id}.steer"
         begin = f"--subject gansteer-{parent.id}.steer"
-    area = node.edit.mask if isinstance(node.edit, Drag) else None
-    if area is not None or isinstance(node.edit, Intervention):
+    if node.edit.area() is not None:
         yield f"# save the mask of entry {id} as gansteer-{id}-mask.png"
-    name, words = _words(node.edit, f"gansteer-{id}-mask.png")
-    yield " ".join([f"gansteer {name} {begin}", *words, f"--out gansteer-{id}.png"])
+    yield " ".join([f"gansteer {words[0]} {begin}", *words[1:], f"--out gansteer-{id}.png"])
 
 
 def _seed(node: Node, name: str) -> str:
     given = {name: node.source.get("seed"), "psi": node.source.get("psi"), "label": node.source.get("label")}
     words = [f"--{flag} {value}" for flag, value in given.items() if value is not None]
     return " ".join([f"--model {node.subject.model.card.name}", *words])
-
-
-def _words(edit: Any, area: str) -> tuple[str, list[str]]:
-    """The command and its flags; `area` is the file of the mask."""
-    if isinstance(edit, Drag):
-        words = [f"--point={a:g},{b:g}:{c:g},{d:g}" for (a, b), (c, d) in zip(edit.handles, edit.targets, strict=True)]
-        for field in fields(edit):
-            value = getattr(edit, field.name)
-            flag = f"--{field.name.replace('_', '-')}"
-            if field.name not in ("handles", "targets", "mask", "engine") and value != field.default:
-                words.append(flag if value is True else f"{flag} {value}")
-        return "drag", words if edit.mask is None else [*words, f"--mask {area}"]
-    if not isinstance(edit, (Attribute, Intervention)) or edit.directions is not None:
-        raise UserError("the shell has no command for this edit: take the Python script")
-    words = [f"--set {name}={steps:+g}" for name, steps in edit.change.items()]
-    words += [f"--hold {name}" for name in edit.hold]
-    if edit.rows is not None:
-        words.append(f"--layers {edit.rows[0]}-{edit.rows[1]}")
-    if isinstance(edit, Intervention):
-        words.append(f"--region {area}")
-        return "edit", words if edit.channels is None else [*words, f"--channels {edit.channels}"]
-    if edit.space == "z":
-        raise UserError("the shell has no command for this edit: take the Python script")
-    words += ["--absolute"] if edit.absolute else []
-    return "edit", words if edit.space == "w" else [*words, f"--space {edit.space}"]

@@ -16,7 +16,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from gansteer.edits import KINDS
+from gansteer.edits.registry import KINDS, queries
 from gansteer.errors import UserError
 from gansteer.memory import give_back_memory
 from gansteer.studio import protocol
@@ -25,7 +25,6 @@ from gansteer.studio.catalogue import Catalogue
 from gansteer.studio.connection import Connection
 from gansteer.studio.export import exports
 from gansteer.studio.http_routes import Endpoint, Files, NotOpen, careful, refusal
-from gansteer.studio.queries import QUERIES
 from gansteer.studio.static import Pages
 from gansteer.studio.store import Store
 from gansteer.studio.workers import MAX_CONCURRENT, EditScheduler, RenderWorker
@@ -185,7 +184,7 @@ class Studio:
         """What a page is told first."""
         return protocol.Welcome(
             protocol.VERSION, version("gansteer"), workspace.key, workspace.restored, self.services.catalogue.infos, tuple(KINDS),
-            tuple(QUERIES), exports(), self.limits.upload_bytes, self.limits.upload_pixels,
+            queries(), exports(), self.limits.upload_bytes, self.limits.upload_pixels,
             self.limits.keep_days,
         )  # fmt: skip
 

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gansteer.edits import kind_of
 from gansteer.edits.api import Edit
 from gansteer.edits.record import edit_to_json, tensor_to_json
+from gansteer.edits.registry import kind_of
 from gansteer.session import Node, Session
 from gansteer.studio.protocol import NodeInfo, RunInfo, State
 
@@ -19,9 +19,9 @@ class StateEncoder:
     """Makes `State` messages, and remembers the edit that was packed last."""
 
     def __init__(self) -> None:
-        self._packed: tuple[Edit[Any], dict[str, Any]] | None = None
+        self._packed: tuple[Edit, dict[str, Any]] | None = None
 
-    def edit(self, edit: Edit[Any]) -> dict[str, Any]:
+    def edit(self, edit: Edit) -> dict[str, Any]:
         """The edit as JSON for the page."""
         if self._packed is None or self._packed[0] is not edit:
             self._packed = (edit, edit_to_json(edit, pack))

@@ -7,13 +7,13 @@ import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from gansteer.edits.api import Progress as Found
 from gansteer.edits.api import Run
-from gansteer.edits.drag.edit import Drag
 from gansteer.edits.record import edit_from_json
+from gansteer.edits.registry import queries, query, start
 from gansteer.errors import UserError
 from gansteer.memory import give_back_memory, used_memory
 from gansteer.session import Node, Session, between
@@ -22,7 +22,6 @@ from gansteer.studio.catalogue import Catalogue
 from gansteer.studio.connection import Connection
 from gansteer.studio.frame_stream import FrameStream, Showing
 from gansteer.studio.preview import Previews
-from gansteer.studio.queries import QUERIES
 from gansteer.studio.running_edit import RunningEdit
 from gansteer.studio.state_encoder import StateEncoder
 from gansteer.studio.store import Store
@@ -236,9 +235,10 @@ class Workspace:
 
     async def _answer(self, message: protocol.Ask) -> None:
         try:
-            if message.about not in QUERIES:
-                raise UserError(f"nobody knows about {message.about!r}; ask about {', '.join(QUERIES) or 'nothing'}")
-            node, answer = self.session.find(message.node), QUERIES[message.about]
+            answer = query(message.about)
+            if answer is None:
+                raise UserError(f"nobody knows about {message.about!r}; ask about {', '.join(queries())}")
+            node = self.session.find(message.node)
             value = await self.draw(lambda: answer(node.subject, message.arguments), f"ask {message.about}")
         except asyncio.CancelledError:
             self.fault("a newer question took the place of this one", message.id)
@@ -254,8 +254,7 @@ class Workspace:
         parent, replaced = self.session.find(message.node), message.replacing
         if replaced is not None and self.session.find(replaced) is parent:
             raise UserError("an edit cannot replace the picture that it begins with")
-        if isinstance(edit, Drag):
-            edit.fitted(parent.subject)  # so that a mistake is told before anything is stopped
+        edit.check(parent.subject)  # so that a mistake is told before anything is stopped
         await self.stop()
         parent = self.session.find(parent.id)  # as the stopped edit left it
         if replaced in self.session.nodes:  # and did not go when it was stopped before its first step
@@ -279,7 +278,7 @@ class Workspace:
         """Put an edit of `subject` into the queue; a new node will have the result."""
         self.services.check_memory()
         node = self.session.add(subject, parent, edit, source)
-        await self._launch(node, lambda: edit.begin(subject))
+        await self._launch(node, lambda: start(subject, edit))
         return node
 
     async def _resume(self) -> None:
@@ -293,12 +292,13 @@ class Workspace:
             job = self._stopped[1]
             run = job.run or job.begin()  # one that was resumed, and stopped before its turn came
             await self._launch(node, lambda: run, job.seconds)
-        elif isinstance(node.edit, Drag) and node.steps:
-            self.room()
-            await self.begin(replace(node.edit, handles=node.steps[-1].points), node.id, node.subject)
+            return
+        assert node.edit is not None
+        self.room()
+        onwards = node.edit.resumed(node.steps[-1]) if node.steps else None
+        if onwards is not None:
+            await self.begin(onwards, node.id, node.subject)
         else:  # it begins anew
-            assert node.edit is not None
-            self.room()
             parent = self.session.nodes[node.parent] if node.parent else node
             await self.begin(node.edit, node.parent, parent.subject)
 

@@ -1,15 +1,15 @@
 """Turning attributes of the whole picture: the edit `Attribute` (InterFaceGAN, Shen et al. 2020), and sliders for it."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from gansteer.checkpoints.directions import own_directions
-from gansteer.edits.api import Progress
-from gansteer.edits.attribute.directions import Direction, Directions, Space, projected, style_code, style_parts
+from gansteer.directions import Direction, Directions, Space, projected, style_code, style_parts
+from gansteer.edits.api import Edit, Progress, SteppedRun
 from gansteer.errors import UserError
 from gansteer.subject import Subject
 
@@ -22,7 +22,7 @@ GRAIN = 2.0**-44
 
 
 @dataclass(frozen=True, eq=False)
-class Attribute:
+class Attribute(Edit):
     """Turn attributes up or down by so many standard deviations, with others held."""
 
     change: Mapping[str, float]
@@ -68,28 +68,33 @@ class Attribute:
             f"{name} {steps:g}" if self.absolute else f"{name} {steps:+g}" for name, steps in self.change.items()
         )
 
-    def begin(self, subject: Subject) -> "AttributeRun":
-        """The run, which ends with its first step. Raises UserError if the edit does not fit the subject."""
-        return AttributeRun(subject, self)
+    def command_line(self, area: str) -> list[str]:
+        """`edit --set smile=+2 ...`."""
+        if self.space == "z" or self.directions is not None:
+            raise UserError("the shell has no command for this edit: take the Python script")
+        words = ["edit", *set_flags(self.change, self.hold, self.rows)]
+        words += ["--absolute"] if self.absolute else []
+        return words if self.space == "w" else [*words, f"--space {self.space}"]
 
 
-class AttributeRun:
+def set_flags(change: Mapping[str, float], hold: Sequence[str], rows: tuple[int, int] | None) -> list[str]:
+    """The flags of `gansteer edit` that say what is changed and what is held."""
+    words = [f"--set {name}={steps:+g}" for name, steps in change.items()]
+    words += [f"--hold {name}" for name in hold]
+    return words if rows is None else [*words, f"--layers {rows[0]}-{rows[1]}"]
+
+
+class AttributeRun(SteppedRun[Attribute]):
     """An attribute edit being carried out: one step."""
 
     def __init__(self, subject: Subject, edit: Attribute) -> None:
-        self.start = subject
-        self.edit = edit
-        self.subject = subject
+        """Raises UserError if the edit does not fit the subject."""
+        super().__init__(subject, edit)
         self._moved = moved(subject, edit)
 
-    def step(self) -> Progress:
+    def _step(self) -> Progress:
         """Go there."""
-        self.subject = self._moved
-        return Progress(1, 0.0, (), (), self.subject, "done")
-
-    def __iter__(self) -> Iterator[Progress]:
-        """The one step."""
-        yield self.step()
+        return Progress(1, 0.0, self._moved, stop_reason="done")
 
 
 def moved(subject: Subject, edit: Attribute) -> Subject:

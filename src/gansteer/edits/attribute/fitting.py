@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansteer.edits.attribute.directions import Direction, Space, style_code
+from gansteer.directions import Direction, Space, style_code
 from gansteer.errors import UserError
 from gansteer.subject import MAX_SEED, Model
 

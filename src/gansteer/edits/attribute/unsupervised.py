@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from gansteer.edits.attribute.directions import Direction
+from gansteer.directions import Direction
 from gansteer.errors import UserError
 from gansteer.subject import Model
 

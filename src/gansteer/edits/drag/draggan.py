@@ -8,8 +8,8 @@ step reports are those of the picture it reports.
 import torch
 from torch import Tensor
 
-from gansteer.edits.drag.edit import PointRun
 from gansteer.edits.drag.features import Features
+from gansteer.edits.drag.run import PointRun
 from gansteer.edits.drag.tracking import Tracked, around, disc, inside, make_tracker, reach
 
 

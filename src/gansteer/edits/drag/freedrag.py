@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from gansteer.edits.drag.edit import PointRun
 from gansteer.edits.drag.features import Features
+from gansteer.edits.drag.run import PointRun
 from gansteer.edits.drag.tracking import around
 
 PULLS = 5

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from gansteer.checkpoints.directions import own_directions
-from gansteer.edits.api import Progress, SteppedRun
-from gansteer.edits.attribute.directions import Directions, Space, projected, style_layers
-from gansteer.edits.attribute.edit import Attribute, moved, with_offsets
+from gansteer.directions import Directions, Space, projected, style_layers
+from gansteer.edits.api import Edit, Progress, SteppedRun
+from gansteer.edits.attribute.edit import Attribute, moved, set_flags, with_offsets
 from gansteer.edits.intervention.locality import channel_energy, local_channels
 from gansteer.edits.intervention.mixture import Mixing, Mixture, each_channel
 from gansteer.errors import UserError
@@ -32,7 +32,7 @@ CHANGED = ((0.5, "stayed"), (2.5, "hardly changed"), (6.0, "changed a little"), 
 
 
 @dataclass(frozen=True, eq=False)
-class Intervention:
+class Intervention(Edit):
     """Turn attributes inside a region of the picture; outside it stays."""
 
     change: Mapping[str, float]
@@ -86,9 +86,28 @@ class Intervention:
         """Such as `smile +2 in a region`."""
         return f"{', '.join(f'{name} {steps:+g}' for name, steps in self.change.items())} in a region"
 
-    def begin(self, subject: Subject) -> "InterventionRun":
-        """The run. Raises UserError if the edit does not fit the subject."""
-        return InterventionRun(subject, self)
+    @property
+    def step_limit(self) -> int:
+        """Steps of the optimisation at most."""
+        return self.steps
+
+    def check(self, subject: Subject) -> None:
+        """Raise UserError if the region is not of the picture's size."""
+        size = subject.model.resolution
+        if tuple(self.region.shape) != (size, size):
+            height, width = self.region.shape
+            raise UserError(f"the region is {width}x{height} but the picture is {size}x{size}: resize the region")
+
+    def area(self) -> Tensor | None:
+        """The region."""
+        return self.region
+
+    def command_line(self, area: str) -> list[str]:
+        """`edit --set smile=+2 --region mask.png ...`."""
+        if self.directions is not None:
+            raise UserError("the shell has no command for this edit: take the Python script")
+        words = ["edit", *set_flags(self.change, self.hold, self.rows), f"--region {area}"]
+        return words if self.channels is None else [*words, f"--channels {self.channels}"]
 
 
 @dataclass(frozen=True)
@@ -100,17 +119,13 @@ class Leak:
     """The same of the edit in w that has no region."""
 
 
-class InterventionRun(SteppedRun[Progress]):
+class InterventionRun(SteppedRun[Intervention]):
     """An intervention being carried out: `step()` until it ends, or iterate."""
 
     def __init__(self, subject: Subject, edit: Intervention) -> None:
         """Raises UserError if the edit does not fit the subject."""
-        self.start = subject
-        self.edit = edit
-        size = subject.model.resolution
-        if tuple(edit.region.shape) != (size, size):
-            height, width = edit.region.shape
-            raise UserError(f"the region is {width}x{height} but the picture is {size}x{size}: resize the region")
+        super().__init__(subject, edit)
+        edit.check(subject)
         directions = edit.directions or own_directions(subject.model)
         goal = moved(subject, Attribute(edit.change, edit.hold, edit.rows, directions=directions))
         self._before = subject.render()  # [3, H, W]
@@ -163,30 +178,28 @@ class InterventionRun(SteppedRun[Progress]):
     @property
     def leak(self) -> Leak:
         """How much the picture outside the region has changed."""
-        return Leak(_levels(self.subject.render() - self._before, self._outside), self._whole)
+        return self._leak(self.subject)
 
-    def step(self) -> Progress:
-        """One step of the optimisation; once the run has ended, the last progress again."""
-        if self.progress is not None and self.progress.stop_reason:
-            return self.progress
+    def _leak(self, subject: Subject) -> Leak:
+        return Leak(_levels(subject.render() - self._before, self._outside), self._whole)
+
+    def _step(self) -> Progress:
+        """One step of the optimisation."""
         if self.mixture is None:
-            self.progress = Progress(0, 0.0, (), (), self.start, "nothing is to change")
-            return self.progress
+            return Progress(0, 0.0, self.start, stop_reason="nothing is to change")
         if self._mixing is None:
             self._mixing = Mixing(self.mixture, self.edit.steps)
         loss = float(self._mixing.step()[0])
-        self.progress = Progress(self._mixing.taken, loss, (), (), self.changed(self._mixing.change[0]))
-        if self._mixing.ended:
-            self.progress = replace(self.progress, stop_reason=self._told())
-        return self.progress
+        progress = Progress(self._mixing.taken, loss, self.changed(self._mixing.change[0]))
+        return replace(progress, stop_reason=self._told(progress.subject)) if self._mixing.ended else progress
 
     def changed(self, change: Tensor) -> Subject:
         """The subject with its styles changed by `[C]`."""
         assert self.mixture is not None
         return with_offsets(self.start, self.mixture.parts(change))
 
-    def _told(self) -> str:
-        leak = self.leak
+    def _told(self, subject: Subject) -> str:
+        leak = self._leak(subject)
         much = next(words for most, words in CHANGED if leak.mean < most)
         return f"the rest of the picture {much}: {leak.mean:.2f} of 255 levels, {leak.whole:.2f} without a region"
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gansteer.edits.attribute.directions import style_layers
+from gansteer.directions import style_layers
 from gansteer.subject import Subject
 
 PROBES = 8

@@ -1,22 +1,20 @@
 """The edit `Inversion`: find the subject whose picture is a given photo."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from PIL import Image
 from torch import Tensor
 
+from gansteer.edits.api import Edit
 from gansteer.edits.inversion.config import InversionSettings
 from gansteer.edits.inversion.crop import Crop
 from gansteer.errors import UserError
 from gansteer.subject import Subject
 
-if TYPE_CHECKING:
-    from gansteer.edits.inversion.run import InversionRun
-
 
 @dataclass(frozen=True, eq=False)
-class Inversion(InversionSettings):
+class Inversion(InversionSettings, Edit):
     """Reconstruct a photo: a first guess, projection into the latent space, then tuning of the weights around it."""
 
     picture: Tensor
@@ -38,8 +36,29 @@ class Inversion(InversionSettings):
         """For a history."""
         return "Photo"
 
-    def begin(self, subject: Subject) -> "InversionRun":
-        """The run for the subject's model. Raises UserError if the picture does not fit it."""
-        from gansteer.edits.inversion.run import InversionRun
+    @property
+    def step_limit(self) -> int:
+        """Steps of all stages together."""
+        return self.steps
 
-        return InversionRun(subject, self)
+    def check(self, subject: Subject) -> None:
+        """Raise UserError if the picture does not fit the subject's model."""
+        model = subject.model
+        if model.generator.config.img_channels != 3:
+            raise UserError(f"{model.card.name} draws no colours: photos need an RGB model")
+        if self.picture.shape[0] != model.resolution:
+            raise UserError(
+                f"the picture is {self.picture.shape[0]} px but {model.card.name} draws {model.resolution} px: cut it to that"
+            )
+
+    def film_frame(self, picture: Image.Image) -> Image.Image:
+        """The photo on the left, what was reached on the right, each at least 256 px."""
+        side = max(256, picture.width)
+        page = Image.new("RGB", (2 * side, side))
+        for place, each in enumerate((Image.fromarray(self.picture.numpy()), picture.convert("RGB"))):
+            page.paste(each.resize((side, side), Image.Resampling.BICUBIC), (place * side, 0))
+        return page
+
+    def command_line(self, area: str) -> list[str]:
+        """Raises UserError: the photo's own file is not known."""
+        raise UserError("for photos there is gansteer invert: this file's own name is not known here")

@@ -1,7 +1,7 @@
 """An inversion being carried out, stage by stage; it can be left after any step."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, Protocol
 
 import torch
@@ -19,16 +19,8 @@ from gansteer.models.inverter import Inverter
 from gansteer.subject import Subject
 
 StageName = Literal["first guess", "projection", "tuning"]
-
-
-@dataclass(frozen=True)
-class InversionProgress(Progress):
-    """What one step found."""
-
-    stage: StageName = "first guess"
-    """What made this picture."""
-    psnr: float = math.nan
-    """Decibels, of this picture (within [-1, 1]) against the photo: 20 is rough, 30 hard to tell apart at 128 px."""
+PSNR = "psnr"
+"""The metric of a step: decibels, of its picture (within [-1, 1]) against the photo; 20 is rough, 30 hard to tell apart at 128 px."""
 
 
 class Stage(Protocol):
@@ -43,20 +35,14 @@ class Stage(Protocol):
     def subject(self) -> Subject: ...
 
 
-class InversionRun(SteppedRun[InversionProgress]):
+class InversionRun(SteppedRun[Inversion]):
     """Iterate, or call `step()` until it ends."""
 
     def __init__(self, subject: Subject, edit: Inversion) -> None:
         """Raises UserError if the picture does not fit the subject's model."""
-        model = subject.model
-        if model.generator.config.img_channels != 3:
-            raise UserError(f"{model.card.name} draws no colours: photos need an RGB model")
-        if edit.picture.shape[0] != model.resolution:
-            raise UserError(
-                f"the picture is {edit.picture.shape[0]} px but {model.card.name} draws {model.resolution} px: cut it to that"
-            )
-        self.start, self.edit = subject, edit
-        like = model.generator.mean_w()
+        edit.check(subject)
+        super().__init__(subject, edit)
+        like = subject.model.generator.mean_w()
         target = edit.picture.to(like).permute(2, 0, 1)[None] / 127.5 - 1  # [1, 3, R, R]
         self._target = target
         encoder = self._encoder()
@@ -84,10 +70,8 @@ class InversionRun(SteppedRun[InversionProgress]):
         with torch.no_grad():
             return Subject(model, Code(encoder(target)[0])), True
 
-    def step(self) -> InversionProgress:
-        """Look at the present picture and, unless that ends the run, take one step. Once ended, the last progress again."""
-        if self.progress is not None and self.progress.stop_reason:
-            return self.progress
+    def _step(self) -> Progress:
+        """Look at the present picture and, unless that ends the run, take one step."""
         stage = self._stage
         picture = stage.draw()
         loss = self._loss(picture)
@@ -104,15 +88,14 @@ class InversionRun(SteppedRun[InversionProgress]):
             self._stage = PivotalTuning(stage.subject(), self.edit, self._compare)
             self._stage.advance(self._loss(self._stage.draw()))
         elif now.stop_reason is None:
-            now = replace(now, stop_reason=f"reconstructed to {now.psnr:.1f} dB")
-        self.progress = now
+            now = replace(now, stop_reason=f"reconstructed to {now.metrics[PSNR]:.1f} dB")
         return now
 
     def _loss(self, picture: Tensor) -> Tensor:
         pixels = self.edit.pixels * (picture - self._target).square().mean()
         return self._distance(picture).sum() + pixels + self._stage.held(picture)
 
-    def _found(self, loss: float, picture: Tensor) -> InversionProgress:
+    def _found(self, loss: float, picture: Tensor) -> Progress:
         """The progress of the present picture or, if it is none any more, the last one's with an end."""
         if not math.isfinite(loss):
             if self.progress is None:
@@ -125,7 +108,7 @@ class InversionRun(SteppedRun[InversionProgress]):
             "tuning" if isinstance(stage, PivotalTuning) else "projection" if stage.taken else "first guess"
         )
         psnr = float(peak_signal(picture, self._target))
-        return InversionProgress(self._before + stage.taken, loss, (), (), stage.subject(), None, name, psnr)
+        return Progress(self._before + stage.taken, loss, stage.subject(), metrics={PSNR: psnr}, stage=name)
 
 
 def peak_signal(pictures: Tensor, target: Tensor) -> Tensor:

@@ -1,24 +1,14 @@
-"""What panels of the page may ask about a picture."""
+"""What the page may ask about the regions of a picture."""
 
-import base64
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
-from gansteer.edits.attribute.edit import sliders
 from gansteer.edits.intervention.parts import PARTS, cluster_mask, feature_clusters, part_of, parts_of
+from gansteer.edits.record import tensor_to_json
 from gansteer.errors import UserError
 from gansteer.subject import Subject
 
-Query = Callable[[Subject, dict[str, Any]], Any]
-
-
-def directions(subject: Subject, arguments: dict[str, Any]) -> list[dict[str, Any]]:
-    """The attributes that can be turned: `[{"name", "value", "low", "high", "method"}]`, in deviations. No arguments."""
-    return [asdict(slider) for slider in sliders(subject)]
+COARSE = ("face",)
+"""Parts that clusters of features divide further."""
 
 
 def parts(subject: Subject, arguments: dict[str, Any]) -> list[str]:
@@ -35,7 +25,7 @@ def region(subject: Subject, arguments: dict[str, Any]) -> dict[str, Any]:
         mask = cluster_mask(subject, (float(point[0]), float(point[1])))
     else:
         raise UserError("name a part of the picture, or point at it")
-    return _packed(mask)
+    return tensor_to_json(mask, compressed=False)
 
 
 def regions(subject: Subject, arguments: dict[str, Any]) -> list[dict[str, Any]]:
@@ -47,17 +37,4 @@ def regions(subject: Subject, arguments: dict[str, Any]) -> list[dict[str, Any]]
     clusters = feature_clusters(subject)
     found += [("", clusters == k) for k in range(int(clusters.max()) + 1)]
     found.sort(key=lambda one: (one[0] in COARSE, not one[0], int(one[1].sum())))
-    return [{"name": name, "mask": _packed(mask)} for name, mask in found if bool(mask.any())]
-
-
-def _packed(mask: Tensor) -> dict[str, Any]:
-    bits = np.packbits(mask.cpu().numpy()).tobytes()
-    return {"shape": list(mask.shape), "packed": base64.b64encode(bits).decode()}
-
-
-COARSE = ("face",)
-"""Parts that clusters of features divide further."""
-
-QUERIES: Mapping[str, Query] = {"directions": directions, "parts": parts, "region": region, "regions": regions}
-"""What `Ask` may be about, to the function of the node's subject and the arguments that gives the answer (as JSON can hold
-it). Called on the renderer's thread; raises UserError for arguments that make no sense."""
+    return [{"name": name, "mask": tensor_to_json(mask, compressed=False)} for name, mask in found if bool(mask.any())]

@@ -1,0 +1,151 @@
+"""Carrying a drag out: the loop that all point methods share. The methods are in files of their own."""
+
+import math
+from abc import abstractmethod
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from gansteer.edits.api import Progress, SteppedRun
+from gansteer.edits.drag.edit import Drag
+from gansteer.edits.drag.features import Extractor, Features, View
+from gansteer.edits.drag.latent import Adam, Latent, Whitening
+from gansteer.edits.drag.mask import MaskTerm
+from gansteer.subject import Subject
+
+BLOW_UP = 10.0
+"""An offset from the start of so many deviations of the model's own w has left every picture behind."""
+
+
+class PointRun(SteppedRun[Drag]):
+    """A drag being carried out: `step()` until it ends, or iterate; `revise()` in between."""
+
+    taken = 0
+    """Latent steps taken since the start, over all revisions."""
+
+    def __init__(self, subject: Subject, edit: Drag) -> None:
+        """Raises UserError if the edit does not fit the subject."""
+        fitted = edit.fitted(subject)
+        super().__init__(subject, fitted)
+        self._whitening = Whitening.of(subject.model)
+        self._spread = self._whitening.spread
+        self._set_up(fitted, None)
+
+    def revise(self, edit: Drag) -> None:
+        """Go on from the present picture with other points or another mask.
+
+        As when a person presses start again: templates, reference features and the optimiser begin anew.
+        """
+        fitted = edit.fitted(self.start)
+        if self.progress is not None:
+            self.taken = self.progress.step  # the step towards a picture that nobody has seen is dropped
+            self.progress = replace(self.progress, stop_reason=None)
+        before, self.edit = self.edit, fitted
+        self._set_up(fitted, before)
+        self.history.append((fitted, 0))
+
+    def _set_up(self, edit: Drag, before: Drag | None) -> None:
+        present = self.subject
+        if before is None or (before.rows, before.layer, before.engine) != (edit.rows, edit.layer, edit.engine):
+            assert edit.layer is not None
+            generator = present.generator
+            self._extract = Extractor(generator, present.code, edit.rows, edit.layer, edit.engine)
+        assert edit.r1 is not None
+        assert edit.r2 is not None
+        assert edit.tolerance is not None
+        assert edit.patience is not None
+        self._patience = edit.patience
+        self._r1, self._r2, self._tolerance = edit.r1, edit.r2, edit.tolerance
+        self._grid = self._extract.grid
+        self._points = torch.tensor(edit.handles, dtype=torch.float64)  # p_i, [n, 2]
+        self._targets = torch.tensor(edit.targets, dtype=torch.float64)  # t_i, [n, 2]
+        by_model = edit.metric == "model"
+        self._latent = Latent(present.code.ws, edit.rows, edit.space, self._whitening if by_model else None)
+        self._adam = Adam(self._latent.offset, edit.learning_rate, together=by_model)
+        masked = edit.mask is not None and not bool(edit.mask.all())
+        self._mask = MaskTerm(edit.mask, self._grid, edit.exact_mask) if masked and edit.mask is not None else None
+        self._first_step = self.taken
+        self._best: Progress | None = None
+        self._since_best = 0
+        self._begin()
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Take from the first picture what the method needs; call `_remember` with its features."""
+
+    @abstractmethod
+    def _look(self) -> Tensor:
+        """Look at the present latent: update `_points`, return the loss."""
+
+    def _features(self, need: Tensor) -> Features:
+        """F(w) at the cells `need [r, r]` and those of the mask term."""
+        return self._extract(self._latent.rows(), need if self._mask is None else need | self._mask.need)
+
+    def _remember(self, features: Features) -> None:
+        """Keep F0 for the mask term."""
+        if self._mask is not None:
+            self._mask.remember(features)
+
+    def _view(self, features: Features) -> View:
+        return View(features.detach(), lambda: self._present().render())
+
+    def _present(self) -> Subject:
+        return replace(self.start, code=replace(self.start.code, ws=self._latent.w()))
+
+    def _held(self, features: Features) -> Tensor:
+        """The terms that hold the picture: mask and priors, weighted."""
+        edit = self.edit
+        loss = self._latent.offset.new_zeros(())
+        if self._mask is not None:
+            loss = loss + edit.lambda_mask * self._mask(features)
+        if edit.pull:
+            loss = loss + edit.pull * self._latent.moved().square().mean()
+        if edit.manifold:
+            loss = loss + edit.manifold * self._whitening(self._latent.moved()).square().mean()
+        return loss
+
+    def _arrived(self, distances: Tensor) -> bool:
+        return bool((distances <= self._tolerance).all())
+
+    def _step(self) -> Progress:
+        """Look at the present picture and, unless that ends the run, take one latent step."""
+        loss = self._look()
+        distances = (self._targets - self._points).norm(dim=1)
+        points = tuple((x, y) for x, y in self._points.tolist())
+        now = Progress(self.taken, float(loss.detach()), self._present(), points, tuple(distances.tolist()))
+        found = self._ending(now, distances) or now
+        if not found.stop_reason:
+            self._advance(loss)
+            if self.edit.reach:
+                self._latent.hold(self._whitening, self.edit.reach)
+            self.taken += 1
+        return found
+
+    def _advance(self, loss: Tensor) -> None:
+        """The latent step: Adam's, unless the method knows a better one."""
+        (gradient,) = torch.autograd.grad(loss, self._latent.offset)
+        self._adam.step(gradient)
+
+    def _ending(self, now: Progress, distances: Tensor) -> Progress | None:
+        """The last progress if the run ends with this picture."""
+        edit, size = self.edit, float(self._latent.offset.detach().square().mean().sqrt())
+        if not math.isfinite(now.loss) or size > BLOW_UP * self._spread:
+            return self._end("the latent blew up: lower the learning rate (the nearest picture is kept)", now)
+        if self._best is None or sum(now.distances) < sum(self._best.distances) or edit.tracker == "none":
+            self._best, self._since_best = now, 0
+        else:
+            self._since_best += 1
+        if self._arrived(distances):
+            return replace(now, stop_reason="all handles have arrived")
+        if self.taken - self._first_step >= edit.steps:
+            return self._end(f"step limit of {edit.steps} reached (the nearest picture is kept)", now)
+        if self._since_best >= self._patience:
+            far = edit.reach and float(self._latent.length(self._whitening)) > 0.99 * edit.reach
+            where = ", at the end of its reach" if far else ""
+            return self._end(f"no nearer for {self._patience} steps{where} (the nearest picture is kept)", now)
+        return None
+
+    def _end(self, why: str, now: Progress) -> Progress:
+        best = self._best or replace(now, subject=self.start)
+        return replace(best, stop_reason=why)
