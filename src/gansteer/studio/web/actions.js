@@ -28,7 +28,11 @@ function take(studio, tool) {
  * @param {Studio} studio @param {number} way */
 function resize(studio, way) {
   const { radius } = studio.state;
-  const next = clamp(Math.round(way > 0 ? radius * 1.2 + 1 : (radius - 1) / 1.2), 1, Math.max(4, sideOf(studio.state) / 2));
+  const next = clamp(
+    Math.round(way > 0 ? radius * 1.2 + 1 : (radius - 1) / 1.2),
+    1,
+    Math.max(4, sideOf(studio.state) / 2),
+  );
   studio.store.set({ radius: next, said: `Brush ${next}.` });
 }
 

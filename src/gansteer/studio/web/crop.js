@@ -22,7 +22,12 @@ export function place(crop, [u, v]) {
 /** Top left, top right, bottom right and bottom left in the photo.
  * @type {(crop: Crop) => Point[]} */
 export const corners = (crop) =>
-  /** @type {Point[]} */ ([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]).map((along) => place(crop, along));
+  /** @type {Point[]} */ ([
+    [-0.5, -0.5],
+    [0.5, -0.5],
+    [0.5, 0.5],
+    [-0.5, 0.5],
+  ]).map((along) => place(crop, along));
 
 /** A crop that the studio takes: its centre in the photo, neither tiny nor much larger than the photo.
  * @type {(crop: Crop, photo: Size) => Crop} */

@@ -148,7 +148,11 @@ export class Gestures {
       const open = points.waiting(draft.pairs);
       const pairs = open ? points.place(draft.pairs, open.id, "to", here, side) : points.add(draft.pairs, here, side);
       const number = open ? draft.pairs.indexOf(open) + 1 : pairs.length;
-      studio.change({ ...draft, pairs }, "", open ? `Target ${number} is set.` : `Point ${number} is set; now its target.`);
+      studio.change(
+        { ...draft, pairs },
+        "",
+        open ? `Target ${number} is set.` : `Point ${number} is set; now its target.`,
+      );
     } else if (state.shape === "brush") {
       studio.change(painted(state, draft, stroke(here, here, state.radius)), "", "Painted.");
     } else if (state.shape === "part") {
@@ -175,7 +179,11 @@ export class Gestures {
     const result = there && adding ? NONE : value;
     const rest = adding || value === NONE ? draft[layer] : draft[layer].map((one) => (one === value ? NONE : one));
     const said = result === NONE ? "taken away" : adding ? "added" : "taken";
-    studio.change({ ...draft, [layer]: rest.map((one, i) => (part.layer[i] ? result : one)) }, "", `${called(part)}: ${said}.`);
+    studio.change(
+      { ...draft, [layer]: rest.map((one, i) => (part.layer[i] ? result : one)) },
+      "",
+      `${called(part)}: ${said}.`,
+    );
     return undefined;
   }
 

@@ -37,7 +37,10 @@ export function recent() {
 /** This session is the newest, and holds so many pictures; what belongs to those long gone is dropped.
  * @type {(session: string, pictures: number) => void} */
 export function remember(session, pictures) {
-  const all = [{ key: session, when: Date.now(), pictures }, ...recent().filter((one) => one.key !== session)].slice(0, SESSIONS);
+  const all = [{ key: session, when: Date.now(), pictures }, ...recent().filter((one) => one.key !== session)].slice(
+    0,
+    SESSIONS,
+  );
   localStorage.setItem("recent", JSON.stringify(all));
   forget((key) => !all.some((one) => key.startsWith(`draft:${one.key}:`)));
 }

@@ -25,21 +25,103 @@ export function Marks({ studio, look, hover, corner }) {
   const points = pointing(state) && tip;
   const part = points ? under(state.parts.list, state.cross ?? toPicture(look.view, tip), look.side) : null;
   return html`
-    <${Paint} look=${look} paint=${draft.paint} area=${draft.area} result=${isResult(state)} opacity=${state.opacity * (running(state) ? 0.4 : 1)} />
-    ${part && html`<${Lit} look=${look} part=${part} />`}
-    <svg class="marks" style=${{ left: `${look.left}px` }} width=${look.pane.width} height=${look.pane.height}
-      role="group" aria-label="Points">
-      ${!elsewhere && trails(state).map((points) => html`<polyline class="trail" points=${points.map((p) => toStage(look.view, p).map(round).join(",")).join(" ")} />`)}
-      ${open && tip && html`<${Arrow} from=${toStage(look.view, open.from)} to=${tip} loose />`}
-      ${pairs.map((pair) => pair.to && html`<${Arrow} from=${toStage(look.view, pair.from)} to=${toStage(look.view, pair.to)} />`)}
-      ${pairs.map((pair, i) => html`<${End} key=${`${pair.id}-from`} look=${look} pair=${pair} end="from" number=${i + 1} />`)}
-      ${pairs.map((pair, i) => pair.to && html`<${End} key=${`${pair.id}-to`} look=${look} pair=${pair} end="to" number=${i + 1} />`)}
-      ${painting && corner && tip && html`<${Outline} state=${state} a=${toStage(look.view, corner)} b=${tip} />`}
-      ${painting && tip && html`<${Tip} state=${state} at=${tip} scale=${look.view.scale} />`}
-      ${cross && html`<path class="cross" d=${`M${cross[0] - 14} ${cross[1]}h28M${cross[0]} ${cross[1] - 14}v28`} />`}
+    <${Paint}
+      look=${look}
+      paint=${draft.paint}
+      area=${draft.area}
+      result=${isResult(state)}
+      opacity=${state.opacity * (running(state) ? 0.4 : 1)}
+    />
+    ${
+      part &&
+      html`
+        <${Lit} look=${look} part=${part} />
+      `
+    }
+    <svg
+      class="marks"
+      style=${{ left: `${look.left}px` }}
+      width=${look.pane.width}
+      height=${look.pane.height}
+      role="group"
+      aria-label="Points"
+    >
+      ${
+        !elsewhere &&
+        trails(state).map(
+          (points) => html`
+            <polyline class="trail" points=${points.map((p) => toStage(look.view, p).map(round).join(",")).join(" ")} />
+          `,
+        )
+      }
+      ${
+        open &&
+        tip &&
+        html`
+          <${Arrow} from=${toStage(look.view, open.from)} to=${tip} loose />
+        `
+      }
+      ${pairs.map(
+        (pair) =>
+          pair.to &&
+          html`
+            <${Arrow} from=${toStage(look.view, pair.from)} to=${toStage(look.view, pair.to)} />
+          `,
+      )}
+      ${pairs.map(
+        (pair, i) => html`
+          <${End} key=${`${pair.id}-from`} look=${look} pair=${pair} end="from" number=${i + 1} />
+        `,
+      )}
+      ${pairs.map(
+        (pair, i) =>
+          pair.to &&
+          html`
+            <${End} key=${`${pair.id}-to`} look=${look} pair=${pair} end="to" number=${i + 1} />
+          `,
+      )}
+      ${
+        painting &&
+        corner &&
+        tip &&
+        html`
+          <${Outline} state=${state} a=${toStage(look.view, corner)} b=${tip} />
+        `
+      }
+      ${
+        painting &&
+        tip &&
+        html`
+          <${Tip} state=${state} at=${tip} scale=${look.view.scale} />
+        `
+      }
+      ${
+        cross &&
+        html`
+          <path class="cross" d=${`M${cross[0] - 14} ${cross[1]}h28M${cross[0]} ${cross[1] - 14}v28`} />
+        `
+      }
     </svg>
-    ${points && (part || !state.parts.list) && html`<span class=${tip[0] > look.pane.width * 0.7 ? "hint left" : "hint"} aria-hidden="true" style=${{ left: `${look.left + tip[0]}px`, top: `${tip[1]}px` }}>${part ? called(part) : "Looking at the picture …"}</span>`}
-    ${state.cross && html`<span class="unseen" aria-live="polite">${part ? called(part) : state.cross.join(", ")}</span>`}`;
+    ${
+      points &&
+      (part || !state.parts.list) &&
+      html`
+        <span
+          class=${tip[0] > look.pane.width * 0.7 ? "hint left" : "hint"}
+          aria-hidden="true"
+          style=${{ left: `${look.left + tip[0]}px`, top: `${tip[1]}px` }}
+        >
+          ${part ? called(part) : "Looking at the picture …"}
+        </span>
+      `
+    }
+    ${
+      state.cross &&
+      html`
+        <span class="unseen" aria-live="polite">${part ? called(part) : state.cross.join(", ")}</span>
+      `
+    }
+  `;
 }
 
 const round = (/** @type {number} */ v) => Math.round(v * 10) / 10;
@@ -69,7 +151,10 @@ function Arrow({ from, to, loose }) {
   const start = [from[0] + ux * 10, from[1] + uy * 10];
   const wing = (/** @type {number} */ turn) => `${end[0] - 7 * (ux + turn * uy)} ${end[1] - 7 * (uy - turn * ux)}`;
   const d = `M${start[0]} ${start[1]}L${end[0]} ${end[1]}M${wing(0.7)}L${end[0]} ${end[1]}L${wing(-0.7)}`;
-  return html`<path class="casing" d=${d} /><path class=${loose ? "arrow loose" : "arrow"} d=${d} />`;
+  return html`
+    <path class="casing" d=${d} />
+    <path class=${loose ? "arrow loose" : "arrow"} d=${d} />
+  `;
 }
 
 /** A handle or a target: something that can have the focus.
@@ -80,22 +165,40 @@ function End({ look, pair, end, number }) {
   const [px, py] = point.map((v) => Math.round(v));
   const words = `${end === "from" ? "Point" : "Target of point"} ${number}, at ${px}, ${py}`;
   return html`
-    <g class=${`end ${end}`} tabindex="0" role="button" aria-label=${words} data-end=${`${pair.id}-${end}`}
-      transform=${`translate(${round(x)} ${round(y)})`}>
+    <g
+      class=${`end ${end}`}
+      tabindex="0"
+      role="button"
+      aria-label=${words}
+      data-end=${`${pair.id}-${end}`}
+      transform=${`translate(${round(x)} ${round(y)})`}
+    >
       <circle class="reach" r="15" />
       <circle class="halo" r=${end === "from" ? 10.5 : 9.5} />
       <circle class="dot" r=${end === "from" ? 9 : 7.5} />
-      ${end === "from" && html`<text y="0.5">${number}</text>`}
-    </g>`;
+      ${
+        end === "from" &&
+        html`
+          <text y="0.5">${number}</text>
+        `
+      }
+    </g>
+  `;
 }
 
 /** The brush, as large as what it paints.
  * @param {{state: import("./state.js").State, at: Point, scale: number}} props */
 function Tip({ state, at, scale }) {
   const [x, y] = at;
-  if (state.shape !== "brush") return html`<path class="tip" d=${`M${x - 9} ${y}h18M${x} ${y - 9}v18`} />`;
+  if (state.shape !== "brush")
+    return html`
+      <path class="tip" d=${`M${x - 9} ${y}h18M${x} ${y - 9}v18`} />
+    `;
   const r = Math.max(3, state.radius * scale);
-  return html`<circle class="casing" cx=${x} cy=${y} r=${r} /><circle class=${`tip ${state.tool}`} cx=${x} cy=${y} r=${r} />`;
+  return html`
+    <circle class="casing" cx=${x} cy=${y} r=${r} />
+    <circle class=${`tip ${state.tool}`} cx=${x} cy=${y} r=${r} />
+  `;
 }
 
 /** The shape that a second click would paint.
@@ -103,14 +206,19 @@ function Tip({ state, at, scale }) {
 function Outline({ state, a, b }) {
   const [x, y, w, h] = [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.abs(a[0] - b[0]), Math.abs(a[1] - b[1])];
   if (state.shape === "ellipse")
-    return html`<ellipse class="tip" cx=${x + w / 2} cy=${y + h / 2} rx=${w / 2} ry=${h / 2} />`;
-  return html`<rect class="tip" x=${x} y=${y} width=${w} height=${h} />`;
+    return html`
+      <ellipse class="tip" cx=${x + w / 2} cy=${y + h / 2} rx=${w / 2} ry=${h / 2} />
+    `;
+  return html`
+    <rect class="tip" x=${x} y=${y} width=${w} height=${h} />
+  `;
 }
 
 /** Whether the area is that of the edit that made the present picture, which it must not hide.
  * @type {(state: import("./state.js").State) => boolean} */
 const isResult = (state) =>
-  state.session?.edit?.kind === "intervention" && !state.trails[/** @type {number} */ (state.session.current)]?.past.length;
+  state.session?.edit?.kind === "intervention" &&
+  !state.trails[/** @type {number} */ (state.session.current)]?.past.length;
 
 /** What stays is hatched, an area is outlined and tinted.
  * @param {{look: Look, paint: import("./paint.js").Layer, area: import("./paint.js").Layer, result: boolean, opacity: number}} props */
@@ -123,7 +231,9 @@ function Paint({ look, paint, area, result, opacity }) {
     if (!result) lay(context, area, place, tinted);
     outline(context, area, place);
   };
-  return html`<${Sheet} look=${look} draw=${draw} of=${[paint, area, result]} opacity=${opacity} />`;
+  return html`
+    <${Sheet} look=${look} draw=${draw} of=${[paint, area, result]} opacity=${opacity} />
+  `;
 }
 
 /** The part that a click would take.
@@ -134,7 +244,9 @@ function Lit({ look, part }) {
     lay(context, part.layer, place, lit);
     outline(context, part.layer, place);
   };
-  return html`<${Sheet} look=${look} draw=${draw} of=${[part]} />`;
+  return html`
+    <${Sheet} look=${look} draw=${draw} of=${[part]} />
+  `;
 }
 
 /** @typedef {(context: CanvasRenderingContext2D, place: Place) => void} Draw */
@@ -155,8 +267,16 @@ function Sheet({ look, draw, of, opacity }) {
     context.clearRect(0, 0, ref.current.width, ref.current.height);
     draw(context, { dense, scale, x, y, width, height });
   }, [...of, width, height, scale, x, y, dense]);
-  return html`<canvas class="paint" ref=${ref} aria-hidden="true" width=${Math.round(width * dense)} height=${Math.round(height * dense)}
-    style=${{ left: `${look.left}px`, width: `${width}px`, height: `${height}px`, opacity }}></canvas>`;
+  return html`
+    <canvas
+      class="paint"
+      ref=${ref}
+      aria-hidden="true"
+      width=${Math.round(width * dense)}
+      height=${Math.round(height * dense)}
+      style=${{ left: `${look.left}px`, width: `${width}px`, height: `${height}px`, opacity }}
+    ></canvas>
+  `;
 }
 
 /** @typedef {{dense: number, scale: number, x: number, y: number, width: number, height: number}} Place */
@@ -191,7 +311,10 @@ function outline(context, layer, { dense, scale, x, y }) {
     context.moveTo((ax + 0.5) * scale + x, (ay + 0.5) * scale + y);
     context.lineTo((bx + 0.5) * scale + x, (by + 0.5) * scale + y);
   }
-  for (const [colour, wide] of /** @type {[string, number][]} */ ([["rgb(18 20 28 / 55%)", 3.5], ["#fff", 1.75]])) {
+  for (const [colour, wide] of /** @type {[string, number][]} */ ([
+    ["rgb(18 20 28 / 55%)", 3.5],
+    ["#fff", 1.75],
+  ])) {
     context.strokeStyle = colour;
     context.lineWidth = wide;
     context.stroke();

@@ -69,7 +69,10 @@ class Mover {
     this.until = Date.now() + TOGETHER;
     this.studio.store.set({ turning: true });
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => (this.held || this.busy ? this.rest() : this.studio.store.set({ turning: false })), TOGETHER);
+    this.timer = setTimeout(
+      () => (this.held || this.busy ? this.rest() : this.studio.store.set({ turning: false })),
+      TOGETHER,
+    );
   }
 
   /** Send what is wanted, unless the last is on its way. */
@@ -112,8 +115,18 @@ export function Sliders({ studio }) {
   useEffect(() => {
     if (!mover.held && !mover.wanted) setMoved({});
   }, [sliders]);
-  if (!sliders) return html`<p class="muted">One moment …</p>`;
-  if (!sliders.length) return html`<p class="muted">No attributes are known for this model yet. They are found with <code>gansteer directions</code>.</p>`;
+  if (!sliders)
+    return html`
+      <p class="muted">One moment …</p>
+    `;
+  if (!sliders.length)
+    return html`
+      <p class="muted">
+        No attributes are known for this model yet. They are found with${" "}
+        <code>gansteer directions</code>
+        .
+      </p>
+    `;
   const busy = running(state) && present(state)?.kind !== "attribute";
   /** @param {string} name @param {number} value */
   const move = (name, value) => {
@@ -123,17 +136,48 @@ export function Sliders({ studio }) {
   };
   const hold = (/** @type {boolean} */ held) => () => (mover.held = held);
   /** @param {string} name */
-  const lock = (name) => studio.store.set({ locks: locks.includes(name) ? locks.filter((one) => one !== name) : [...locks, name] });
-  const list = (/** @type {Slider[]} */ some) => html`<ul class="stack" onPointerDown=${hold(true)} onPointerUp=${hold(false)} onPointerCancel=${hold(false)}>
-    ${some.map((slider) => html`<${Row} key=${slider.name} slider=${slider} value=${moved[slider.name] ?? slider.value}
-      locked=${locks.includes(slider.name)} disabled=${busy} move=${(/** @type {number} */ value) => move(slider.name, value)} lock=${() => lock(slider.name)}
-      start=${startOf(studio, slider)} />`)}</ul>`;
+  const lock = (name) =>
+    studio.store.set({ locks: locks.includes(name) ? locks.filter((one) => one !== name) : [...locks, name] });
+  const list = (/** @type {Slider[]} */ some) => html`
+    <ul class="stack" onPointerDown=${hold(true)} onPointerUp=${hold(false)} onPointerCancel=${hold(false)}>
+      ${some.map(
+        (slider) => html`
+          <${Row}
+            key=${slider.name}
+            slider=${slider}
+            value=${moved[slider.name] ?? slider.value}
+            locked=${locks.includes(slider.name)}
+            disabled=${busy}
+            move=${(/** @type {number} */ value) => move(slider.name, value)}
+            lock=${() => lock(slider.name)}
+            start=${startOf(studio, slider)}
+          />
+        `,
+      )}
+    </ul>
+  `;
   const [named, others] = [sliders.filter(({ name }) => !unnamed(name)), sliders.filter(({ name }) => unnamed(name))];
-  return html`<div class="stack wide"><div class="stack"><h2>Sliders</h2>
-    <p class="muted">A lock holds an attribute while others move.</p></div>
-    ${named.length > 0 && list(named)}
-    ${others.length > 0 && html`<details open=${!named.length}><summary>${others.length} more, without names</summary><div class="stack">
-      <p class="muted">The model varies along these by itself. Move one to see what it does.</p>${list(others)}</div></details>`}</div>`;
+  return html`
+    <div class="stack wide">
+      <div class="stack">
+        <h2>Sliders</h2>
+        <p class="muted">A lock holds an attribute while others move.</p>
+      </div>
+      ${named.length > 0 && list(named)}
+      ${
+        others.length > 0 &&
+        html`
+          <details open=${!named.length}>
+            <summary>${others.length} more, without names</summary>
+            <div class="stack">
+              <p class="muted">The model varies along these by itself. Move one to see what it does.</p>
+              ${list(others)}
+            </div>
+          </details>
+        `
+      }
+    </div>
+  `;
 }
 
 /** The values that pictures had when their sliders were first seen, by the root of their tree.
@@ -145,7 +189,8 @@ const firsts = new Map();
 function startOf(studio, slider) {
   const nodes = studio.state.session?.nodes ?? [];
   let node = present(studio.state);
-  while (node?.parent != null) node = nodes.find((/** @type {import("./protocol").NodeInfo} */ one) => one.id === node?.parent);
+  while (node?.parent != null)
+    node = nodes.find((/** @type {import("./protocol").NodeInfo} */ one) => one.id === node?.parent);
   const key = `${studio.wire.session} ${node?.id} ${slider.name}`;
   if (!firsts.has(key)) firsts.set(key, slider.value);
   return /** @type {number} */ (firsts.get(key));
@@ -156,11 +201,49 @@ function Row({ slider, value, locked, disabled, move, lock, start }) {
   const { name, low, high } = slider;
   const words = label(name);
   const fixed = disabled || locked;
-  return html`<li class="slider"><div class="row"><span class="grow">${words}</span>
-      <${NumberField} class="value" aria-label=${`${words}, value`} min=${low} max=${high} step="0.1" disabled=${fixed}
-        value=${(Math.round(10 * value) / 10 || 0).toFixed(1)} use=${(/** @type {number} */ typed) => move(Math.min(high, Math.max(low, typed)))} />
-      <button class="icon small" disabled=${fixed || Math.abs(value - start) < 0.05} aria-label=${`${words}: back to the start`} title="Back to the start" onClick=${() => move(start)}>${icon("reset")}</button>
-      <button class="icon small" aria-pressed=${locked} aria-label=${`Hold ${words}`} title="Hold while others move" onClick=${lock}>${icon(locked ? "lock" : "unlock")}</button></div>
-    <input type="range" aria-label=${words} min=${low} max=${high} step="0.1" value=${value} disabled=${fixed}
-      onInput=${(/** @type {Event} */ event) => move(/** @type {HTMLInputElement} */ (event.target).valueAsNumber)} /></li>`;
+  return html`
+    <li class="slider">
+      <div class="row">
+        <span class="grow">${words}</span>
+        <${NumberField}
+          class="value"
+          aria-label=${`${words}, value`}
+          min=${low}
+          max=${high}
+          step="0.1"
+          disabled=${fixed}
+          value=${(Math.round(10 * value) / 10 || 0).toFixed(1)}
+          use=${(/** @type {number} */ typed) => move(Math.min(high, Math.max(low, typed)))}
+        />
+        <button
+          class="icon small"
+          disabled=${fixed || Math.abs(value - start) < 0.05}
+          aria-label=${`${words}: back to the start`}
+          title="Back to the start"
+          onClick=${() => move(start)}
+        >
+          ${icon("reset")}
+        </button>
+        <button
+          class="icon small"
+          aria-pressed=${locked}
+          aria-label=${`Hold ${words}`}
+          title="Hold while others move"
+          onClick=${lock}
+        >
+          ${icon(locked ? "lock" : "unlock")}
+        </button>
+      </div>
+      <input
+        type="range"
+        aria-label=${words}
+        min=${low}
+        max=${high}
+        step="0.1"
+        value=${value}
+        disabled=${fixed}
+        onInput=${(/** @type {Event} */ event) => move(/** @type {HTMLInputElement} */ (event.target).valueAsNumber)}
+      />
+    </li>
+  `;
 }

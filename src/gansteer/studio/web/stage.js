@@ -124,20 +124,85 @@ export function Stage({ studio }) {
   const before = beforeOf(state);
   const under = beneath(state);
   const peek = state.peeking && under != null;
-  const pointer = state.panning ? "grab" : running(state) ? "default" : state.tool === "points" ? "crosshair" : state.shape === "part" ? "pointer" : "none";
+  const pointer = state.panning
+    ? "grab"
+    : running(state)
+      ? "default"
+      : state.tool === "points"
+        ? "crosshair"
+        : state.shape === "part"
+          ? "pointer"
+          : "none";
   return html`
-    <div class="stage" ref=${box} tabindex="0" role="application" aria-label=${WORDS} data-cursor=${pointer}
-      onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${cancel}
-      onPointerLeave=${() => setHover(null)} onKeyDown=${key} onContextMenu=${quiet}>
-      <canvas class="picture" ref=${canvas} width=${side || 1} height=${side || 1}
-        style=${look.place(1)} role="img" aria-label=${node ? `${titled(node)}, now` : "No picture yet"}></canvas>
-      ${under && (peek || state.comparing !== "off") && html`<${Before} studio=${studio} look=${look} under=${under} peek=${peek} />`}
-      ${state.changes && before != null && node && !peek && html`<div class="changes" role="img" aria-label="Where the picture changed"
-        style=${{ ...look.place(1), maskImage: `url("${studio.wire.file(`change/${before}/${node.id}`, { at: node.steps })}")` }}></div>`}
-      ${state.marks && !peek && side > 0 && html`<${Marks} studio=${studio} look=${look} hover=${hover} corner=${gestures.current.corner} />`}
-      ${state.comparing === "slider" && under && !peek && html`<${Divider} studio=${studio} look=${look} />`}
-      ${state.comparing === "side" && html`<span class="pane-line" style=${{ left: `${size.width / 2}px` }}></span>`}
-    </div>`;
+    <div
+      class="stage"
+      ref=${box}
+      tabindex="0"
+      role="application"
+      aria-label=${WORDS}
+      data-cursor=${pointer}
+      onPointerDown=${down}
+      onPointerMove=${move}
+      onPointerUp=${up}
+      onPointerCancel=${cancel}
+      onPointerLeave=${() => setHover(null)}
+      onKeyDown=${key}
+      onContextMenu=${quiet}
+    >
+      <canvas
+        class="picture"
+        ref=${canvas}
+        width=${side || 1}
+        height=${side || 1}
+        style=${look.place(1)}
+        role="img"
+        aria-label=${node ? `${titled(node)}, now` : "No picture yet"}
+      ></canvas>
+      ${
+        under &&
+        (peek || state.comparing !== "off") &&
+        html`
+          <${Before} studio=${studio} look=${look} under=${under} peek=${peek} />
+        `
+      }
+      ${
+        state.changes &&
+        before != null &&
+        node &&
+        !peek &&
+        html`
+          <div
+            class="changes"
+            role="img"
+            aria-label="Where the picture changed"
+            style=${{ ...look.place(1), maskImage: `url("${studio.wire.file(`change/${before}/${node.id}`, { at: node.steps })}")` }}
+          ></div>
+        `
+      }
+      ${
+        state.marks &&
+        !peek &&
+        side > 0 &&
+        html`
+          <${Marks} studio=${studio} look=${look} hover=${hover} corner=${gestures.current.corner} />
+        `
+      }
+      ${
+        state.comparing === "slider" &&
+        under &&
+        !peek &&
+        html`
+          <${Divider} studio=${studio} look=${look} />
+        `
+      }
+      ${
+        state.comparing === "side" &&
+        html`
+          <span class="pane-line" style=${{ left: `${size.width / 2}px` }}></span>
+        `
+      }
+    </div>
+  `;
 }
 
 /** @param {Event} event */
@@ -176,8 +241,15 @@ function Before({ studio, look, under, peek }) {
   const { state } = studio;
   const beside = state.comparing === "side" && !peek;
   const clip = state.comparing === "slider" && !peek ? { clipPath: `inset(0 ${(1 - state.split) * 100}% 0 0)` } : {};
-  return html`<img class="before" src=${studio.wire.file(under.path)} alt=${`Before: ${under.title}`} draggable=${false}
-    style=${{ ...look.place(beside ? 0 : 1), ...clip }} />`;
+  return html`
+    <img
+      class="before"
+      src=${studio.wire.file(under.path)}
+      alt=${`Before: ${under.title}`}
+      draggable=${false}
+      style=${{ ...look.place(beside ? 0 : 1), ...clip }}
+    />
+  `;
 }
 
 /** Moves the border between before and after, by pointer and by keys.
@@ -201,9 +273,22 @@ function Divider({ studio, look }) {
     event.preventDefault();
     event.stopPropagation();
   };
-  return html`<div class="divider" data-own role="slider" tabindex="0" aria-label="Border between before and after"
-    aria-valuemin="0" aria-valuemax="100" aria-valuenow=${Math.round(state.split * 100)}
-    style=${{ left: `${left}px`, top: `${top}px`, height: `${side * look.view.scale}px` }}
-    onPointerDown=${(/** @type {PointerEvent} */ event) => /** @type {HTMLElement} */ (event.currentTarget).setPointerCapture(event.pointerId)}
-    onPointerMove=${move} onKeyDown=${key}><span></span></div>`;
+  return html`
+    <div
+      class="divider"
+      data-own
+      role="slider"
+      tabindex="0"
+      aria-label="Border between before and after"
+      aria-valuemin="0"
+      aria-valuemax="100"
+      aria-valuenow=${Math.round(state.split * 100)}
+      style=${{ left: `${left}px`, top: `${top}px`, height: `${side * look.view.scale}px` }}
+      onPointerDown=${(/** @type {PointerEvent} */ event) => /** @type {HTMLElement} */ (event.currentTarget).setPointerCapture(event.pointerId)}
+      onPointerMove=${move}
+      onKeyDown=${key}
+    >
+      <span></span>
+    </div>
+  `;
 }

@@ -217,7 +217,12 @@ export class Studio {
     if (isBlank(draft.area)) return this.tell("Point at the area that shall change, or paint it.");
     if (!local.name || !local.amount) return this.tell("Choose an attribute, and how much of it.");
     const hold = locks.filter((name) => name !== local.name);
-    const edit = { kind: "intervention", change: { [local.name]: local.amount }, hold, region: drafts.pack(draft.area) };
+    const edit = {
+      kind: "intervention",
+      change: { [local.name]: local.amount },
+      hold,
+      region: drafts.pack(draft.area),
+    };
     this.send({ type: "start", edit });
   }
 

@@ -11,6 +11,14 @@ export function NumberField({ value, use, ...attributes }) {
     setText(null);
     if (!Number.isNaN(valueAsNumber)) use(valueAsNumber);
   };
-  return html`<input type="number" ...${attributes} value=${text ?? value} onChange=${done} onBlur=${() => setText(null)}
-    onInput=${(/** @type {Event} */ event) => setText(/** @type {HTMLInputElement} */ (event.target).value)} />`;
+  return html`
+    <input
+      type="number"
+      ...${attributes}
+      value=${text ?? value}
+      onChange=${done}
+      onBlur=${() => setText(null)}
+      onInput=${(/** @type {Event} */ event) => setText(/** @type {HTMLInputElement} */ (event.target).value)}
+    />
+  `;
 }

@@ -10,7 +10,10 @@ export const unnamed = (name) => name.includes(":");
 /** A name as a label: `hair_length` is "Hair length", `pc:3` "Variation 3", `sefa:pose:2` "Pose 2".
  * @type {(name: string) => string} */
 export function label(name) {
-  const plain = name.replace(/^pc:/, "variation:").replace(/^sefa:/, "").replace(/[_:-]/g, " ");
+  const plain = name
+    .replace(/^pc:/, "variation:")
+    .replace(/^sefa:/, "")
+    .replace(/[_:-]/g, " ");
   return WORDS[name] ?? plain.charAt(0).toUpperCase() + plain.slice(1);
 }
 
@@ -33,9 +36,11 @@ export const sentence = (text) => {
  * @type {(ended: string) => string} */
 export const ending = (ended) =>
   sentence(
-    ended === "all handles have arrived" ? "Arrived"
-    : ended.startsWith("the latent blew up") ? "The picture fell apart: choose a lower speed (the nearest picture is kept)"
-    : ended.replace(/: (?=\d).*$/, ""),
+    ended === "all handles have arrived"
+      ? "Arrived"
+      : ended.startsWith("the latent blew up")
+        ? "The picture fell apart: choose a lower speed (the nearest picture is kept)"
+        : ended.replace(/: (?=\d).*$/, ""),
   );
 
 /** What it took, and what is left. The picture that is kept may be the one that the edit began with.
