@@ -2,7 +2,7 @@
 
 import { copies, corners, largest, place, proper, reaching, SMALLEST, STEEPEST } from "./crop.js";
 import { distance } from "./geometry.js";
-import { num } from "./frame.js";
+import { num } from "./controls.js";
 import { bring } from "./photos.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { sentence } from "./words.js";
@@ -130,7 +130,8 @@ function cost(cost) {
   if (!cost) return "";
   const { seconds, memory, size } = cost;
   const time = seconds < 90 ? `${Math.max(1, Math.round(seconds))} seconds` : `${Math.round(seconds / 60)} minutes`;
-  return `About ${time}, ${Math.round(memory / 1e6)} MB of memory meanwhile, and ${(size / 1e6).toFixed(1)} MB to keep.`;
+  const [meanwhile, kept] = [Math.round(memory / 1e6), (size / 1e6).toFixed(1)];
+  return `About ${time}, ${meanwhile} MB of memory meanwhile, and ${kept} MB to keep.`;
 }
 
 /** The photo with the square on it, which is moved by pointer or by keys.

@@ -2,11 +2,15 @@
 
 import { pressed, released } from "./actions.js";
 import { Dialogs } from "./dialogs.js";
-import { Bar, Header, Rail, ToolOptions, ViewControls } from "./frame.js";
+import { Bar } from "./bar.js";
+import { KINDS } from "./edits/index.js";
+import { Header } from "./header.js";
 import { History } from "./history.js";
+import { ViewControls } from "./looking.js";
 import { Panels } from "./panels.js";
 import { Stage } from "./stage.js";
 import { Studio } from "./studio.js";
+import { Rail, ToolOptions } from "./tools.js";
 import { html, render, useEffect, useState } from "./vendor/preact.js";
 
 /** @param {{studio: Studio}} props */
@@ -147,7 +151,7 @@ function manners(studio) {
 }
 
 const root = /** @type {HTMLElement} */ (document.getElementById("app"));
-const studio = new Studio();
+const studio = new Studio(KINDS);
 render(
   html`
     <${App} studio=${studio} />

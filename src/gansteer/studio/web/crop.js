@@ -38,8 +38,8 @@ export const proper = ({ x, y, size, angle }, { width, height }) => ({
   angle: clamp(angle, -STEEPEST, STEEPEST),
 });
 
-/** Where copies of the photo are laid, in numbers of photos across and down, so that none of the crop stays empty. Every
- * other copy is mirrored, as the studio mirrors what hangs over the border.
+/** Where copies of the photo are laid, in numbers of photos across and down, so that none of the crop stays empty.
+ * Every other copy is mirrored, as the studio mirrors what hangs over the border.
  * @type {(crop: Crop, photo: Size) => Point[]} */
 export function copies(crop, { width, height }) {
   /** @param {0 | 1} axis @param {number} size */

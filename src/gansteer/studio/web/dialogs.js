@@ -1,6 +1,7 @@
 // What opens over the page: hot keys, export, models.
 
 import { Align } from "./align.js";
+import { MAC } from "./controls.js";
 import { STAGE_KEYS, KEYS, shown } from "./keys.js";
 import { icon } from "./icons.js";
 import { photoIn, putBack } from "./photos.js";
@@ -9,8 +10,6 @@ import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
 /** @typedef {{studio: Studio}} Props */
-
-const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 
 /** @param {Props} props */
 export function Dialogs({ studio }) {
@@ -137,15 +136,9 @@ const FILES = [
   { title: "Everything", of: [["steer", "Session"]] },
 ];
 
-/** What an edit has to be for a file to be made of it; all others can always be had.
- * @type {Record<string, (edit: import("./protocol").Edit) => unknown>} */
-const NEEDS = {
-  mp4: () => true,
-  webp: () => true,
-  gif: () => true,
-  mask: ({ mask, region }) => mask ?? region,
-  points: ({ kind }) => kind === "drag",
-};
+/** Files that only an edit has, and those that only some kinds of edits have. */
+const FILMS = ["mp4", "webp", "gif"];
+const SPECIAL = ["mask", "points"];
 
 /** @param {Props} props */
 function Export({ studio }) {
@@ -161,7 +154,12 @@ function Export({ studio }) {
       <p>Stop the edit first; then what it has reached can be exported.</p>
     `;
   const { edit } = session;
-  const had = (/** @type {string} */ what) => what in known && (!(what in NEEDS) || (edit && NEEDS[what](edit)));
+  const special = studio.state.kinds.find(({ needs }) => needs === edit?.kind)?.files ?? [];
+  const had = (/** @type {string} */ what) =>
+    what in known &&
+    (!FILMS.includes(what) || edit != null) &&
+    (!SPECIAL.includes(what) || special.includes(what)) &&
+    (what !== "mask" || edit?.mask != null || edit?.region != null);
   return html`
     ${FILES.filter(({ of }) => of.some(([what]) => had(what))).map(
       ({ title, of }) => html`

@@ -1,6 +1,6 @@
 // The gallery: pictures of many seeds to begin with.
 
-import { num } from "./frame.js";
+import { num } from "./controls.js";
 import { icon } from "./icons.js";
 import { present } from "./state.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
@@ -110,7 +110,8 @@ function toggled(all, one) {
   return next;
 }
 
-/** @param {{studio: import("./studio.js").Studio, seed: number, psi: number, locked: boolean, starred: boolean, lock: (() => void) | null, star: () => void}} props */
+/** @param {{studio: import("./studio.js").Studio, seed: number, psi: number, locked: boolean, starred: boolean,
+ *   lock: (() => void) | null, star: () => void}} props */
 function Tile({ studio, seed, psi, locked, starred, lock, star }) {
   const model = present(studio.state)?.model ?? "";
   const src = studio.wire.file(`seed/${seed}`, { model, psi, size: 96 });

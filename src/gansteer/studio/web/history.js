@@ -1,5 +1,6 @@
 // The history: every picture of the session, newest branches below, to go back to, to branch from and to compare with.
 
+import { choice, num } from "./controls.js";
 import { beforeOf, present } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { titled } from "./words.js";
@@ -105,21 +106,22 @@ function line(parent, child) {
 /** @param {{studio: import("./studio.js").Studio, placed: Placed, before: boolean}} props */
 function Entry({ studio, placed, before }) {
   const { node, column, row } = placed;
-  const { session } = studio.state;
-  const now = session?.current === node.id;
+  const { session, kinds } = studio.state;
+  const here = session?.current === node.id;
   const runs = session?.run?.node === node.id;
-  const words = `${titled(node)}${runs ? ", running" : node.done ? "" : ", stopped"}${before ? ", compared with" : ""}`;
+  const now = runs ? ", running" : node.done ? "" : ", stopped";
+  const words = `${titled(node, kinds)}${now}${before ? ", compared with" : ""}`;
   return html`
     <button
       class=${`entry${before ? " before" : ""}`}
       title=${words}
       aria-label=${words}
-      aria-current=${now ? "step" : undefined}
+      aria-current=${here ? "step" : undefined}
       style=${{ left: `${column * WIDE + 4}px`, top: `${row * HIGH + 4}px` }}
       onClick=${() => studio.go(node.id)}
     >
-      <${Thumb} studio=${studio} node=${node} becoming=${runs || (now && studio.state.turning)} runs=${runs} />
-      <span class="name">${titled(node)}</span>
+      <${Thumb} studio=${studio} node=${node} becoming=${runs || (here && studio.state.turning)} runs=${runs} />
+      <span class="name">${titled(node, kinds)}</span>
     </button>
   `;
 }
@@ -155,6 +157,7 @@ function Thumb({ studio, node, becoming, runs }) {
  * @param {{studio: import("./studio.js").Studio}} props */
 function Between({ studio }) {
   const { state } = studio;
+  const { kinds } = state;
   const node = present(state);
   const others = (state.session?.nodes ?? []).filter((one) => one.id !== node?.id && one.model === node?.model);
   const before = beforeOf(state);
@@ -170,7 +173,7 @@ function Between({ studio }) {
         Compare with
         <select
           value=${String(before ?? "")}
-          onChange=${(/** @type {Event} */ event) => studio.store.set({ before: Number(/** @type {HTMLSelectElement} */ (event.target).value), blend: 1 })}
+          onChange=${choice((id) => studio.store.set({ before: Number(id), blend: 1 }))}
         >
           ${
             before == null &&
@@ -181,7 +184,7 @@ function Between({ studio }) {
           ${others.map(
             (one) => html`
               <option key=${one.id} value=${String(one.id)} selected=${one.id === before}>
-                ${titled(one)}${nth(one, others)}
+                ${titled(one, kinds)}${nth(one, others)}
               </option>
             `,
           )}
@@ -200,7 +203,7 @@ function Between({ studio }) {
                 step="0.02"
                 value=${state.blend}
                 aria-valuetext=${`${Math.round(state.blend * 100)} % of the present picture`}
-                onInput=${(/** @type {Event} */ event) => mix(/** @type {HTMLInputElement} */ (event.target).valueAsNumber, false)}
+                onInput=${num((blend) => mix(blend, false))}
               />
             </label>
             <button class="plain small" disabled=${state.blend === 1} onClick=${() => mix(state.blend, true)}>

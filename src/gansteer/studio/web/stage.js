@@ -110,7 +110,7 @@ export function Stage({ studio }) {
         studio.change({ ...draft, pairs }, `nudge ${id} ${end}`);
       }
     } else if ((event.key === "Delete" || event.key === "Backspace") && mark && !running(state)) {
-      studio.removePoint(Number(id));
+      studio.change({ ...draft, pairs: points.remove(draft.pairs, Number(id)) }, "", "Point removed.");
       box.current.focus();
     } else if (event.key === "Enter" && !event.shiftKey && !mark) {
       gestures.current.click(state.cross ?? crossed(state, 0, 0));
@@ -123,6 +123,7 @@ export function Stage({ studio }) {
   const node = present(state);
   const before = beforeOf(state);
   const under = beneath(state);
+  const changes = node && before != null && studio.wire.file(`change/${before}/${node.id}`, { at: node.steps });
   const peek = state.peeking && under != null;
   const pointer = state.panning
     ? "grab"
@@ -156,7 +157,7 @@ export function Stage({ studio }) {
         height=${side || 1}
         style=${look.place(1)}
         role="img"
-        aria-label=${node ? `${titled(node)}, now` : "No picture yet"}
+        aria-label=${node ? `${titled(node, state.kinds)}, now` : "No picture yet"}
       ></canvas>
       ${
         under &&
@@ -167,15 +168,14 @@ export function Stage({ studio }) {
       }
       ${
         state.changes &&
-        before != null &&
-        node &&
+        changes &&
         !peek &&
         html`
           <div
             class="changes"
             role="img"
             aria-label="Where the picture changed"
-            style=${{ ...look.place(1), maskImage: `url("${studio.wire.file(`change/${before}/${node.id}`, { at: node.steps })}")` }}
+            style=${{ ...look.place(1), maskImage: `url("${changes}")` }}
           ></div>
         `
       }
@@ -259,6 +259,8 @@ function Divider({ studio, look }) {
   const side = sideOf(state);
   const [left, top] = toStage(look.view, [state.split * side - 0.5, -0.5]);
   /** @param {PointerEvent} event */
+  const hold = (event) => /** @type {HTMLElement} */ (event.currentTarget).setPointerCapture(event.pointerId);
+  /** @param {PointerEvent} event */
   const move = (event) => {
     const bar = /** @type {HTMLElement} */ (event.currentTarget);
     if (!bar.hasPointerCapture(event.pointerId)) return;
@@ -284,7 +286,7 @@ function Divider({ studio, look }) {
       aria-valuemax="100"
       aria-valuenow=${Math.round(state.split * 100)}
       style=${{ left: `${left}px`, top: `${top}px`, height: `${side * look.view.scale}px` }}
-      onPointerDown=${(/** @type {PointerEvent} */ event) => /** @type {HTMLElement} */ (event.currentTarget).setPointerCapture(event.pointerId)}
+      onPointerDown=${hold}
       onPointerMove=${move}
       onKeyDown=${key}
     >

@@ -2,7 +2,8 @@
 
 import { html, useState } from "./vendor/preact.js";
 
-/** @param {{value: number | string, use: (value: number) => void, [attribute: string]: any}} props  `use` gets the number when it is done */
+/** A field; `use` gets the number when it is done.
+ * @param {{value: number | string, use: (value: number) => void, [attribute: string]: any}} props */
 export function NumberField({ value, use, ...attributes }) {
   const [text, setText] = useState(/** @type {string | null} */ (null));
   /** @param {Event} event */

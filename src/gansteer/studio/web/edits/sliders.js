@@ -1,36 +1,20 @@
 // Attributes: one slider each, with a value to type, a way back and a lock that holds it while others move.
 
-import { icon } from "./icons.js";
-import { present, running } from "./state.js";
-import { NumberField } from "./typed.js";
-import { html, useEffect, useState } from "./vendor/preact.js";
-import { label, unnamed } from "./words.js";
+import { useSliders } from "../attributes.js";
+import { icon } from "../icons.js";
+import { present, running } from "../state.js";
+import { NumberField } from "../typed.js";
+import { html, useEffect, useState } from "../vendor/preact.js";
+import { label, turned, unnamed } from "../words.js";
 
-/** @typedef {import("./studio.js").Studio} Studio */
-/** @typedef {{name: string, value: number, low: number, high: number, method: string}} Slider */
+/** @typedef {import("../studio.js").Studio} Studio */
+/** @typedef {import("../attributes.js").Slider} Slider */
 
 const TOGETHER = 1500; // ms within which moves of one slider are one entry of the history
 const PATIENCE = 5000; // ms after which an answer that has not come is no longer waited for
 
-/** The attributes of the present picture; null while the answer is on its way.
- * @param {Studio} studio @returns {Slider[] | null} */
-export function useSliders(studio) {
-  const [known, setKnown] = useState(/** @type {Slider[] | null} */ (null));
-  const { session } = studio.state;
-  const node = session?.run ? null : (session?.current ?? null);
-  useEffect(() => {
-    if (node == null || studio.state.link !== "open") return undefined;
-    let here = true;
-    studio.ask("directions", {}, node).then(
-      (answer) => here && setKnown(answer),
-      () => here && setKnown((known) => known ?? []), // a picture that gave way to another meanwhile
-    );
-    return () => {
-      here = false;
-    };
-  }, [node, studio.state.link]);
-  return known;
-}
+/** @type {import("./index.js").Kind} */
+export const sliders = { tab: "sliders", label: "Sliders", needs: "attribute", Panel, title: turned };
 
 /** Sliders being moved: of many values the newest is sent as soon as the last is done, and those of one move are one
  * entry of the history. */
@@ -81,7 +65,7 @@ class Mover {
     if (!this.wanted || session?.current == null || session.run || this.busy) return;
     const { name, value, hold } = this.wanted;
     this.base ??= session.current;
-    const edit = { kind: "attribute", change: { [name]: value }, hold, absolute: true };
+    const edit = { kind: sliders.needs, change: { [name]: value }, hold, absolute: true };
     const made = session.current !== this.base ? { replacing: session.current } : {};
     if (this.studio.send({ type: "start", edit, node: this.base, ...made })) this.sent = session.current;
     this.wanted = null;
@@ -102,9 +86,9 @@ class Mover {
 }
 
 /** @param {{studio: Studio}} props */
-export function Sliders({ studio }) {
+function Panel({ studio }) {
   const { state } = studio;
-  const sliders = useSliders(studio);
+  const known = useSliders(studio);
   const [moved, setMoved] = useState(/** @type {Record<string, number>} */ ({}));
   const [mover] = useState(() => new Mover(studio));
   const { session, locks, notice } = state;
@@ -114,12 +98,12 @@ export function Sliders({ studio }) {
   }, [notice]);
   useEffect(() => {
     if (!mover.held && !mover.wanted) setMoved({});
-  }, [sliders]);
-  if (!sliders)
+  }, [known]);
+  if (!known)
     return html`
       <p class="muted">One moment …</p>
     `;
-  if (!sliders.length)
+  if (!known.length)
     return html`
       <p class="muted">
         No attributes are known for this model yet. They are found with${" "}
@@ -127,7 +111,7 @@ export function Sliders({ studio }) {
         .
       </p>
     `;
-  const busy = running(state) && present(state)?.kind !== "attribute";
+  const busy = running(state) && present(state)?.kind !== sliders.needs;
   /** @param {string} name @param {number} value */
   const move = (name, value) => {
     if (Number.isNaN(value) || session?.current == null) return;
@@ -156,7 +140,7 @@ export function Sliders({ studio }) {
       )}
     </ul>
   `;
-  const [named, others] = [sliders.filter(({ name }) => !unnamed(name)), sliders.filter(({ name }) => unnamed(name))];
+  const [named, others] = [known.filter(({ name }) => !unnamed(name)), known.filter(({ name }) => unnamed(name))];
   return html`
     <div class="stack wide">
       <div class="stack">
@@ -188,15 +172,16 @@ const firsts = new Map();
  * @type {(studio: Studio, slider: Slider) => number} */
 function startOf(studio, slider) {
   const nodes = studio.state.session?.nodes ?? [];
-  let node = present(studio.state);
-  while (node?.parent != null)
-    node = nodes.find((/** @type {import("./protocol").NodeInfo} */ one) => one.id === node?.parent);
-  const key = `${studio.wire.session} ${node?.id} ${slider.name}`;
+  const parents = new Map(nodes.map(({ id, parent }) => [id, parent]));
+  let root = studio.state.session?.current ?? 0;
+  for (let parent = parents.get(root); parent != null; parent = parents.get(root)) root = parent;
+  const key = `${studio.wire.session} ${root} ${slider.name}`;
   if (!firsts.has(key)) firsts.set(key, slider.value);
   return /** @type {number} */ (firsts.get(key));
 }
 
-/** @param {{slider: Slider, value: number, locked: boolean, disabled: boolean, move: (value: number) => void, lock: () => void, start: number}} props */
+/** @param {{slider: Slider, value: number, locked: boolean, disabled: boolean, move: (value: number) => void,
+ *   lock: () => void, start: number}} props */
 function Row({ slider, value, locked, disabled, move, lock, start }) {
   const { name, low, high } = slider;
   const words = label(name);

@@ -1,15 +1,29 @@
 // A photo of one's own: chosen, dropped or pasted; rebuilt by the model while one looks on; put back in the end.
 
-import { icon } from "./icons.js";
-import { photoIn, putBack } from "./photos.js";
-import { running } from "./state.js";
-import { html } from "./vendor/preact.js";
-import { ending } from "./words.js";
+import { icon } from "../icons.js";
+import { photoIn, putBack } from "../photos.js";
+import { running } from "../state.js";
+import { html } from "../vendor/preact.js";
+import { ending } from "../words.js";
 
-/** @typedef {import("./studio.js").Studio} Studio */
+/** @typedef {import("../studio.js").Studio} Studio */
+
+/** @type {import("./index.js").Kind} */
+export const photo = {
+  tab: "photo",
+  label: "Photo",
+  needs: "inversion",
+  Panel,
+  beneath: (node) => ({ path: `photo/${node.id}`, title: "the photo" }),
+  readout(state, { step }) {
+    const { projection, tuning, tuning_steps: more } = /** @type {any} */ (state.session?.run?.edit);
+    const steps = projection + (tuning === "none" ? 0 : more);
+    return { steps, share: step / steps };
+  },
+};
 
 /** @param {{studio: Studio}} props */
-export function Photo({ studio }) {
+function Panel({ studio }) {
   const { uploading, welcome } = studio.state;
   const most = welcome ? Math.round(welcome.upload_bytes / 2 ** 20) : 0;
   return html`
