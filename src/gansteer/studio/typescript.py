@@ -81,16 +81,16 @@ def _hints(record: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(record)}  # type: ignore[arg-type]
 
 
-def _optional(record: type) -> frozenset[str]:
-    """The fields that a sender may leave out."""
-    if not issubclass(record, msgspec.Struct):
+def _optional(record: type, sent: bool) -> frozenset[str]:
+    """The fields that are left out now and then: by the page where they have a default, by the server if it omits those."""
+    if not issubclass(record, msgspec.Struct) or not (sent or record.__struct_config__.omit_defaults):
         return frozenset()
     return frozenset(field.name for field in msgspec.structs.fields(record) if not field.required)
 
 
 def _interface(record: type, *, sent: bool) -> str:
     """A record as an interface. Where the page sends it, fields with a default may be left out."""
-    comments, optional = _field_comments(record), _optional(record) if sent else frozenset()
+    comments, optional = _field_comments(record), _optional(record, sent)
     lines = [*_comment(_own_doc(record), ""), f"export interface {record.__name__} {{"]
     tag = getattr(record, "__struct_config__", None)
     if tag is not None and tag.tag is not None:

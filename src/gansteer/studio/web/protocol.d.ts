@@ -161,9 +161,9 @@ export interface StepRecord {
   /** Of computing since the edit began. */
   seconds: number;
   /** As in `Progress`. */
-  metrics: Record<string, number>;
+  metrics?: Record<string, number>;
   /** As in `Progress`. */
-  stage: string;
+  stage?: string;
 }
 
 /** All that there is to know, sent whenever any of it changed. An older one may be left out. */

@@ -15,10 +15,12 @@ export const photo = {
   needs: "inversion",
   Panel,
   beneath: (node) => ({ path: `photo/${node.id}`, title: "the photo" }),
-  readout(state, { step }) {
+  readout(state, { step, metrics, stage }) {
     const { projection, tuning, tuning_steps: more } = /** @type {any} */ (state.session?.run?.edit);
     const steps = projection + (tuning === "none" ? 0 : more);
-    return { steps, share: step / steps };
+    /** @type {[string, string][]} */
+    const facts = metrics?.psnr == null ? [] : [["Alike", `${metrics.psnr.toFixed(1)} dB`]];
+    return { steps, share: step / steps, facts: stage ? [["Now", stage], ...facts] : facts };
   },
 };
 
