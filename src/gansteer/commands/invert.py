@@ -105,7 +105,7 @@ class Invert:
         from gansteer.edits import start
         from gansteer.subject import Subject
 
-        run = start(Subject(model, model.generator.mapping.w_mean.expand(model.generator.config.num_ws, -1)), edit)
+        run = start(Subject(model, model.generator.mean_code()), edit)
         begin, shots, best = time.monotonic(), [], dict[str, float]()
         now: InversionProgress | None = None
         stopped = False

@@ -18,6 +18,7 @@ from gansteer.edits import KINDS, edit_class, kind_of, start
 from gansteer.edits.api import Edit, Progress
 from gansteer.edits.drag.edit import PointRun
 from gansteer.errors import UserError
+from gansteer.models.code import Code, flat, nested
 from gansteer.models.tuning import Tuning
 from gansteer.subject import Model, Subject
 
@@ -102,11 +103,6 @@ def digest(*tensors: Tensor) -> str:
     return sha.hexdigest()
 
 
-def weights_digest(model: Model) -> str:
-    """SHA-256 of a model's weights, in the order of their names."""
-    return digest(*(x for _, x in sorted(model.generator.state_dict().items())))
-
-
 def _version() -> str:
     try:
         return version("gansteer")
@@ -127,11 +123,10 @@ def record(
             "device": str(run.start.model.device),
             "threads": torch.get_num_threads(),
         },
-        "model": {"name": run.start.model.card.name, "weights": weights_digest(run.start.model)},
+        "model": {"name": run.start.model.card.name, "weights": run.start.model.digest},
         "source": dict(source or {}),
         "start": {
-            "w": tensor_to_json(run.start.w),
-            "offsets": {name: tensor_to_json(offset) for name, offset in run.start.offsets.items()},
+            **nested({name: tensor_to_json(x) for name, x in run.start.code.tensors().items()}),
             "tuning": tuning and {name: tensor_to_json(change) for name, change in tuning.changes.items()},
         },
         "edits": [{"edit": edit_to_json(edit), "pictures": count} for edit, count in run.history],
@@ -142,7 +137,7 @@ def record(
         "result": {
             "points": run.progress.points if run.progress else None,
             "distances": run.progress.distances if run.progress else None,
-            "w": digest(result.w),
+            "w": digest(result.code.ws),
         },
     }  # fmt: skip
 
@@ -156,8 +151,8 @@ def replay(recorded: Mapping[str, Any], model: Model) -> PointRun:
     try:
         if recorded["format"] != FORMAT:
             raise UserError(f"this record has format {recorded['format']}; this gansteer reads {FORMAT}: update it")
-        w = tensor_from_json(recorded["start"]["w"]).to(model.device)
-        offsets = {name: tensor_from_json(x).to(model.device) for name, x in recorded["start"]["offsets"].items()}
+        start_at = {name: recorded["start"][name] for name in recorded["start"] if name != "tuning"}
+        code = Code.from_tensors({name: tensor_from_json(x) for name, x in flat(start_at).items()}).to(model.device)
         changes = {n: tensor_from_json(x).to(model.device) for n, x in (recorded["start"].get("tuning") or {}).items()}
         edits = [
             (edit_from_json({"kind": "drag", **entry["edit"]}), int(entry["pictures"])) for entry in recorded["edits"]
@@ -167,18 +162,18 @@ def replay(recorded: Mapping[str, Any], model: Model) -> PointRun:
         if isinstance(error, UserError):
             raise
         raise UserError("this is no record of a drag: give the file that --json wrote") from error
-    if weights != weights_digest(model):
+    if weights != model.digest and weights != model.digest_in(model.generator.dtype):  # which earlier releases wrote
         raise UserError(f"this record was made with other weights, of {recorded['model']['name']!r}: give that model")
     tuning = Tuning(model.generator, changes) if changes else None
     run: PointRun | None = None
     for edit, pictures in edits:
         if run is None:
-            run = start(Subject(model, w, offsets, tuning), edit)
+            run = start(Subject(model, code, tuning), edit)
         else:
             run.revise(edit)
         for _ in range(pictures):
             run.step()
-    if run is None or digest(run.subject.w) != expected:
+    if run is None or digest(run.subject.code.ws) != expected:
         raise UserError(
             f"the drag came out otherwise than recorded: it was made with {made_with}, run it under the same"
         )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gansteer.models.layers import Conv, Linear
-from gansteer.models.stylegan2.network import GeneratorConfig
+from gansteer.models.stylegan2.config import GeneratorConfig
 
 
 def minibatch_stddev(x: Tensor, group: int = 4) -> Tensor:

@@ -89,7 +89,7 @@ class Drag(DragSettings):
         size = subject.model.resolution
         scale = size / 512
         few = len(self.handles) <= 5
-        layer = self.layer or subject.model.card.drag_layer or default_layer(size)
+        layer = self.layer or subject.model.card.drag_layer or default_layer(subject.model.generator)
         r1 = max(3.0, 3 * scale)
         if self.method == "gauss-newton":
             r1 = min(max(r1, WIDE_PATCH * Grid.of(subject.model.generator, layer).cell), self._largest("r1"))
@@ -99,7 +99,7 @@ class Drag(DragSettings):
             r1=self.r1 if self.r1 is not None else r1,
             r2=self.r2 if self.r2 is not None else max(6.0, 12 * scale),
             tolerance=self.tolerance if self.tolerance is not None else max(1.0, scale) * (1 if few else 2),
-            rows=min(self.rows, len(subject.w)),
+            rows=min(self.rows, len(subject.code.ws)),
             patience=self.patience or (20 if self.method == "gauss-newton" else 60),
         )
         for name in ("handles", "targets"):
@@ -167,8 +167,7 @@ class PointRun(SteppedRun[Progress]):
         present = self.subject
         if before is None or (before.rows, before.layer, before.engine) != (edit.rows, edit.layer, edit.engine):
             assert edit.layer is not None
-            generator = present.generator
-            self._extract = Extractor(generator, present.w, present.offsets, edit.rows, edit.layer, edit.engine)
+            self._extract = Extractor(present.generator, present.code, edit.rows, edit.layer, edit.engine)
         assert edit.r1 is not None
         assert edit.r2 is not None
         assert edit.tolerance is not None
@@ -180,7 +179,7 @@ class PointRun(SteppedRun[Progress]):
         self._points = torch.tensor(edit.handles, dtype=torch.float64)  # p_i, [n, 2]
         self._targets = torch.tensor(edit.targets, dtype=torch.float64)  # t_i, [n, 2]
         by_model = edit.metric == "model"
-        self._latent = Latent(present.w, edit.rows, edit.space, self._whitening if by_model else None)
+        self._latent = Latent(present.code.ws, edit.rows, edit.space, self._whitening if by_model else None)
         self._adam = Adam(self._latent.offset, edit.learning_rate, together=by_model)
         masked = edit.mask is not None and not bool(edit.mask.all())
         self._mask = MaskTerm(edit.mask, self._grid, edit.exact_mask) if masked and edit.mask is not None else None
@@ -211,7 +210,7 @@ class PointRun(SteppedRun[Progress]):
         return View(features.detach(), lambda: self._present().render())
 
     def _present(self) -> Subject:
-        return replace(self.start, w=self._latent.w())
+        return replace(self.start, code=replace(self.start.code, ws=self._latent.w()))
 
     def _held(self, features: Features) -> Tensor:
         """The terms that hold the picture: mask and priors, weighted."""

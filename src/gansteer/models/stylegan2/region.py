@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gansteer.models.code import Styles
 from gansteer.models.layers import LRELU_GAIN, LRELU_SLOPE
-from gansteer.models.stylegan2.network import Styles, Synthesis, SynthesisLayer, demodulation
+from gansteer.models.stylegan2.network import Synthesis, SynthesisLayer, demodulation
 from gansteer.models.stylegan2.region_plan import LayerBack, LayerPlan, UpBack, UpPlan, plan, plan_back
 from gansteer.models.stylegan2.winograd import Tiles, Winograd
 
