@@ -8,7 +8,16 @@ from torch import Tensor
 from gansteer.models.spatial.config import SpatialConfig
 from gansteer.models.spatial.generator import SpatialGenerator
 
-FIRST_LAW = {"blobs": 6, "drop": 0.2, "radius_low": 0.1, "radius_high": 0.45, "top": -0.5, "bottom": 0.9, "side": 0.85, "apart": 2}
+FIRST_LAW = {
+    "blobs": 6,
+    "drop": 0.2,
+    "radius_low": 0.1,
+    "radius_high": 0.45,
+    "top": -0.5,
+    "bottom": 0.9,
+    "side": 0.85,
+    "apart": 2,
+}
 
 
 def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:

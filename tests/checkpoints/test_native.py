@@ -103,7 +103,7 @@ def changed(**fields):
 
 
 HEADERS = {
-    "newer than this gansteer": {"format": 2},
+    "newer than this gansteer": {"format": 3},
     "holds a discriminator": {"kind": "discriminator"},
     "contains NaN": {"config": changed(z_dim=float("nan"))},
     "contains Infinity": {"config": changed(conv_clamp=float("inf"))},

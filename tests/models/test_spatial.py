@@ -38,7 +38,12 @@ def blob(x, y, size, present=1.0, **more):
 
 LAYOUT = [blob(3, 4, 3), blob(4, 5, 2), blob(14.5, 0, 4), blob(18, 9, 3), blob(6, 12, 0.0), blob(9, 9, 5, 0.0)]
 """Overlapping ones, on the border, beyond it, of no size, absent."""
-HIERARCHY = [blob(8, 8, 6, level=1), blob(4, 6, 3, level=2, parent=0), blob(11, 7, 2, level=3, parent=0), blob(2, 13, 3)]
+HIERARCHY = [
+    blob(8, 8, 6, level=1),
+    blob(4, 6, 3, level=2, parent=0),
+    blob(11, 7, 2, level=3, parent=0),
+    blob(2, 13, 3),
+]
 
 
 def code(g, blobs=LAYOUT, seed=1):
@@ -166,7 +171,9 @@ def test_absent_blobs_and_their_order_do_not_matter():
 def test_gradients_of_the_layout_are_finite_differences(encoding):
     g = build(encoding=encoding)
     of = code(g, LAYOUT[:4])
-    parts = [x.clone().requires_grad_() for x in (of.layout.centres, of.layout.sizes, of.layout.styles, of.layout.present)]
+    parts = [
+        x.clone().requires_grad_() for x in (of.layout.centres, of.layout.sizes, of.layout.styles, of.layout.present)
+    ]
 
     def energy(*each):
         return g.synthesize(Code(of.ws, layout=Layout(*each, of.layout.levels, of.layout.parents))).square().sum()

@@ -158,7 +158,7 @@ def replay(recorded: Mapping[str, Any], model: Model) -> PointRun:
             (edit_from_json({"kind": "drag", **entry["edit"]}), int(entry["pictures"])) for entry in recorded["edits"]
         ]
         weights, expected, made_with = recorded["model"]["weights"], recorded["result"]["w"], recorded["made_with"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError("this is no record of a drag: give the file that --json wrote") from error

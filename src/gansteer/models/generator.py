@@ -314,6 +314,8 @@ class Generator(nn.Module, ABC):
                 raise ValueError(
                     f"the offset of {name} must be [{widths[name]}] for this model, not {list(offset.shape)}"
                 )
+        if (code.layout is not None) != self.capabilities.layout:
+            raise ValueError("this model takes " + ("a layout too" if self.capabilities.layout else "no layout"))
         for name, x in code.tensors().items():
             if not bool(x.isfinite().all()):
                 raise ValueError(f"{name} is not finite")

@@ -162,6 +162,8 @@ class SpatialSynthesis(Synthesis):
             if not isinstance(encoding, LocalEncoding) or hidden is None:
                 continue
             for layer in block.layers():
-                g, b = (x[0].flatten(1).t().contiguous() for x in encoding.gain_and_bias(hidden, layer.name))  # [r r, C]
+                g, b = (
+                    x[0].flatten(1).t().contiguous() for x in encoding.gain_and_bias(hidden, layer.name)
+                )  # [r r, C]
                 found[layer.name] = Modulation(1 + g, b)
         return found
