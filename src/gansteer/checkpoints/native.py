@@ -45,7 +45,7 @@ def save_model(model: Model, path: str | os.PathLike[str], dtype: torch.dtype = 
     about = {
         "format": 1 if model.generator.architecture == FIRST else 2,
         "kind": f"{model.generator.architecture}-generator",
-        "architecture": model.generator.architecture,
+        **({} if model.generator.architecture == FIRST else {"architecture": model.generator.architecture}),
         "config": {field.name: getattr(config, field.name) for field in fields(config)},
         "card": {field.name: getattr(model.card, field.name) for field in fields(Card)},
     }
