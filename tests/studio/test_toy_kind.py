@@ -37,7 +37,7 @@ def test_python_and_records() -> None:
     run = start(subject, Shift(0.4))
     progresses = list(run)
     assert [progress.metrics["moved"] for progress in progresses] == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    assert torch.equal(run.subject.code.ws, moved(subject, 0.4).w)
+    assert torch.equal(run.subject.code.ws, moved(subject, 0.4).code.ws)
     written = json.loads(json.dumps(record(run, progresses, {"seed": 3})))
     assert [step["metrics"] for step in written["steps"]] == [dict(progress.metrics) for progress in progresses]
     assert torch.equal(replay(written, tiny_model()).subject.code.ws, run.subject.code.ws)
@@ -84,7 +84,7 @@ def test_files_and_journal(tmp_path: Path) -> None:
     open_journal(back, tmp_path / "steps")
     assert back.node.step_count == 2
     assert back.node.steps[-1].metrics == {"moved": pytest.approx(0.2)}
-    assert torch.equal(back.node.subject.code.ws, moved(root.subject, 0.2).w)
+    assert torch.equal(back.node.subject.code.ws, moved(root.subject, 0.2).code.ws)
     whole = from_bytes(to_bytes(session), lambda name: model)
     assert whole.node.steps == session.node.steps
 
