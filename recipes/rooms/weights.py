@@ -32,7 +32,7 @@ def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def load_run(checkpoint: str | Path, which: str = "ema") -> SpatialGenerator:
     """The averaged generator of `checkpoint.pt` of a run of `first.py`."""
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    config = SpatialConfig(**{**saved["config"], **FIRST_LAW, "mean_rows": 5})
+    config = SpatialConfig(**{**saved["config"], **FIRST_LAW, "noise": False, "mean_rows": 5})
     generator = SpatialGenerator(config)
     generator.load_state_dict(renamed(saved[which]))
     return generator.eval().requires_grad_(False)

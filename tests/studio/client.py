@@ -42,9 +42,10 @@ for line in sys.stdin:
 class Nursery:
     """A process that has imported everything and starts servers by forking: 50 kills would take minutes otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: str = "") -> None:
+        """`first` is Python that it carries out before anything else."""
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-c", NURSERY]
+        command = [sys.executable, "-c", f"{first}\n{NURSERY}"]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )

@@ -39,6 +39,9 @@ ARCHITECTURES = {
     "stylegan2": Architecture(
         "gansteer.models.stylegan2.config:GeneratorConfig", "gansteer.models.stylegan2.generator:StyleGAN2Generator"
     ),
+    "spatial": Architecture(
+        "gansteer.models.spatial.config:SpatialConfig", "gansteer.models.spatial.generator:SpatialGenerator"
+    ),
 }
 
 

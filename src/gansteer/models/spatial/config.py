@@ -42,6 +42,8 @@ class SpatialConfig(GeneratorConfig):
     """With objects: the greatest |x| of centres."""
     apart: int = 2
     """With objects: each centre is the one of so many that is farthest from those before it."""
+    noise: bool = True
+    """Whether the layers add noise maps; without, the code alone decides what is drawn."""
     mean_rows: int = 0
     """The first rows of w+ that are those of the mean w in new pictures, so that blobs alone decide what stands where."""
 

@@ -13,6 +13,7 @@ from gansteer.models.layout import Layout, splat
 from gansteer.models.spatial.config import SpatialConfig
 from gansteer.models.spatial.encoding import LocalEncoding, PublishedEncoding
 from gansteer.models.stylegan2.network import Block, Synthesis, SynthesisLayer
+from gansteer.models.stylegan2.region import Modulation
 
 STYLE_HIDDEN = 64
 ALL_LEVELS = 32
@@ -65,6 +66,12 @@ class Conditioning(nn.Module):
         found = self.encodings[name]
         assert isinstance(found, LocalEncoding | PublishedEncoding)
         return found
+
+    def silence(self) -> None:
+        """Make all encodings the identity, whatever the layout, until they learn."""
+        for encoding in self.encodings.values():
+            assert isinstance(encoding, LocalEncoding | PublishedEncoding)
+            encoding.silence()
 
     def hidden(self, layout: Layout, styles: Tensor, resolution: int) -> Tensor | None:
         """The features of the heatmaps that the layers of a resolution see, `[B, hidden, r, r]`; None without encoding."""
@@ -140,3 +147,23 @@ class SpatialSynthesis(Synthesis):
         last = max(layers, key=names.index, default=names[0])
         found = self.encoded(layout, styles, noise, until=last)
         return {name: found[name] for name in layers}
+
+    @torch.no_grad()
+    def modulations(self, layout: Layout) -> dict[str, Modulation]:
+        """What the local encoding does to the layers' results for the layout of one picture, without gradients."""
+        layout = layout.batched.to(self.constant.device, self.constant.dtype)
+        if len(layout.sizes) != 1:
+            raise ValueError(f"modulations are those of one picture, not of {len(layout.sizes)}")
+        styles = self.conditioning.styles(layout.styles)
+        found: dict[str, Modulation] = {}
+        for block in self.each_block():
+            encoding = self.conditioning.encoding(block.resolution)
+            hidden = self.conditioning.hidden(layout, styles, block.resolution)
+            if not isinstance(encoding, LocalEncoding) or hidden is None:
+                continue
+            for layer in block.layers():
+                g, b = (
+                    x[0].flatten(1).t().contiguous() for x in encoding.gain_and_bias(hidden, layer.name)
+                )  # [r r, C]
+                found[layer.name] = Modulation(1 + g, b)
+        return found
