@@ -80,7 +80,7 @@ def test_a_drag_with_nearest_tracking_brings_the_handles_nearer() -> None:
     edit = Drag([(12, 16)], [(17, 16)], mask, tracker="nearest", steps=60, learning_rate=0.02, lambda_mask=1.0)
     run = start(subject, edit)
     *_, last = run
-    assert last.distances[0] < 2.5
+    assert last.stop_reason == "all handles have arrived"
     held, free = (
         (last.subject.render() - subject.render()).abs()[:, part].mean() for part in (slice(0, 6), slice(10, 22))
     )
@@ -127,18 +127,17 @@ def test_sefa_asks_for_the_linear_part_of_the_styles() -> None:
     assert abs(float(axes[0] @ found.vector)) == pytest.approx(1, abs=1e-6)
 
 
-def test_a_picture_is_inverted_by_projection_and_tuning() -> None:
+def test_a_picture_is_inverted_by_projection_and_by_tuning() -> None:
     model = toy_model()
     picture = torch.from_numpy(np.array(model.sample(4).image))
-    edit = Inversion(picture, start="mean", projection=60, tuning_steps=6, noise=1e5, learning_rate=0.1)
-    found = list(start(model.sample(0), edit))
-    psnr = [progress.metrics["psnr"] for progress in found]
-    assert psnr[60] > psnr[0] + 3
-    tuning = found[-1].subject.tuning
+    projection = Inversion(picture, start="mean", projection=30, tuning="none", noise=1e5)  # but it has no noise maps
+    psnr = [progress.metrics["psnr"] for progress in start(model.sample(0), projection)]
+    assert psnr[-1] > psnr[0] + 3
+    tuned = list(start(model.sample(0), replace(projection, projection=0, tuning="full", tuning_steps=30)))
+    assert tuned[-1].metrics["psnr"] > tuned[0].metrics["psnr"] + 0.5
+    tuning = tuned[-1].subject.tuning
     assert tuning is not None
-    assert {name.split(".")[0] for name in tuning.changes} == {"coarse", "fine"}
-    # In float16, which is what the session pays for.
-    assert psnr[-1] > psnr[60]
+    assert tuning.changes.keys() == {"coarse", "fine"}
 
 
 def test_sessions_open_bit_for_bit() -> None:
@@ -153,8 +152,9 @@ def test_sessions_open_bit_for_bit() -> None:
     for id, node in session.nodes.items():
         assert torch.equal(back.nodes[id].subject.render(), node.subject.render())
         assert back.nodes[id].subject.rounding.keys() == node.subject.rounding.keys()
-    with pytest.raises(UserError, match="w\\+ must be \\[3, 6\\]"):
-        from_bytes(to_bytes(session).replace(b"t0", b"t1"), lambda _: model)
+    session.add(replace(root.subject, code=Code(torch.zeros(4, 6))))
+    with pytest.raises(UserError, match=r"damaged: a picture of toy in it: w\+ must be \[3, 6\]"):
+        from_bytes(to_bytes(session), lambda _: model)
 
 
 def test_its_checkpoint_tells_the_architecture(registered: None, tmp_path: Path) -> None:
@@ -168,10 +168,10 @@ def test_its_checkpoint_tells_the_architecture(registered: None, tmp_path: Path)
     assert torch.equal(opened.sample(1).render(), model.sample(1).render())
     data = path.read_bytes()
     path.write_bytes(data.replace(b'\\"architecture\\": \\"toy\\"', b'\\"architecture\\": \\"yot\\"'))
-    with pytest.raises(UserError, match="architecture 'yot', which this gansteer doesn't know"):
+    with pytest.raises(UserError, match="architecture yot, which this gansteer doesn't know"):
         load_file(path, "cpu")
-    path.write_bytes(data.replace(b'\\"width\\": 8', b'\\"width\\": -').replace(b"0.2", b"tru"))
-    with pytest.raises(UserError):
+    path.write_bytes(data.replace(b'\\"softness\\": 0.2', b'\\"softness\\": [1]'))
+    with pytest.raises(UserError, match="damaged configuration: softness"):
         load_file(path, "cpu")
 
 

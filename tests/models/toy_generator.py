@@ -92,10 +92,12 @@ class ToyGenerator(Generator):
         for name in layers:
             self.layer(name)
         styles = self.styles(code) if styles is None else styles
-        waves = self._waves(styles["waves"])
-        coarse = self._layer(waves, styles["coarse"], self.coarse)
-        wide = F.interpolate(coarse, scale_factor=2, mode="bilinear")
-        found = {"waves": waves, "coarse": coarse, "fine": self._layer(wide, styles["fine"], self.fine)}
+        found = {"waves": self._waves(styles["waves"])}
+        if set(layers) - {"waves"}:
+            found["coarse"] = self._layer(found["waves"], styles["coarse"], self.coarse)
+        if "fine" in layers:
+            wide = F.interpolate(found["coarse"], scale_factor=2, mode="bilinear")
+            found["fine"] = self._layer(wide, styles["fine"], self.fine)
         return {name: found[name] for name in layers}
 
     def _waves(self, shift: Tensor) -> Tensor:
