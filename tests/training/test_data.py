@@ -197,9 +197,11 @@ def test_the_order_can_be_entered_anywhere(start):
     assert list(islice(batches(10, 4, seed=1, start=start), 30 - start)) == whole[start:]
 
 
-@pytest.mark.parametrize("world", [2, 4])
-def test_processes_share_each_batch(world):
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_share_each_batch(processes):
     joint = list(islice(batches(10, 8, seed=1, start=3), 12))
-    parts = [list(islice(batches(10, 8, seed=1, start=3, rank=rank, world=world), 12)) for rank in range(world)]
+    parts = [
+        list(islice(batches(10, 8, seed=1, start=3, rank=rank, processes=processes), 12)) for rank in range(processes)
+    ]
     for step, whole in enumerate(joint):
-        assert [parts[i % world][step][i // world] for i in range(8)] == whole
+        assert [parts[i % processes][step][i // processes] for i in range(8)] == whole

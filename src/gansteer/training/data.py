@@ -154,7 +154,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return (picture.flip(2) if index >= len(self.names) else picture), self.labels[i]
 
 
-def batches(items: int, batch: int, seed: int, start: int, rank: int = 0, world: int = 1) -> Iterator[list[int]]:
+def batches(items: int, batch: int, seed: int, start: int, rank: int = 0, processes: int = 1) -> Iterator[list[int]]:
     """The items of each step's batch for one process, endlessly, from step `start` on.
 
     Every epoch is a permutation that depends on (seed, epoch) alone, so step n is the same however one got there.
@@ -163,7 +163,7 @@ def batches(items: int, batch: int, seed: int, start: int, rank: int = 0, world:
     step = start
     while True:
         chosen = []
-        for position in range(step * batch + rank, (step + 1) * batch, world):
+        for position in range(step * batch + rank, (step + 1) * batch, processes):
             if position // items != epoch:
                 epoch = position // items
                 order = torch.randperm(items, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
