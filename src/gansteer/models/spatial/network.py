@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gansteer.models.code import Styles
 from gansteer.models.generator import Noise
-from gansteer.models.layers import Linear, normalize_second_moment, upsample
+from gansteer.models.layers import Fill, Linear, normalize_second_moment, upsample
 from gansteer.models.layout import Layout, splat
 from gansteer.models.spatial.config import SpatialConfig
 from gansteer.models.spatial.encoding import LocalEncoding, PublishedEncoding
@@ -30,11 +30,14 @@ def level_of(resolution: int) -> int | None:
 class Conditioning(nn.Module):
     """What turns a layout into what layers are encoded with: one encoding for every resolution up to `encoded`."""
 
-    def __init__(self, config: SpatialConfig, blocks: list[Block]) -> None:
+    def __init__(self, config: SpatialConfig, blocks: list[Block], fill: Fill = torch.randn) -> None:
         super().__init__()
         self.resolution = config.resolution
         self.blob_style = nn.ModuleList(
-            [Linear(config.blob_dim, STYLE_HIDDEN, activate=True), Linear(STYLE_HIDDEN, config.style_channels)]
+            [
+                Linear(config.blob_dim, STYLE_HIDDEN, activate=True, fill=fill),
+                Linear(STYLE_HIDDEN, config.style_channels, fill=fill),
+            ]
         )
         inputs = config.style_channels + 1
         self.encodings = nn.ModuleDict()
@@ -45,11 +48,11 @@ class Conditioning(nn.Module):
             if config.encoding == "local":
                 names = [layer.name for layer in block.layers()]
                 channels = config.channels(block.resolution)
-                self.encodings[name] = LocalEncoding(inputs, config.hidden_channels, channels, names)
+                self.encodings[name] = LocalEncoding(inputs, config.hidden_channels, channels, names, fill)
             else:
                 widths = {layer.name: layer.in_channels for layer in block.layers()}
                 widths[block.torgb.name] = block.torgb.in_channels
-                self.encodings[name] = PublishedEncoding(inputs, widths)
+                self.encodings[name] = PublishedEncoding(inputs, widths, fill)
 
     def styles(self, codes: Tensor) -> Tensor:
         """Blobs' style codes `[B, K, blob_dim]` to `s_k`, `[B, K, style_channels]`."""
@@ -89,9 +92,11 @@ class Conditioning(nn.Module):
 class SpatialSynthesis(Synthesis):
     """Styles and a layout to a picture, or to the features after any layer."""
 
-    def __init__(self, config: SpatialConfig) -> None:
-        super().__init__(config)
-        self.conditioning = Conditioning(config, list(self.each_block()))
+    config: SpatialConfig
+
+    def __init__(self, config: SpatialConfig, fill: Fill = torch.randn) -> None:
+        super().__init__(config, fill)
+        self.conditioning = Conditioning(config, list(self.each_block()), fill)
 
     def encoded(
         self, layout: Layout, styles: Styles, noise: Noise, resolution: int | None = None, until: str | None = None
