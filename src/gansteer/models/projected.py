@@ -14,7 +14,6 @@ from torch.nn.utils.parametrizations import spectral_norm
 from gansteer.models.efficientnet import TAPS, EfficientNetLite0
 from gansteer.models.layers import LRELU_SLOPE
 
-
 COLOURS = 8
 """Width and height at which a discriminator with `spread` sees colours."""
 
