@@ -13,7 +13,10 @@ from gansteer.models.generator import Generator
 from gansteer.models.registry import ARCHITECTURES, FIRST
 from gansteer.subject import Card
 
-LIMITS = {"z_dim": 8192, "w_dim": 8192, "c_dim": 100_000, "channel_max": 8192, "mapping_layers": 64, "img_channels": 16}
+LIMITS = {
+    "z_dim": 8192, "w_dim": 8192, "c_dim": 100_000, "channel_max": 8192, "mapping_layers": 64, "img_channels": 16,
+    "blob_dim": 1024, "style_channels": 1024, "hidden_channels": 1024, "encoded": 1024, "apart": 64,
+}  # fmt: skip
 MEAN = "mapping.w_mean"
 """The mean of w, which not every release of StyleGAN2 stores."""
 MEAN_SAMPLES = 10_000
