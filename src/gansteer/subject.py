@@ -43,6 +43,8 @@ class Model:
 
     card: Card
     generator: Generator
+    notes: tuple[str, ...] = ()
+    """What a person should know of the file that it was read from: what was chosen, filled in or left out."""
 
     def __repr__(self) -> str:
         """One line."""
