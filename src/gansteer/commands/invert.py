@@ -62,7 +62,7 @@ class Invert(Results):
         from gansteer.edits.inversion.crop import cut
         from gansteer.edits.inversion.edit import Inversion
         from gansteer.edits.inversion.estimate import estimate
-        from gansteer.edits.inversion.photo import read_photo
+        from gansteer.pictures import read_photo
 
         photo = read_photo(self.photo)
         model = open_model(self.model, self.device)

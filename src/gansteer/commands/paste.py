@@ -33,7 +33,7 @@ class Paste:
         from gansteer.checkpoints.registry import load
         from gansteer.edits.inversion.crop import paste
         from gansteer.edits.inversion.edit import Inversion
-        from gansteer.edits.inversion.photo import read_photo
+        from gansteer.pictures import read_photo
         from gansteer.steerfile import open_session
 
         session = open_session(self.subject, lambda name: load(self.model or name))

@@ -78,12 +78,8 @@ class Beginning:
 
 def read_mask(path: Path, flag: str) -> "Tensor":
     """A picture of black and white as truth values `[H, W]`, white True. Raises UserError."""
-    import numpy as np
     import torch
-    from PIL import Image, UnidentifiedImageError
 
-    try:
-        with Image.open(path) as picture:
-            return torch.from_numpy(np.asarray(picture.convert("L")) >= 128)
-    except (OSError, UnidentifiedImageError) as error:
-        raise UserError(f"{flag} {path} cannot be read as a picture: give a PNG, white where it may change") from error
+    from gansteer.pictures import read_mask as read
+
+    return torch.from_numpy(read(path, f"{flag} {path}"))
