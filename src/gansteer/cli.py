@@ -15,6 +15,7 @@ from gansteer.commands.directions import Fit, List
 from gansteer.commands.evaluate import Faces, Quality, Smoothness, Tracking
 from gansteer.commands.evaluate_attributes import Attributes
 from gansteer.commands.evaluate_inversion import InversionQuality
+from gansteer.commands.export import Export
 from gansteer.commands.info import Info
 from gansteer.commands.mistakes import check_words, explained
 from gansteer.commands.models import Models
@@ -49,6 +50,7 @@ COMMANDS: dict[str, type[Command]] = {
     "models": Models,
     "info": Info,
     "convert": Convert,
+    "export": Export,
     "sample": Sample,
     "paste": Paste,
     "train": Train,

@@ -24,7 +24,9 @@ from gansteer.checkpoints.native import read_header
 from gansteer.checkpoints.pickle_reader import CUT_SHORT, Machine, Record, Refused, shown
 from gansteer.checkpoints.unpickle import dictionary, is_array, is_tensor, read_array, read_tensor, reading
 from gansteer.errors import UserError
+from gansteer.models.tuning import Tuning
 from gansteer.output import replacing
+from gansteer.subject import Model, Subject
 
 NAMES = ("w", "ws", "w_plus", "latent", "latents", "dlatent", "dlatents", "projected_w", "w_pivot", "latent_in", "code")
 """What programs call the array of a latent, the likeliest first."""
@@ -233,6 +235,29 @@ def fitted(w: Tensor, num_ws: int, w_dim: int, whose: str) -> Tensor:
     if not bool(w.isfinite().all()):
         raise UserError(f"{whose} holds a latent that is not finite")
     return w.expand(num_ws, -1).contiguous()
+
+
+def as_subject(latent: Latent, model: Model, whose: str, tuned: Model | None = None) -> Subject:
+    """The subject of a latent of `model`; `tuned` is the generator that was tuned around it. `whose` begins messages.
+
+    Raises UserError for a latent of other weights or shape, and for a tuned generator of another shape.
+    """
+    if latent.digest is not None and latent.digest != model.digest:
+        raise UserError(
+            f"{whose} was made with other weights than those of {model.card.name}: give the model it belongs to"
+        )
+    config, like = model.generator.config, model.generator.mapping.w_mean
+    w = fitted(latent.w, config.num_ws, config.w_dim, whose).to(like)
+    offsets = {name: offset.to(like) for name, offset in latent.offsets.items()}
+    if tuned is None:
+        return Subject(model, w, offsets)
+    before, after = model.generator.state_dict(), tuned.generator.state_dict()
+    if {name: x.shape for name, x in before.items()} != {name: x.shape for name, x in after.items()}:
+        raise UserError(
+            f"--tuned {tuned.card.name} has another shape than {model.card.name}: give what was tuned from it"
+        )
+    changes = {name: after[name] - x for name, x in before.items() if not torch.equal(after[name], x)}
+    return Subject(model, w, offsets, Tuning(model.generator, changes) if changes else None)
 
 
 def save_latent(w: Tensor, path: Path, about: Mapping[str, Any], offsets: Mapping[str, Tensor]) -> None:

@@ -57,6 +57,8 @@ class Fit:
     components: int = 10
     """How many principal components."""
     seed: int = 0
+    network: str | None = None
+    """Which network of a file that holds several, such as G instead of G_ema."""
     device: str = "auto"
 
     def run(self) -> None:
@@ -65,7 +67,7 @@ class Fit:
         from gansteer.directions import Directions
 
         examples = self._examples()
-        model = open_model(self.model, self.device)
+        model = open_model(self.model, self.device, self.network)
         found = self._from_examples(model, *examples) if examples else self._from_scores(model)
         if self.label is not None:
             found = [replace(entry, about={**entry.about, "label": self.label}) for entry in found]
@@ -158,12 +160,14 @@ class List:
     """Name of a model, a checkpoint's file, or a hub id."""
     directions: Path | None = None
     """Also those of this file."""
+    network: str | None = None
+    """Which network of a file that holds several, such as G instead of G_ema."""
     device: str = "auto"
 
     def run(self) -> None:
         from gansteer.checkpoints.directions import directions_for
 
-        model = open_model(self.model, self.device)
+        model = open_model(self.model, self.device, self.network)
         found = directions_for(model, self.directions).entries
         if not found:
             raise UserError(f"{model.card.name} has no directions: make some with `gansteer directions fit`")
