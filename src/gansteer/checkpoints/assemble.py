@@ -128,7 +128,7 @@ def in_colour(parsed: ParsedCheckpoint, setting: str) -> ParsedCheckpoint:
     Raises Refused for any other number of channels than 1, 3 and 4.
     """
     channels = parsed.config.img_channels
-    if channels in (1, 3):
+    if channels in (1, 3) or parsed.architecture != FIRST:
         return parsed
     if channels != 4:
         raise Refused(

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 import safetensors.torch
@@ -24,6 +24,7 @@ from gansteer.checkpoints.native import read_header
 from gansteer.checkpoints.pickle_reader import CUT_SHORT, Machine, Record, Refused, shown
 from gansteer.checkpoints.unpickle import dictionary, is_array, is_tensor, read_array, read_tensor, reading
 from gansteer.errors import UserError
+from gansteer.models.code import Code
 from gansteer.models.tuning import Tuning
 from gansteer.output import replacing
 from gansteer.subject import Model, Subject
@@ -36,8 +37,6 @@ MAX_BYTES = 1 << 26
 MAX_ARRAYS = 10_000
 MAX_ROWS = 64
 MAX_DEPTH = 4
-OFFSETS = "offsets."
-"""Before the name of a layer, in the files of gansteer's own studio: its style offset."""
 
 Read = Callable[[], Tensor]
 
@@ -48,8 +47,8 @@ class Latent:
 
     w: Tensor
     """Any shape: w, or w+ with leading dimensions of 1."""
-    offsets: Mapping[str, Tensor] = field(default_factory=dict)
-    """Style offsets by layer, `[C]` each; only gansteer's own files have them."""
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+    """The other tensors of a code (`Code.tensors`), which only gansteer's own files have."""
     model: str | None = None
     """Name and digest of the model, where the file says whose it is."""
     digest: str | None = None
@@ -202,15 +201,12 @@ def _no_latent(root: object) -> Tensor:
 
 def _of_safetensors(file: BinaryIO, size: int) -> Latent:
     about, tensors = read_header(file, size)
-    offsets = {name.removeprefix(OFFSETS): read for name, read in tensors.items() if name.startswith(OFFSETS)}
-    w = _chosen({name: read for name, read in tensors.items() if not name.startswith(OFFSETS)})
     model, digest = about.get("model"), about.get("weights")
-    return Latent(
-        w,
-        {name: read() for name, read in offsets.items()},
-        model if isinstance(model, str) else None,
-        digest if isinstance(digest, str) else None,
-    )
+    if (
+        isinstance(model, str) and isinstance(digest, str) and "w" in tensors
+    ):  # as the studio and `save_latent` write it
+        return Latent(tensors["w"](), {name: read() for name, read in tensors.items() if name != "w"}, model, digest)
+    return Latent(_chosen(tensors))
 
 
 # --- Fitting and writing --------------------------------------------------------------------------------------------------
@@ -246,35 +242,44 @@ def as_subject(latent: Latent, model: Model, whose: str, tuned: Model | None = N
         raise UserError(
             f"{whose} was made with other weights than those of {model.card.name}: give the model it belongs to"
         )
-    config, like = model.generator.config, model.generator.mapping.w_mean
-    w = fitted(latent.w, config.num_ws, config.w_dim, whose).to(like)
-    offsets = {name: offset.to(like) for name, offset in latent.offsets.items()}
+    config, like = model.generator.config, model.generator.mean_w()
+    w = fitted(latent.w, config.num_ws, config.w_dim, whose)
+    try:
+        code = Code.from_tensors({"w": w, **latent.parts}).to(like.device, like.dtype)
+        model.generator.check(code)
+    except ValueError as error:
+        raise UserError(f"{whose} does not fit {model.card.name}: {error}") from error
     if tuned is None:
-        return Subject(model, w, offsets)
+        return Subject(model, code)
     before, after = model.generator.state_dict(), tuned.generator.state_dict()
     if {name: x.shape for name, x in before.items()} != {name: x.shape for name, x in after.items()}:
         raise UserError(
             f"--tuned {tuned.card.name} has another shape than {model.card.name}: give what was tuned from it"
         )
     changes = {name: after[name] - x for name, x in before.items() if not torch.equal(after[name], x)}
-    return Subject(model, w, offsets, Tuning(model.generator, changes) if changes else None)
+    return Subject(model, code, Tuning(model.generator, changes) if changes else None)
 
 
-def save_latent(w: Tensor, path: Path, about: Mapping[str, Any], offsets: Mapping[str, Tensor]) -> None:
-    """Write w+ `[num_ws, w_dim]` in the format of the path's ending, as `[1, num_ws, w_dim]` under the name w.
+def latent_bytes(subject: Subject) -> bytes:
+    """The whole code of a subject as safetensors, with the name and the digest of its model."""
+    tensors = {name: x.detach().cpu().contiguous() for name, x in subject.code.tensors().items()}
+    return safetensors.torch.save(tensors, {"model": subject.model.card.name, "weights": subject.model.digest})
 
-    `.safetensors` keeps `offsets` and `about` (whose it is) too, as the studio writes it. Raises UserError.
+
+def save_latent(subject: Subject, path: Path) -> None:
+    """Write the latent in the format of the path's ending: w+ as `[1, num_ws, w_dim]`, in an `.npz` under the name w.
+
+    `.safetensors` keeps the whole code, and whose it is. Raises UserError.
     """
-    w = w.detach().cpu().contiguous()
+    w = subject.code.ws.detach().cpu().contiguous()[None]
     with replacing(path) as new:
         if path.suffix == ".safetensors":
-            tensors = {"w": w, **{f"{OFFSETS}{name}": x.detach().cpu().contiguous() for name, x in offsets.items()}}
-            new.write_bytes(safetensors.torch.save(tensors, {key: str(value) for key, value in about.items()}))
+            new.write_bytes(latent_bytes(subject))
         elif path.suffix == ".pt":
-            torch.save(w[None].clone(), new)
+            torch.save(w.clone(), new)
         else:
             with new.open("wb") as file:
                 if path.suffix == ".npz":
-                    np.savez(file, w=w[None].numpy())
+                    np.savez(file, w=w.numpy())
                 else:
-                    np.save(file, w[None].numpy())
+                    np.save(file, w.numpy())

@@ -24,7 +24,7 @@ from gansteer.checkpoints.choosing import named, preferred
 from gansteer.checkpoints.names import CONTAINERS, PERSISTENT_OBJECT, WRAPPERS
 from gansteer.checkpoints.pickle_reader import Record, Refused, shown
 from gansteer.checkpoints.unpickle import dictionary, is_tensor, number, read_tensor, shape_of
-from gansteer.models.stylegan2.network import GeneratorConfig
+from gansteer.models.stylegan2.config import GeneratorConfig
 from gansteer.subject import Card
 
 KIND = "NVIDIA PyTorch pickle"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from gansteer.checkpoints import native
 from gansteer.checkpoints.unpickle import reading
-from gansteer.models.stylegan2.network import GeneratorConfig
+from gansteer.models.generator import GeneratorShape
+from gansteer.models.stylegan2.config import GeneratorConfig
 
 
 def shipped(folder: Path | None = None) -> dict[str, Path]:
@@ -14,12 +15,14 @@ def shipped(folder: Path | None = None) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
-def of_shape(config: GeneratorConfig) -> list[Path]:
-    """The files of those whose tensors have the shapes of this configuration."""
-    alike = []
+def of_shape(config: GeneratorShape) -> list[Path]:
+    """The files of those StyleGAN2 models whose tensors have the shapes of this configuration."""
+    alike: list[Path] = []
+    if not isinstance(config, GeneratorConfig):
+        return alike
     for path in shipped().values():
         with reading(path), path.open("rb") as file:
             known = native.find(file, path.stat().st_size).config
-        if known.shapes == config.shapes:
+        if isinstance(known, GeneratorConfig) and known.shapes == config.shapes:
             alike.append(path)
     return alike

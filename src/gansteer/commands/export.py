@@ -30,17 +30,11 @@ class Export:
 
         model, subject = open_start(self.model, self.subject, "cpu", self.network)
         assert subject is not None
-        about = {"model": model.card.name, "weights": model.digest}
-        save_latent(subject.w, self.out, about, subject.offsets)
-        lost = [
-            what
-            for what, there in (
-                ("the changes of its styles", bool(subject.offsets) and self.out.suffix != ".safetensors"),
-                ("the weights tuned for its photo", subject.tuning is not None),
-            )
-            if there
-        ]
+        save_latent(subject, self.out)
+        rest = len(subject.code.tensors()) > 1 and self.out.suffix != ".safetensors"
+        lost = ["the rest of its code, such as changes of styles"] if rest else []
+        lost += ["the weights tuned for its photo"] if subject.tuning is not None else []
         if lost:
             print(f"note: {self.out} holds w+ alone, without {' and '.join(lost)}", file=sys.stderr)
-        rows, size = subject.w.shape
+        rows, size = subject.code.ws.shape
         print(f"wrote {self.out}: w+ [1, {rows}, {size}] of {model.card.name}")
