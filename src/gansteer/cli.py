@@ -11,7 +11,7 @@ import tyro
 
 import gansteer
 from gansteer.commands.convert import Convert
-from gansteer.commands.directions import Fit, List
+from gansteer.commands.directions import Fit, Import, List
 from gansteer.commands.evaluate import Faces, Quality, Smoothness, Tracking
 from gansteer.commands.evaluate_attributes import Attributes
 from gansteer.commands.evaluate_inversion import InversionQuality
@@ -44,7 +44,7 @@ EVALUATE: dict[str, type[Command]] = {
     "inversion": InversionQuality,
 }
 
-DIRECTIONS: dict[str, type[Command]] = {"fit": Fit, "list": List}
+DIRECTIONS: dict[str, type[Command]] = {"fit": Fit, "import": Import, "list": List}
 
 COMMANDS: dict[str, type[Command]] = {
     "models": Models,

@@ -115,7 +115,9 @@ def test_a_generator_without_noise(tmp_path):
                 arrays |= {f"{path}.noise_const": zeros, f"{path}.noise_strength": np.zeros(())}
     z = np.random.default_rng(1).standard_normal((1, 6))
     wanted = reference.nvidia(arrays, z, psi=1.0)
-    np.testing.assert_allclose(model.generator(model.generator.code_of(torch.from_numpy(z)))[0].numpy(), wanted, atol=1e-10)
+    np.testing.assert_allclose(
+        model.generator(model.generator.code_of(torch.from_numpy(z)))[0].numpy(), wanted, atol=1e-10
+    )
     assert model.notes == (f"{tmp_path / 'x.pkl'} adds no noise in 5 of 5 layers (use_noise=False)",)
 
 
@@ -126,7 +128,9 @@ def test_the_colours_of_rgba(tmp_path):
     model = load_file(tmp_path / "x.pkl", "cpu", torch.float64)
     z = np.random.default_rng(1).standard_normal((1, 6))
     wanted = reference.nvidia(arrays_of(network), z)[:3]
-    np.testing.assert_allclose(model.generator(model.generator.code_of(torch.from_numpy(z)))[0].numpy(), wanted, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(
+        model.generator(model.generator.code_of(torch.from_numpy(z)))[0].numpy(), wanted, rtol=1e-10, atol=1e-10
+    )
     assert model.sample(0).image.mode == "RGB"
     assert "transparency" in model.notes[0]
 

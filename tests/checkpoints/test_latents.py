@@ -52,6 +52,7 @@ WAYS = {
     "array.pt": lambda p: torch.save(W.numpy(), p),
     "latents.pt": lambda p: torch.save({"latents": W[None], "names": ["a.png"]}, p),
     "projector.pt": lambda p: torch.save({"a.png": {"img": torch.zeros(4), "latent": W, "noise": [torch.ones(1)]}}, p),
+    "expanded.pt": lambda p: torch.save(W.expand(1, 1, 6, 5), p),
     "rows.pt": lambda p: torch.save(list(W), p),
     "numbers.pt": lambda p: torch.save(W[None].tolist(), p),
     "w.pkl": lambda p: p.write_bytes(pickle.dumps(W.numpy())),
@@ -68,6 +69,11 @@ def test_every_way_to_keep_w_plus(tmp_path, name):
     assert is_latent(path)
     found = fitted(read_latent(path).w, 6, 5, name).float()
     assert torch.equal(found, W)
+
+
+def test_one_row_expanded_to_all(tmp_path):
+    torch.save(W[0].expand(1, 6, 5), tmp_path / "w.pt")
+    assert torch.equal(fitted(read_latent(tmp_path / "w.pt").w, 6, 5, "w.pt"), W[:1].expand(6, -1))
 
 
 @pytest.mark.parametrize("shape", [(5,), (1, 5), (1, 1, 5)])

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Never, cast
 
 import numpy as np
 import safetensors.torch
@@ -39,6 +39,29 @@ MAX_ROWS = 64
 MAX_DEPTH = 4
 
 Read = Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is sought in a file of arrays."""
+
+    what: str
+    """For messages, such as latent."""
+    names: tuple[str, ...]
+    """What it may be called, the likeliest first."""
+
+    def chosen(self, arrays: Mapping[str, Read]) -> Tensor:
+        """The array among several, by its name or because it is the only one. Raises Refused."""
+        for name in self.names:
+            if name in arrays:
+                return arrays[name]()
+        if len(arrays) == 1:
+            return next(iter(arrays.values()))()
+        return self.none(", ".join(shown(name) for name in list(arrays)[:8]) or "nothing")
+
+    def none(self, held: str) -> Never:
+        """Raise Refused: there is only what is `held`."""
+        raise Refused(f"holds no {self.what} that is called {self.names[0]}, {self.names[1]} or the like, only {held}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +92,18 @@ def is_latent(path: Path) -> bool:
 
 def read_latent(path: Path) -> Latent:
     """The latent in a file. Raises UserError if there is none, more than one, or the file is damaged or harmful."""
+    return _read(path, Wanted("latent", NAMES))
+
+
+def read_array_file(path: Path, what: str, names: tuple[str, ...]) -> Tensor:
+    """The array in a file of the same kinds, the one called by the first of `names` that is there, or the only one.
+
+    `what` it is called in messages. Raises UserError as `read_latent`.
+    """
+    return _read(path, Wanted(what, names)).w
+
+
+def _read(path: Path, wanted: "Wanted") -> Latent:
     with reading(path), path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(16)
@@ -76,32 +111,23 @@ def read_latent(path: Path) -> Latent:
         if start[:6] == b"\x93NUMPY":
             return Latent(read_npy(file, size))
         if start[8:9] == b"{":
-            return _of_safetensors(file, size)
+            return _of_safetensors(file, size, wanted)
         if start[:4] == b"PK\x03\x04":
             with zipfile.ZipFile(file) as archive:
                 members = {info.filename: info for info in archive.infolist()[:MAX_ARRAYS]}
                 arrays = {name.removesuffix(".npy"): info for name, info in members.items() if name.endswith(".npy")}
                 if arrays:
-                    return Latent(_chosen({name: _member(archive, info) for name, info in arrays.items()}))
+                    return Latent(wanted.chosen({name: _member(archive, info) for name, info in arrays.items()}))
             root, blobs = read_zip(file, size)
-            return Latent(_of_records(root, blobs))
+            return Latent(_of_records(root, blobs, wanted))
         if start[:1] in (b"\x80", b"c", b"(", b"]", b"}"):
             root = Machine(file, 0, size).load()
             if root == MAGIC:
-                return Latent(_of_records(*read_legacy(file, 0, size)))
-            return Latent(_of_records(root, {}))
-    raise UserError(f"{path} is no latent that gansteer knows: give a file of {', '.join(ENDINGS)}, or a .steer file")
-
-
-def _chosen(arrays: Mapping[str, Read]) -> Tensor:
-    """The array among several that is the latent, by its name or because it is the only one. Raises Refused."""
-    for name in NAMES:
-        if name in arrays:
-            return arrays[name]()
-    if len(arrays) == 1:
-        return next(iter(arrays.values()))()
-    held = ", ".join(shown(name) for name in list(arrays)[:8]) or "nothing"
-    raise Refused(f"holds no latent that is called w, latent or the like, only {held}")
+                return Latent(_of_records(*read_legacy(file, 0, size), wanted))
+            return Latent(_of_records(root, {}, wanted))
+    raise UserError(
+        f"{path} is no {wanted.what} that gansteer knows: give a file of {', '.join(ENDINGS)}, or a .steer file"
+    )
 
 
 # --- NumPy ----------------------------------------------------------------------------------------------------------------
@@ -148,8 +174,8 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Read:
 # --- Pickles --------------------------------------------------------------------------------------------------------------
 
 
-def _of_records(root: object, blobs: Blobs, depth: int = 0) -> Tensor:
-    """The latent among the records of a pickle: a tensor, an array, numbers, or a dictionary with one of these."""
+def _of_records(root: object, blobs: Blobs, wanted: Wanted, depth: int = 0) -> Tensor:
+    """What is wanted among the records of a pickle: a tensor, an array, numbers, or a dictionary with one of these."""
     if is_tensor(root) or is_array(root):
         return _array(root, blobs)
     while isinstance(root, list | tuple) and len(root) == 1 and isinstance(root[0], list | tuple) and depth < MAX_DEPTH:
@@ -160,26 +186,25 @@ def _of_records(root: object, blobs: Blobs, depth: int = 0) -> Tensor:
         if len(root) <= MAX_ROWS:
             return torch.stack([_numbers(v) if isinstance(v, list | tuple) else _array(v, blobs) for v in root])
     if depth > MAX_DEPTH:
-        return _no_latent(root)
+        return _no_array(root, wanted)
     if isinstance(root, dict) or (isinstance(root, Record) and root.name in DICTS):
         entries = {
             str(key): value for key, value in list(dictionary(root).items())[:MAX_ARRAYS] if isinstance(key, str)
         }
-        for name in NAMES:
+        for name in wanted.names:
             if name in entries:
-                return _of_records(entries[name], blobs, depth + 1)
+                return _of_records(entries[name], blobs, wanted, depth + 1)
         arrays = [value for value in entries.values() if is_tensor(value) or is_array(value) or isinstance(value, dict)]
         if len(arrays) == 1:  # as rosinality's projector keeps them, under the picture's name
-            return _of_records(arrays[0], blobs, depth + 1)
-        held = ", ".join(shown(name) for name in list(entries)[:8]) or "nothing"
-        raise Refused(f"holds no latent that is called w, latent or the like, only {held}")
-    return _no_latent(root)
+            return _of_records(arrays[0], blobs, wanted, depth + 1)
+        wanted.none(", ".join(shown(name) for name in list(entries)[:8]) or "nothing")
+    return _no_array(root, wanted)
 
 
 def _numbers(values: Sequence[object]) -> Tensor:
     """A plain list of numbers."""
     if len(values) > MAX_ARRAYS or not all(isinstance(value, int | float) for value in values):
-        raise Refused("holds a list of something else than numbers where a latent is expected")
+        raise Refused("holds a list of something else than numbers")
     return torch.tensor([float(value) for value in values if isinstance(value, int | float)])
 
 
@@ -187,26 +212,26 @@ def _array(value: object, blobs: Blobs) -> Tensor:
     """A tensor or an array, of a latent's size."""
     found = read_array(value) if is_array(value) else read_tensor(value, blobs)
     if found.numel() * MAX_ROWS > MAX_BYTES:
-        raise Refused(f"holds an array of shape {list(found.shape)}, which is no latent")
+        raise Refused(f"holds an array of shape {list(found.shape)}, which is too large")
     return found
 
 
-def _no_latent(root: object) -> Tensor:
+def _no_array(root: object, wanted: Wanted) -> Never:
     what = shown(root.name, 60) if isinstance(root, Record) else type(root).__name__
-    raise Refused(f"holds a {what} where a latent is expected; gansteer never runs code from a file")
+    raise Refused(f"holds a {what} where a {wanted.what} is expected; gansteer never runs code from a file")
 
 
 # --- safetensors ----------------------------------------------------------------------------------------------------------
 
 
-def _of_safetensors(file: BinaryIO, size: int) -> Latent:
+def _of_safetensors(file: BinaryIO, size: int, wanted: Wanted) -> Latent:
     about, tensors = read_header(file, size)
     model, digest = about.get("model"), about.get("weights")
     if (
         isinstance(model, str) and isinstance(digest, str) and "w" in tensors
     ):  # as the studio and `save_latent` write it
         return Latent(tensors["w"](), {name: read() for name, read in tensors.items() if name != "w"}, model, digest)
-    return Latent(_chosen(tensors))
+    return Latent(wanted.chosen(tensors))
 
 
 # --- Fitting and writing --------------------------------------------------------------------------------------------------

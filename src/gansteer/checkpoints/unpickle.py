@@ -31,6 +31,10 @@ MAX_SLACK = 64
 """A tensor may be a view of a storage so many times its size; else a small file could make for much reading."""
 
 
+MAX_EXPANDED = 1 << 20
+"""Elements of a tensor that has more than its storage."""
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """The border: whatever goes wrong while a file is read becomes one UserError that names the file."""
@@ -182,7 +186,10 @@ def read_tensor(value: object, blobs: Blobs) -> Tensor:
     storage, offset, sizes, strides = tensor_parts(value)
     elements = read_storage(storage, blobs, most=max(MAX_SLACK * math.prod(sizes), MAX_SLACK))
     last = offset + sum((n - 1) * step for n, step in zip(sizes, strides, strict=True))
-    if min([*sizes, 1]) < 1 or min([*strides, offset]) < 0 or max(last + 1, math.prod(sizes)) > len(elements):
+    # An expanded tensor, such as one row that stands for all, counts some of its elements several times.
+    count = math.prod(sizes)
+    too_many = count > (len(elements) if count > MAX_EXPANDED else MAX_SLACK * len(elements))
+    if min([*sizes, 1]) < 1 or min([*strides, offset]) < 0 or last >= len(elements) or too_many:
         raise Refused(f"declares a tensor of shape {sizes} over {len(elements)} values: it is damaged or made to harm")
     tensor = elements.as_strided(sizes, strides, offset).contiguous()
     return tensor if tensor.numel() == len(elements) else tensor.clone()

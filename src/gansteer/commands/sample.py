@@ -64,7 +64,7 @@ class Sample:
             return
         if self.out.suffix == ".steer":
             for seed in seeds:
-                source = {"seed": seed, "psi": self.psi, "label": self.label}
+                source: dict[str, object] = {"seed": seed, "psi": self.psi, "label": self.label}
                 source |= {"like": "numpy"} if self.seeds_like == "numpy" else {}
                 drawn = model.sample(seed, self.psi, self.label, self.seeds_like)
                 self.keep(drawn, pattern.with_name(pattern.name.replace("{seed}", str(seed))), source)
