@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gansteer.commands.results import Carried, Results, told
-from gansteer.commands.starting import Beginning, open_start, read_mask
+from gansteer.commands.starting import Beginning, read_mask
 from gansteer.edits.drag.config import DragSettings
 from gansteer.errors import UserError
 from gansteer.output import check_writable
@@ -42,7 +42,7 @@ class Drag(Beginning, Results):
             raise UserError("give --point x,y:x,y for every handle, or --replay with a record")
         self.check()
         if self.replay is not None:
-            model, _ = open_start(self.model, self.subject, self.device)
+            model, _ = self.opened()
             print(self.run_again(self.replay, model))
             return
         edit = self.edit()
@@ -102,7 +102,7 @@ def _run_jobs(command: Drag) -> None:
     jobs = [(number, line, _key(number, line)) for number, line in enumerate(lines, 1) if line.strip()]
     model, given = None, None
     if any(key not in done for _, _, key in jobs):
-        model, given = open_start(command.model, command.subject, command.device)
+        model, given = command.opened()
     failed = 0
     with results.open("a", encoding="utf-8") as log:
         log.write("\n" if log.tell() else "")  # the last line may have been cut short

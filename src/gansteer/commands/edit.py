@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from gansteer.commands.results import Carried, Results, told
-from gansteer.commands.starting import Beginning, open_start, read_mask
+from gansteer.commands.starting import Beginning, read_mask
 from gansteer.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Edit(Beginning, Results):
             raise UserError("say what to change, such as --set smile=+2, or --replay with a record")
         self.check()
         if self.replay is not None:
-            model, _ = open_start(self.model, self.subject, self.device)
+            model, _ = self.opened()
             print(self.run_again(self.replay, model))
             return
         model, subject = self.begin()
@@ -80,6 +80,8 @@ class Edit(Beginning, Results):
         if self.space == "z":
             from gansteer.edits.attribute.fitting import seeded_z
 
+            if self.seeds_like == "numpy":
+                raise UserError("--space z goes by gansteer's own seeds: leave out --seeds-like, or take --space w")
             z, label = seeded_z(model, 1, self.seed)[0], self.label
         return Attribute(change, hold, rows, self.absolute, self.space, z, self.psi, directions, label)
 

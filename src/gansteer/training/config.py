@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gansteer.colours import parse_colour
 from gansteer.errors import UserError
 from gansteer.models.stylegan2.config import GeneratorConfig
 
@@ -58,10 +59,14 @@ class TrainConfig:
     ada_target: float = 0.6
     ema_images: float | None = None
     """Half-life of the averaged generator in pictures; by default batch * 10,000 / 32."""
+    crop: Literal["none", "center", "pad"] = "none"
+    """Pictures of other shapes and sizes: take the largest square in their middle, or pad them with the background."""
+    background: str = "white"
+    """The colour behind transparent pictures and beside padded ones: a name, or #rrggbb."""
     mirror: bool = False
     """Also show mirrored copies."""
     conditional: bool = False
-    """Condition on the labels of dataset.json."""
+    """Condition on classes: those of a dataset.json, or a folder for each."""
     grow: Path | None = None
     """Start from this checkpoint (a run's folder or a .safetensors of half the resolution, or of the same)."""
     discriminator_images: int = 0
@@ -77,6 +82,7 @@ class TrainConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        parse_colour(self.background, "--background")
         if self.batch < 1 or self.images < 1 or self.snapshot_images < 1:
             raise UserError("--batch, --images and --snapshot-images must be at least 1")
         if self.g_lr <= 0 or self.d_lr <= 0 or self.anchor_lr <= 0:

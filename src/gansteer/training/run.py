@@ -30,6 +30,7 @@ from gansteer.checkpoints.efficientnet import load_efficientnet
 from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.checkpoints.native import save_model, write_tensors
 from gansteer.checkpoints.registry import load
+from gansteer.colours import parse_colour
 from gansteer.device import pick_device
 from gansteer.errors import UserError
 from gansteer.memory import keep_freed_memory
@@ -86,8 +87,9 @@ def train(
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", device.index or 0)))
         saved = _read_checkpoint(config)
         data = Pictures(
-            config.data, config.resolution, mirror=config.mirror, labels=config.conditional, progress=checking
-        )
+            config.data, config.resolution, mirror=config.mirror, labels=config.conditional, progress=checking,
+            crop=config.crop, background=parse_colour(config.background, "--background"),
+        )  # fmt: skip
         trainer = _trainer(config, data.c_dim, device, group, saved)
         if not group.agrees(torch.tensor([trainer.steps, len(data)], device=device)):
             raise UserError(
