@@ -14,6 +14,7 @@ from client import Page, Server
 
 from gansteer.studio.catalogue import Catalogue
 from gansteer.studio.server import application
+from gansteer.studio.store import Store
 
 STEPS = 250
 """What is kept of an edit's steps is thinned to as many at STEPS as at twice that."""
@@ -23,7 +24,7 @@ STEPS = 250
 def studio(models: Path, tmp_path: Path) -> Iterator[Server]:
     """A studio on a thread of this process, so that its objects can be counted."""
     catalogue = Catalogue(models, "cpu", tmp_path / "none")
-    app = application(catalogue, tmp_path, names=frozenset({"127.0.0.1"}))
+    app = application(catalogue, Store(tmp_path), names=frozenset({"127.0.0.1"}))
     config = uvicorn.Config(
         app, ws="websockets-sansio", http="h11", loop="asyncio", log_level="warning", timeout_graceful_shutdown=1
     )
