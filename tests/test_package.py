@@ -38,7 +38,7 @@ def test_the_wheel_holds_the_shipped_model(wheel):
 
 def test_the_wheel_has_the_command_and_the_licence(wheel):
     (info,) = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
-    assert "gansteer = gansteer.cli:main" in wheel.read(f"{info}/entry_points.txt").decode()
+    assert "gansteer = gansteer.__main__:run" in wheel.read(f"{info}/entry_points.txt").decode()
     assert "MIT License" in wheel.read(f"{info}/licenses/LICENSE").decode()
     needs = [line for line in wheel.read(f"{info}/METADATA").decode().splitlines() if line.startswith("Requires-Dist")]
     assert not [line for line in needs if "torchvision" in line]

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gansteer.bars import watch
     from gansteer.checkpoints.registry import load
     from gansteer.edits.api import Progress, Run
     from gansteer.edits.attribute.edit import Attribute, sliders
@@ -41,6 +42,7 @@ __all__ = [
     "load",
     "sliders",
     "start",
+    "watch",
 ]
 
 HOMES = {
@@ -57,6 +59,7 @@ HOMES = {
     "load": "gansteer.checkpoints.registry",
     "sliders": "gansteer.edits.attribute.edit",
     "start": "gansteer.edits.registry",
+    "watch": "gansteer.bars",
 }
 """Where each public name lives."""
 

@@ -16,6 +16,7 @@ from gansteer.commands.evaluate import Faces, Quality, Smoothness, Tracking
 from gansteer.commands.evaluate_attributes import Attributes
 from gansteer.commands.evaluate_inversion import InversionQuality
 from gansteer.commands.info import Info
+from gansteer.commands.mistakes import check_words, explained
 from gansteer.commands.models import Models
 from gansteer.commands.paste import Paste
 from gansteer.commands.sample import Sample
@@ -90,13 +91,14 @@ def parse(args: Sequence[str]) -> Command:
     if list(args) == ["--version"]:
         print(f"gansteer {gansteer.__version__}", flush=True)
         sys.exit(0)
+    commands = {**edit_commands(), **COMMANDS}
+    groups = {"directions": DIRECTIONS, "evaluate": EVALUATE}
+    check_words(args, {**commands, **groups})
     said = io.StringIO()
     try:
         with redirect_stderr(said):
             command: Command = tyro.cli(
-                _either(
-                    {**edit_commands(), **COMMANDS, "directions": _either(DIRECTIONS), "evaluate": _either(EVALUATE)}
-                ),
+                _either({**commands, **{name: _either(group) for name, group in groups.items()}}),
                 prog="gansteer",
                 description="Steer what a GAN draws.",
                 args=list(args) or ["--help"],
@@ -105,6 +107,9 @@ def parse(args: Sequence[str]) -> Command:
         for error in _causes(end):
             if isinstance(error, UserError):
                 raise error from None
+        line = explained(said.getvalue(), args, {**commands, **groups})
+        if line is not None:
+            raise UserError(line) from None
         sys.stderr.write(said.getvalue())
         sys.stdout.flush()
         raise

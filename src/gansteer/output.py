@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,22 @@ def check_picture(target: Path) -> None:
     if target.suffix.lower() not in FORMATS:
         raise UserError(f"{target}: a picture's file ends in {', '.join(FORMATS)}")
     check_writable(target)
+
+
+SAVERS = {".steer": "gansteer.steerfile:save_subject"}
+"""Endings of files that hold a subject instead of its picture, to what writes them; imported when first used."""
+
+
+def save_subject(subject: Any, target: Path) -> None:
+    """Write a subject by the target's ending: its picture, or (.steer) the subject itself. Raises UserError."""
+    place = SAVERS.get(target.suffix.lower())
+    if place is None:
+        check_picture(target)
+        save_picture(subject.image, target)
+        return
+    check_writable(target)
+    module, name = place.split(":")
+    getattr(import_module(module), name)(subject, target)
 
 
 def save_picture(picture: Image.Image, target: Path) -> None:

@@ -18,7 +18,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from gansteer.checkpoints.native import save_model
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.studio.protocol import Frame, unpack_frame
 from gansteer.subject import Card, Model
 
@@ -86,7 +87,7 @@ def tiny_model(name: str = "tiny", seed: int = 0, resolution: int = 64) -> Model
     """A seeded random network of some variety, quick to step."""
     torch.manual_seed(seed)
     config = GeneratorConfig(resolution, z_dim=8, w_dim=8, channel_base=1024, channel_max=8, mapping_layers=2)
-    generator = Generator(config).eval().requires_grad_(False)
+    generator = StyleGAN2Generator(config).eval().requires_grad_(False)
     for layer in generator.synthesis.layers():
         layer.noise_strength.fill_(0.3)
         layer.bias.normal_(0, 0.3)

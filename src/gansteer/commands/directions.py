@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from gansteer.commands.progress import bar
+from gansteer.bars import bar
 from gansteer.commands.seeds import check_psi, parse_seeds
 from gansteer.commands.starting import open_model
 from gansteer.errors import UserError

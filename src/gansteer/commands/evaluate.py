@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gansteer.commands.progress import bar
+from gansteer.bars import bar
 from gansteer.commands.seeds import check_psi
 from gansteer.commands.starting import open_model
 from gansteer.errors import UserError

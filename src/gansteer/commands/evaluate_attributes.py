@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from gansteer.bars import Bar, bar
 from gansteer.commands.evaluate import Evaluation
-from gansteer.commands.progress import Bar, bar
 from gansteer.commands.starting import open_model
 from gansteer.errors import UserError
 from gansteer.evaluation.records import append, check_records, resume

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gansteer.bars import bar
 from gansteer.commands.evaluate import Evaluation
-from gansteer.commands.progress import bar
 from gansteer.edits.inversion.config import InversionSettings
 from gansteer.errors import UserError
 from gansteer.evaluation.records import append, check_records, resume

@@ -25,7 +25,7 @@ class Info:
 
         about = describe(resolve(self.file))
         for name, value in _lines(about):
-            print(f"{name:<16} {value}")
+            print(f"{name:<40} {value}" if "." in name else f"{name:<16} {value}")
         if about.problem is not None:
             raise UserError(about.problem)
 
@@ -37,7 +37,7 @@ def _lines(about: "Description") -> Iterator[tuple[str, object]]:
     if about.held:
         yield "holds", ", ".join(about.held)
     if about.config is not None:
-        yield from asdict(about.config).items()
+        yield from ((name, value) for name, value in asdict(about.config).items() if value is not None)
     if about.card is not None:
         for name, value in vars(about.card).items():
             if value:
@@ -45,11 +45,21 @@ def _lines(about: "Description") -> Iterator[tuple[str, object]]:
 
 
 def _leaves(name: str, value: object) -> Iterator[tuple[str, object]]:
-    """A mapping within a mapping as lines such as `metrics.quality.precision.floor`."""
-    if isinstance(value, Mapping):
+    """A mapping within a mapping as lines such as `metrics.quality.model`; a measure with its floor stands on one line."""
+    if isinstance(value, Mapping) and "value" in value:
+        others = ", ".join(f"{key} {_short(inner)}" for key, inner in value.items() if key != "value")
+        yield name, f"{_short(value['value'])} ({others})" if others else _short(value["value"])
+    elif isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _leaves(f"{name}.{key}", inner)
     elif isinstance(value, list | tuple):
-        yield name, "; ".join(map(str, value))
-    else:
-        yield name, value
+        yield name, "; ".join(map(_short, value))
+    elif value is not None:
+        yield name, _short(value)
+
+
+def _short(value: object) -> str:
+    """A number with four digits, a row of a table in words; anything else as it is."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_short(inner)}" for key, inner in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gansteer.commands.progress import bar
+from gansteer.bars import bar
 from gansteer.errors import UserError
 from gansteer.output import check_picture, check_writable, replacing, save_picture
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gansteer.commands.progress import bar
+from gansteer.bars import bar
 from gansteer.commands.seeds import check_psi, parse_seeds
 from gansteer.commands.starting import open_start
 from gansteer.errors import UserError

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from gansteer.commands.progress import bar
+from gansteer.bars import bar
 from gansteer.errors import UserError
 from gansteer.output import check_writable
 from gansteer.training.config import InverterTraining

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gansteer.errors import UserError
+
 if TYPE_CHECKING:
     from gansteer.edits.api import Edit, Run
     from gansteer.subject import Subject
@@ -78,6 +80,15 @@ def kind_of(edit: "Edit") -> str:
 
 def start(subject: "Subject", edit: "Edit") -> "Run":
     """Begin `edit` on `subject`: iterate over the run, or call its `step()`. UserError if the edit does not fit."""
+    from gansteer.edits.api import Edit
+    from gansteer.subject import Subject
+
+    if not isinstance(subject, Subject):
+        raise UserError("start takes a subject first, such as model.sample(seed=3), and then an edit")
+    if not isinstance(edit, Edit):
+        raise UserError(
+            f"{edit!r} is no edit: give one such as Drag([(64, 76)], [(72, 76)]) or Attribute({{'smile': 2}})"
+        )
     run: Run = imported(KINDS[kind_of(edit)].run)(subject, edit)
     return run
 

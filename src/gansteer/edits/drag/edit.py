@@ -40,7 +40,10 @@ class Drag(DragSettings, Edit):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("handles", "targets"):
-            points = tuple((float(x), float(y)) for x, y in getattr(self, name))
+            try:
+                points = tuple((float(x), float(y)) for x, y in getattr(self, name))
+            except (TypeError, ValueError) as error:
+                raise UserError(f"{name} is a list of points (x, y), such as [(64, 76)]") from error
             if not all(math.isfinite(v) for point in points for v in point):
                 raise UserError(f"{name} must be finite numbers: give every point as x,y in pixels")
             object.__setattr__(self, name, points)
@@ -102,7 +105,7 @@ class Drag(DragSettings, Edit):
         size = subject.model.resolution
         scale = size / 512
         few = len(self.handles) <= 5
-        layer = self.layer or subject.model.card.drag_layer or default_layer(size)
+        layer = self.layer or subject.model.card.drag_layer or default_layer(subject.model.generator)
         r1 = max(3.0, 3 * scale)
         if self.method == "gauss-newton":
             r1 = min(max(r1, WIDE_PATCH * Grid.of(subject.model.generator, layer).cell), self._largest("r1"))
@@ -112,7 +115,7 @@ class Drag(DragSettings, Edit):
             r1=self.r1 if self.r1 is not None else r1,
             r2=self.r2 if self.r2 is not None else max(6.0, 12 * scale),
             tolerance=self.tolerance if self.tolerance is not None else max(1.0, scale) * (1 if few else 2),
-            rows=min(self.rows, len(subject.w)),
+            rows=min(self.rows, len(subject.code.ws)),
             patience=self.patience or (20 if self.method == "gauss-newton" else 60),
         )
         for name in ("handles", "targets"):

@@ -1,4 +1,4 @@
-"""Progress on the terminal, which only the commands draw: the library yields or calls back."""
+"""Progress bars in the terminal and in notebooks. Only who asks for one gets it: the library yields or calls back."""
 
 import sys
 from collections.abc import Iterator
@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from gansteer.edits.api import Progress as Step
+    from gansteer.edits.api import Run
 
 
 class Bar:
@@ -36,5 +39,19 @@ def bar(what: str) -> Iterator[Bar]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+    console = Console(stderr=True)
+    quiet = not (sys.stderr.isatty() or console.is_jupyter)
+    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
         yield Bar(progress, what)
+
+
+def watch(run: "Run") -> "Iterator[Step]":
+    """Step a run until it ends, under a progress bar: `for progress in gansteer.watch(run)`, in a terminal or a notebook.
+
+    Where stderr is neither, nothing is drawn.
+    """
+    edit = run.history[-1][0]
+    with bar(edit.title) as report:
+        for step in run:
+            report.named(step.stage or edit.title, step.step, edit.step_limit)
+            yield step
