@@ -132,6 +132,12 @@ class EditScheduler:
             self._wake.notify()
         return future
 
+    @property
+    def idle(self) -> bool:
+        """Whether no edit is running or waiting."""
+        with self._wake:
+            return not self._turns() and not self._waiting
+
     def position(self, job: Job) -> int:
         """How many jobs wait before it, or 0 if it has its turns."""
         with self._wake:
