@@ -14,7 +14,7 @@ from gansteer.output import check_picture, save_picture
 if TYPE_CHECKING:
     from PIL import Image
 
-    from gansteer.subject import Model
+    from gansteer.subject import Model, Subject
 
 MAX_SHEET = 16_383
 """Pixels of a sheet's side: the most that every format can hold."""
@@ -37,6 +37,8 @@ class Sample:
     label: int | None = None
     """The class, for a class-conditional model."""
     device: str = "auto"
+    show_layout: bool = False
+    """Draw the blobs of the layout on each picture, with their numbers, at 256 px or more."""
 
     def run(self) -> None:
         seeds = parse_seeds(self.seeds)
@@ -47,7 +49,7 @@ class Sample:
 
         model, subject = open_start(self.model, self.subject, self.device)
         if subject is not None:
-            save_picture(subject.image, self.out)
+            save_picture(self.shown(subject), self.out)
             print(f"wrote {self.out}: the picture of {self.subject}, {model.resolution} px")
             return
         if one_each:
@@ -61,16 +63,27 @@ class Sample:
         """Draw them one by one, under a progress bar."""
         with bar("drawing") as report:
             for i, seed in enumerate(seeds):
-                yield model.sample(seed, self.psi, self.label).image
+                yield self.shown(model.sample(seed, self.psi, self.label))
                 report(i + 1, len(seeds))
+
+    def shown(self, subject: "Subject") -> "Image.Image":
+        """The picture, with its blobs if they are asked for. Raises UserError if there are none to show."""
+        if not self.show_layout:
+            return subject.image
+        from gansteer.edits.arrangement.edit import layout_of
+        from gansteer.layout_picture import with_blobs
+
+        return with_blobs(subject.image, layout_of(subject))
 
     def save_sheet(self, model: "Model", seeds: list[int]) -> None:
         """All pictures on one sheet, unless it would be larger than a picture can be."""
+        from gansteer.layout_picture import zoom_for
         from gansteer.sheet import columns_for, sheet
 
-        if columns_for(len(seeds)) * model.resolution > MAX_SHEET:
+        side = model.resolution * (zoom_for(model.resolution) if self.show_layout else 1)
+        if columns_for(len(seeds)) * side > MAX_SHEET:
             raise UserError(
-                f"{len(seeds)} pictures of {model.resolution} px make a sheet of more than {MAX_SHEET} px: "
+                f"{len(seeds)} pictures of {side} px make a sheet of more than {MAX_SHEET} px: "
                 "give fewer seeds, or a folder for --out"
             )
         save_picture(sheet(list(self.pictures(model, seeds))), self.out)
