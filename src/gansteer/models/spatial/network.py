@@ -115,6 +115,8 @@ class SpatialSynthesis(Synthesis):
                 found[layer.name] = x
                 if layer.name == until:
                     return found
+            if until is not None:
+                continue  # features need no colours, and styles that were given need not tell theirs
             seen = x
             if isinstance(encoding, PublishedEncoding) and hidden is not None:
                 seen = encoding(x, hidden, block.torgb.name)
