@@ -11,16 +11,15 @@ import torch
 from torch import Tensor
 
 from gansteer.evaluation.layout import (
-    LayoutReport,
     Record,
     SceneBlob,
     Variant,
     examine,
     of_record,
-    rows,
     to_record,
 )
 from gansteer.evaluation.layout_measures import disc
+from gansteer.evaluation.layout_report import LayoutReport, rows
 
 SIZE = 64
 

@@ -7,14 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from gansteer.edits.arrangement.differences import centroid, change, drawn_by_difference, slope
 from gansteer.evaluation.layout_measures import (
     appeared,
     attention_contrast,
-    centroid,
-    change,
     disc,
     disequilibrium,
-    drawn_by_difference,
     drawn_by_reader,
     gone,
     inside_outside,
@@ -22,7 +20,6 @@ from gansteer.evaluation.layout_measures import (
     r2,
     remains,
     replaced,
-    slope,
     thing_under,
     things,
 )

@@ -10,51 +10,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
-LEVELS = 127.5
-"""Levels of 256 in a unit of a picture's value."""
-VISIBLE = 6.0
-"""Levels: a blob whose strongest change of the picture is less draws nothing."""
+from gansteer.edits.arrangement.differences import Place, largest, regions
+
 LEAST_PIXELS = 24
 """Pixels of 128 x 128 that a thing has at least: what the reader finds below that is taken for noise."""
 REMAINS = 0.25
 """A thing is gone when at most this share of its pixels still shows its kind."""
 LOOK = 10.0
 """Levels: a thing looks otherwise when its pixels changed by as much on average."""
-
-Place = tuple[float, float]
-
-
-def change(a: Tensor, b: Tensor) -> Tensor:
-    """Mean absolute difference over channels of two pictures `[3, H, W]`, in levels of 256: `[H, W]`."""
-    return (a.clamp(-1, 1) - b.clamp(-1, 1)).abs().mean(dim=0) * LEVELS
-
-
-def centroid(weight: Tensor) -> Place | None:
-    """(x, y) of the mean position under a map `[H, W]` of weights or truths; None where all of it is 0."""
-    weight = weight.double()
-    total = float(weight.sum())
-    if total <= 0:
-        return None
-    height, width = weight.shape
-    x = float((weight.sum(dim=0) * torch.arange(width, dtype=torch.float64)).sum()) / total
-    y = float((weight.sum(dim=1) * torch.arange(height, dtype=torch.float64)).sum()) / total
-    return x, y
-
-
-def largest(mask: Tensor) -> Tensor:
-    """The largest connected region (8 neighbours) of a bool map `[H, W]`; all False if there is none."""
-    found = regions(mask)
-    return max(found, key=lambda region: int(region.sum())) if found else torch.zeros_like(mask)
-
-
-def regions(mask: Tensor, least: int = 1) -> list[Tensor]:
-    """The connected regions (8 neighbours) of a bool map `[H, W]` that have at least `least` pixels."""
-    numbers, count = ndimage.label(mask.numpy(), structure=np.ones((3, 3)))
-    sizes = np.bincount(numbers.ravel(), minlength=count + 1)
-    return [torch.from_numpy(numbers == n) for n in range(1, count + 1) if sizes[n] >= least]
 
 
 def least_pixels(kinds: Tensor) -> int:
@@ -77,18 +42,6 @@ def things(kinds: Tensor) -> list[Tensor]:
 
 
 # --- What a blob draws ------------------------------------------------------------------------------------------------
-
-
-def drawn_by_difference(picture: Tensor, base: Tensor) -> Tensor | None:
-    """Where a blob draws, bool `[H, W]`: the largest region that changes by half as much as the strongest change.
-
-    The strongest is the 99.5th percentile, so that single pixels do not decide. None where nothing visible changes.
-    """
-    size = change(picture, base)
-    strongest = float(size.flatten().quantile(0.995))
-    if strongest < VISIBLE:
-        return None
-    return largest(size >= strongest / 2)
 
 
 def drawn_by_reader(kinds: Tensor, base: Tensor) -> tuple[int, Tensor] | None:
@@ -205,11 +158,6 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 # --- Over many --------------------------------------------------------------------------------------------------------
-
-
-def slope(asked: np.ndarray, obtained: np.ndarray) -> float:
-    """`a` of the line `obtained = a asked` through 0 that fits best; `asked` and `obtained` are `[N]`."""
-    return float((asked * obtained).sum() / (asked**2).sum())
 
 
 def r2(asked: np.ndarray, obtained: np.ndarray) -> float:
