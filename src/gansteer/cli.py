@@ -15,6 +15,7 @@ from gansteer.commands.directions import Fit, Import, List
 from gansteer.commands.evaluate import Faces, Quality, Smoothness, Tracking
 from gansteer.commands.evaluate_attributes import Attributes
 from gansteer.commands.evaluate_inversion import InversionQuality
+from gansteer.commands.evaluate_layout import Layout, LayoutDrag, LayoutPairs
 from gansteer.commands.export import Export
 from gansteer.commands.info import Info
 from gansteer.commands.mistakes import check_words, explained
@@ -42,6 +43,9 @@ EVALUATE: dict[str, type[Command]] = {
     "smoothness": Smoothness,
     "tracking": Tracking,
     "inversion": InversionQuality,
+    "layout": Layout,
+    "layout-drag": LayoutDrag,
+    "layout-pairs": LayoutPairs,
 }
 
 DIRECTIONS: dict[str, type[Command]] = {"fit": Fit, "import": Import, "list": List}

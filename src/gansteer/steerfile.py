@@ -248,7 +248,7 @@ class Opener:
         except ValueError as error:
             raise UserError(f"this session is damaged: a picture of {picture.model} in it: {error}") from error
         rest = {name: self._tensors[key].double() for name, key in picture.rest.items()}
-        rounded = {"w": code.ws, **code.style_offsets}
+        rounded = {**code.tensors(), **code.style_offsets}
         if not all(name in rounded and x.shape == rounded[name].shape for name, x in rest.items()):
             raise UserError(f"this session is damaged: what was rounded does not fit {picture.model}")
         tuning = None if picture.tuning is None else self.tuning(model, picture.tuning)

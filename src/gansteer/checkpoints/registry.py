@@ -1,6 +1,7 @@
 """Names of models: those that come with gansteer, local files and folders, and hub ids."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +12,7 @@ from gansteer.checkpoints.files import describe, load_file
 from gansteer.checkpoints.hub import HUB_ID, fetch
 from gansteer.checkpoints.shipped import shipped
 from gansteer.errors import UserError
+from gansteer.models.registry import ARCHITECTURES
 from gansteer.subject import Card, Model
 
 
@@ -35,6 +37,17 @@ def installed(folder: Path | None = None) -> list[Installed]:
             raise UserError(about.problem or f"{path} is no model")
         models.append(Installed(name, path, about.size, about.config.resolution, about.card))
     return models
+
+
+def models_with_layout(folder: Path | None = None) -> list[str]:
+    """The names of the models that come with gansteer whose pictures have layouts; one that is damaged is left out."""
+    kinds = [each.config_class for each in ARCHITECTURES.values() if each.layouts]
+    found = []
+    for name, path in shipped(folder).items():
+        with suppress(UserError):
+            if type(describe(path).config) in kinds:
+                found.append(name)
+    return found
 
 
 def resolve(

@@ -44,6 +44,8 @@ class Sample:
     label: int | None = None
     """The class, for a class-conditional model."""
     device: str = "auto"
+    show_layout: bool = False
+    """Draw the blobs of the layout on each picture, with their numbers, at 256 px or more."""
 
     def run(self) -> None:
         seeds = parse_seeds(self.seeds)
@@ -59,7 +61,10 @@ class Sample:
 
         model, subject = open_start(self.model, self.subject, self.device, self.network, self.tuned)
         if subject is not None:
-            self.keep(subject, self.out, {"subject": str(self.subject)})
+            if self.show_layout:
+                save_picture(self.shown(subject), self.out)
+            else:
+                self.keep(subject, self.out, {"subject": str(self.subject)})
             print(f"wrote {self.out}: the picture of {self.subject}, {model.resolution} px")
             return
         if self.out.suffix == ".steer":
@@ -90,16 +95,27 @@ class Sample:
         """Draw them one by one, under a progress bar."""
         with bar("drawing") as report:
             for i, seed in enumerate(seeds):
-                yield model.sample(seed, self.psi, self.label, self.seeds_like).image
+                yield self.shown(model.sample(seed, self.psi, self.label, self.seeds_like))
                 report(i + 1, len(seeds))
+
+    def shown(self, subject: "Subject") -> "Image.Image":
+        """The picture, with its blobs if they are asked for. Raises UserError if there are none to show."""
+        if not self.show_layout:
+            return subject.image
+        from gansteer.edits.arrangement.edit import layout_of
+        from gansteer.layout_picture import with_blobs
+
+        return with_blobs(subject.image, layout_of(subject))
 
     def save_sheet(self, model: "Model", seeds: list[int]) -> None:
         """All pictures on one sheet, unless it would be larger than a picture can be."""
+        from gansteer.layout_picture import zoom_for
         from gansteer.sheet import columns_for, sheet
 
-        if columns_for(len(seeds)) * model.resolution > MAX_SHEET:
+        side = model.resolution * (zoom_for(model.resolution) if self.show_layout else 1)
+        if columns_for(len(seeds)) * side > MAX_SHEET:
             raise UserError(
-                f"{len(seeds)} pictures of {model.resolution} px make a sheet of more than {MAX_SHEET} px: "
+                f"{len(seeds)} pictures of {side} px make a sheet of more than {MAX_SHEET} px: "
                 "give fewer seeds, or a folder for --out"
             )
         save_picture(sheet(list(self.pictures(model, seeds))), self.out)

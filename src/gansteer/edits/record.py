@@ -49,7 +49,7 @@ def edit_from_json(packed: Mapping[str, Any], unpack: Callable[[Any], Tensor] | 
         return (unpack or tensor_from_json)(value)
 
     try:
-        return msgspec.convert(arguments, edit_class(kind), dec_hook=tensor)
+        return msgspec.convert(arguments, edit_class(kind), dec_hook=tensor, str_keys=True)
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None

@@ -1,7 +1,7 @@
 """The feature map that dragging looks at: computed where it is needed, sampled at any point of the picture."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from gansteer.errors import UserError
 from gansteer.models.code import Code, Styles
 from gansteer.models.generator import FeatureFrame, Generator, LayerSpec
+from gansteer.models.layout import Layout
 
 Engine = Literal["auto", "region", "dense"]
 
@@ -210,12 +211,16 @@ class Extractor:
                 styles[each.name] = self._style(each, rows)
         return styles
 
-    def __call__(self, rows: Tensor, need: Tensor) -> Features:
-        """Features at the cells `need [r, r]` (bool, CPU) at least, differentiable in `rows`."""
+    def __call__(self, rows: Tensor, need: Tensor, layout: Layout | None = None) -> Features:
+        """Features at the cells `need [r, r]` (bool, CPU) at least, differentiable in `rows`.
+
+        With another `layout` than the start's, the features are those of the whole map, differentiable in it too.
+        """
         styles = self.styles(rows)
-        if self._region is not None:
+        if self._region is not None and layout is None:
             return Features.of(self.grid, self._region(styles, need), need)
-        whole = self._generator.features(self._code, [self._name], styles=styles)[self._name][0]  # [C, r, r]
+        code = self._code if layout is None else replace(self._code, layout=layout)
+        whole = self._generator.features(code, [self._name], styles=styles)[self._name][0]  # [C, r, r]
         table = F.pad(whole.flatten(1).t(), (0, 0, 0, 1))
         return Features.of(self.grid, table, torch.ones_like(need))
 
