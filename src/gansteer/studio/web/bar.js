@@ -12,11 +12,13 @@ import { ahead, ending, numbers } from "./words.js";
 export function Bar({ studio }) {
   const { state } = studio;
   const runs = running(state);
-  const word = runs ? "Stop" : goesOn(state) ? "Go on" : "Start";
+  const on = goesOn(state);
+  const word = runs ? "Stop" : on ? "Go on" : "Start";
+  const quiet = !runs && !on && !inHand(state)?.ready?.(state).ok;
   return html`
     <div class="bar">
       <button
-        class="primary"
+        class=${quiet ? "primary quiet" : "primary"}
         aria-pressed=${runs}
         title=${tip(word, "toggle")}
         disabled=${!state.session || state.link !== "open"}

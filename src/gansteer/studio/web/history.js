@@ -41,6 +41,7 @@ export function arranged(nodes) {
 
 const [WIDE, HIGH] = [84, 92]; // CSS pixels of a cell
 const THUMB = 64;
+const EDGE = 24; // CSS pixels at the ends of the strip, where it fades
 
 /** @param {{studio: import("./studio.js").Studio}} props */
 export function History({ studio }) {
@@ -51,7 +52,11 @@ export function History({ studio }) {
   const [tall, setTall] = useState(false);
   const current = state.session?.current;
   useEffect(() => {
-    box.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    const show = () => reveal(box.current);
+    show();
+    const watch = new ResizeObserver(show); // what stands beside the strip comes and goes
+    watch.observe(box.current);
+    return () => watch.disconnect();
   }, [current, nodes.length, tall]);
   const placed = arranged(nodes);
   const at = new Map(placed.map((one) => [one.node.id, one]));
@@ -94,6 +99,20 @@ export function History({ studio }) {
       <${Between} studio=${studio} />
     </section>
   `;
+}
+
+/** Scroll the strip, and nothing but the strip, until the present picture is in view.
+ * @param {HTMLElement} box */
+function reveal(box) {
+  const entry = box.querySelector("[aria-current]");
+  if (!entry) return;
+  const [inner, outer] = [entry.getBoundingClientRect(), box.getBoundingClientRect()];
+  const over = (/** @type {[number, number]} */ [from, to], /** @type {[number, number]} */ [low, high]) =>
+    from < low ? from - low : Math.max(0, Math.min(to - high, from - low));
+  box.scrollBy(
+    over([inner.left - EDGE, inner.right + EDGE], [outer.left, outer.left + box.clientWidth]),
+    over([inner.top - 4, inner.bottom + 4], [outer.top, outer.top + box.clientHeight]),
+  );
 }
 
 /** @type {(parent: Placed, child: Placed) => string} */

@@ -45,6 +45,7 @@ import { titled } from "./words.js";
  * @property {string} said  for the live region
  * @property {boolean} uploading
  * @property {{file: File, sight: import("./protocol").Sight} | null} sight  a photo that is not brought in yet
+ * @property {boolean} dropping  whether a file is being dragged over the page
  * @property {boolean} turning  whether a slider is being moved
  * @property {string[]} locks  attributes that are held while others move
  * @property {Record<string, any>} own  what each kind of edit keeps for itself, by the names of their panels
@@ -106,6 +107,7 @@ export const initial = (kinds) => ({
   said: "",
   uploading: false,
   sight: null,
+  dropping: false,
   turning: false,
   locks: [],
   own: Object.fromEntries(kinds.flatMap(({ tab, own }) => (own === undefined ? [] : [[tab, own]]))),

@@ -3,6 +3,26 @@
 /** @type {Record<string, string>} */
 const WORDS = { yaw: "Turn", pitch: "Nod", roll: "Tilt", hair_color: "Hair colour" };
 
+/** What the two ends of a slider stand for (edits/attribute/portrait_scores.py says which way each goes).
+ * @type {Record<string, [string, string]>} */
+const POLES = {
+  age: ["younger", "older"],
+  gender: ["feminine", "masculine"],
+  smile: ["frown", "smile"],
+  mouth_open: ["closed", "open"],
+  eyes_closed: ["open", "closed"],
+  eyes_wide: ["narrow", "wide"],
+  yaw: ["left", "right"],
+  pitch: ["up", "down"],
+  hair_color: ["dark", "light"],
+  hair_length: ["short", "long"],
+  skin_tone: ["light", "dark"],
+  quality: ["coarse", "fine"],
+};
+
+/** @type {(name: string) => [string, string] | null} */
+export const poles = (name) => POLES[name] ?? null;
+
 /** Whether an attribute was found without examples of it: nobody has said yet what it does.
  * @type {(name: string) => boolean} */
 export const unnamed = (name) => name.includes(":");
@@ -19,7 +39,10 @@ export function label(name) {
 
 /** A title that consists of the names of attributes and of what became of each.
  * @type {(title: string) => string} */
-export const turned = (title) => title.replace(/(^|, )(\S+)/g, (_, before, name) => before + label(name));
+export const turned = (title) =>
+  title
+    .replace(/(^|, )([^\s,]+)/g, (_, before, name) => before + label(name))
+    .replace(/[+-]?\d+(\.\d+)?(e-?\d+)?(?=,|$)/g, (number) => Number(number).toFixed(1));
 
 /** What an entry of the history is called: as its kind of edit says, minus signs as such.
  * @type {(node: import("./protocol").NodeInfo, kinds: import("./state.js").Kind[]) => string} */
@@ -51,11 +74,19 @@ export const ending = (ended) =>
 export function numbers({ step, distances, seconds }, ended = "") {
   if (!distances.length && step <= 1) return "";
   const arrived = ended.includes("arrived");
-  const none = arrived ? "it was there already" : "no step brought it nearer";
+  const none = arrived ? "It was there already" : "No step brought it nearer";
   const parts = [step === 0 && ended ? none : step === 1 ? "1 step" : `${step} steps`];
   if (distances.length && !arrived) parts.push(`${Math.max(...distances).toFixed(1)} px to go`);
   parts.push(`${seconds.toFixed(1)} s`);
   return parts.join(" · ");
+}
+
+/** How long something takes, as people say it.
+ * @type {(seconds: number) => string} */
+export function duration(seconds) {
+  const [number, unit] =
+    seconds < 90 ? [Math.max(1, Math.round(seconds)), "second"] : [Math.round(seconds / 60), "minute"];
+  return `${number} ${unit}${number === 1 ? "" : "s"}`;
 }
 
 /** @type {(position: number) => string} */

@@ -1,10 +1,12 @@
 // Drag: points with targets, what may move and what must stay.
 
 import { pack, painted, unpack } from "../draft.js";
+import { MAC } from "../controls.js";
 import { distance, toStage } from "../geometry.js";
-import { fromMask, mask } from "../paint.js";
+import { KEYS, shown } from "../keys.js";
+import { fromMask, HELD, mask } from "../paint.js";
 import * as points from "../points.js";
-import { Sheet, hatched, lay } from "../sheet.js";
+import { hatched, lay, pinned, Sheet } from "../sheet.js";
 import { draftOf, inHand, running, traceOf } from "../state.js";
 import { html } from "../vendor/preact.js";
 import { Panel } from "./drag_panel.js";
@@ -14,6 +16,8 @@ import { Panel } from "./drag_panel.js";
 /** @typedef {import("../state.js").State} State */
 /** @typedef {import("./index.js").Drawing} Drawing */
 
+const HOW = "click there, or move the cross and press Enter";
+const CLEAR = KEYS.find(({ action }) => action === "clear-arrived")?.keys[0] ?? "";
 const RATES = [2e-3, 5e-3, 1e-2, 2e-2]; // of settings.strength, 1 to 4
 
 /** @type {import("../draft.js").Field} */
@@ -31,10 +35,15 @@ export const drag = {
   ready(state) {
     const all = draftOf(state).pairs;
     const open = points.waiting(all);
-    if (open) return { ok: false, first: true, says: `Now click where point ${all.indexOf(open) + 1} shall go.` };
+    if (open) return { ok: false, first: true, says: `Now choose where point ${all.indexOf(open) + 1} goes: ${HOW}.` };
     const count = points.complete(all).length;
-    if (!count) return { ok: false, says: "Drag on the picture: from a point to where it shall go." };
-    return { ok: true, says: count === 1 ? "One point is ready." : `${count} points are ready.` };
+    const there = points.arrived(all).length;
+    const clear = `${shown(CLEAR, MAC).join(MAC ? "" : " ")} removes what has arrived.`;
+    if (!count) return { ok: false, says: "Drag on the picture: from a point to where it should go." };
+    if (there === count) return { ok: false, says: `All points have arrived and hold what is there. ${clear}` };
+    const ready = count - there === 1 ? "One point is ready" : `${count - there} points are ready`;
+    if (!there) return { ok: true, says: `${ready}.` };
+    return { ok: true, says: `${ready}, ${there} that ${there === 1 ? "has" : "have"} arrived hold. ${clear}` };
   },
 
   toEdit(state) {
@@ -92,6 +101,8 @@ function Held({ studio, look }) {
   const draw = (context, place) => {
     const held = mask(paint)?.map((value) => 1 - value);
     if (held) lay(context, held, place, hatched);
+    const pins = paint.map((/** @type {number} */ value) => (value === HELD ? 1 : 0));
+    if (pins.includes(1)) lay(context, pins, place, pinned);
   };
   return html`
     <${Sheet} look=${look} draw=${draw} of=${[paint]} opacity=${state.opacity * (running(state) ? 0.4 : 1)} />
