@@ -318,8 +318,7 @@ class Workspace:
             self.saved = False
             self.fault(work.problem)
         self.frames.show(Showing(node.subject, node.id, node.steps[-1], final=False))
-        if self.connection is not None:
-            self.connection.post(protocol.Progress(node.id, node.steps[-1], node.stop_reason), "progress")
+        self._post(protocol.Progress(node.id, node.steps[-1], node.stop_reason), "progress")
 
     def _take(self, work: RunningEdit) -> Node:
         """What the edit has reached."""

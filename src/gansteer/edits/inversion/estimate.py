@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from gansteer.edits.inversion.config import PerceptualName
 from gansteer.edits.inversion.edit import Inversion
 from gansteer.edits.inversion.perceptual import comparison
 from gansteer.edits.inversion.pivotal import LIGHT_BYTES, tunable
@@ -31,7 +32,7 @@ class Estimate:
         return f"about {self.seconds:.0f} s, {self.memory / 1e6:.0f} MB of memory and {self.size / 1e6:.1f} MB in the session"
 
 
-def seconds_of_a_look(model: Model, perceptual: str = Inversion.perceptual) -> float:
+def seconds_of_a_look(model: Model, perceptual: PerceptualName = Inversion.perceptual) -> float:
     """How long this machine takes to draw and compare a picture: the quickest of some, for others may be busy too.
 
     Raises UserError if what compares is missing.

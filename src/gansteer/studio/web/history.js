@@ -8,13 +8,17 @@ import { titled } from "./words.js";
 /** @typedef {import("./protocol").NodeInfo} NodeInfo */
 /** @typedef {{node: NodeInfo, column: number, row: number}} Placed */
 
+/** What a node stands beside: what it was made of; a mix stands beside the picture that it was mixed into.
+ * @type {(node: Pick<NodeInfo, "parent" | "mixed">) => number | null} */
+const above = ({ parent, mixed }) => parent ?? mixed?.b ?? null;
+
 /** Where every node stands: a child one column on; the first child in its parent's row, others in rows of
  * their own. Pictures of which nothing was made share the last row.
  * @type {(nodes: NodeInfo[]) => Placed[]} */
 export function arranged(nodes) {
   /** @type {Map<number | null, NodeInfo[]>} */
   const children = new Map();
-  for (const node of nodes) children.set(node.parent, [...(children.get(node.parent) ?? []), node]);
+  for (const node of nodes) children.set(above(node), [...(children.get(above(node)) ?? []), node]);
   /** @type {Placed[]} */
   const placed = [];
   let rows = 0;
@@ -68,12 +72,16 @@ export function History({ studio }) {
       <div class="scroll" ref=${box}>
         <div class="tree" style=${{ width: `${columns * WIDE + 8}px`, height: `${rows * HIGH}px` }}>
           <svg class="branches" aria-hidden="true" width=${columns * WIDE} height=${rows * HIGH}>
-            ${placed.map(
-              (one) =>
-                one.node.parent != null &&
-                html`
-                  <path d=${line(/** @type {Placed} */ (at.get(one.node.parent)), one)} />
-                `,
+            ${placed.flatMap((one) =>
+              [above(one.node), one.node.mixed?.a].map((id) => {
+                const from = id == null ? undefined : at.get(id);
+                return (
+                  from &&
+                  html`
+                    <path d=${line(from, one)} />
+                  `
+                );
+              }),
             )}
           </svg>
           ${placed.map(
@@ -125,11 +133,11 @@ function line(parent, child) {
 /** @param {{studio: import("./studio.js").Studio, placed: Placed, before: boolean}} props */
 function Entry({ studio, placed, before }) {
   const { node, column, row } = placed;
-  const { session, kinds } = studio.state;
+  const { session } = studio.state;
   const here = session?.current === node.id;
   const runs = session?.run?.node === node.id;
   const now = runs ? ", running" : node.done ? "" : ", stopped";
-  const words = `${titled(node, kinds)}${now}${before ? ", compared with" : ""}`;
+  const words = `${titled(node, studio.state)}${now}${before ? ", compared with" : ""}`;
   return html`
     <button
       class=${`entry${before ? " before" : ""}`}
@@ -140,7 +148,7 @@ function Entry({ studio, placed, before }) {
       onClick=${() => studio.go(node.id)}
     >
       <${Thumb} studio=${studio} node=${node} becoming=${runs || (here && studio.state.turning)} runs=${runs} />
-      <span class="name">${titled(node, kinds)}</span>
+      <span class="name">${titled(node, studio.state)}</span>
     </button>
   `;
 }
@@ -176,7 +184,6 @@ function Thumb({ studio, node, becoming, runs }) {
  * @param {{studio: import("./studio.js").Studio}} props */
 function Between({ studio }) {
   const { state } = studio;
-  const { kinds } = state;
   const node = present(state);
   const others = (state.session?.nodes ?? []).filter((one) => one.id !== node?.id && one.model === node?.model);
   const before = beforeOf(state);
@@ -203,7 +210,7 @@ function Between({ studio }) {
           ${others.map(
             (one) => html`
               <option key=${one.id} value=${String(one.id)} selected=${one.id === before}>
-                ${titled(one, kinds)}${nth(one, others)}
+                ${titled(one, state)}${nth(one, others)}
               </option>
             `,
           )}

@@ -156,7 +156,7 @@ export function Stage({ studio }) {
         height=${side || 1}
         style=${look.place(1)}
         role="img"
-        aria-label=${node ? `${titled(node, state.kinds)}, now` : "No picture yet"}
+        aria-label=${node ? `${titled(node, state)}, now` : "No picture yet"}
       ></canvas>
       ${
         under &&

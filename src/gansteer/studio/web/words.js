@@ -1,5 +1,8 @@
 // What is said, as people read it. Pure.
 
+/** @typedef {import("./state.js").Kind} Kind */
+/** @typedef {import("./state.js").State} State */
+
 /** @type {Record<string, string>} */
 const WORDS = { yaw: "Turn", pitch: "Nod", roll: "Tilt", hair_color: "Hair colour" };
 
@@ -45,11 +48,23 @@ export const turned = (title) =>
     .replace(/[+-]?\d+(\.\d+)?(e-?\d+)?(?=,|$)/g, (number) => Number(number).toFixed(1));
 
 /** What an entry of the history is called: as its kind of edit says, minus signs as such.
- * @type {(node: import("./protocol").NodeInfo, kinds: import("./state.js").Kind[]) => string} */
-export function titled({ title, kind }, kinds) {
+ * @type {(node: import("./protocol").NodeInfo, state: Pick<State, "kinds" | "session">) => string} */
+export function titled({ title, kind, mixed }, { kinds, session }) {
+  if (mixed) return mix(mixed, session?.nodes ?? [], kinds);
   if (kind === "seed") return title.replace("Seed", "Picture"); // as the gallery calls it
   const named = kinds.find(({ needs }) => needs === kind)?.title?.(title) ?? title;
   return named.charAt(0).toUpperCase() + named.slice(1).replace(/-(?=\d)/g, "−");
+}
+
+/** Of what, and how much of each; a mix of mixes is told no deeper.
+ * @type {(mixed: import("./protocol").MixInfo, nodes: import("./protocol").NodeInfo[], kinds: Kind[]) => string} */
+function mix({ a, b, t }, nodes, kinds) {
+  const name = (/** @type {number} */ id) => {
+    const found = nodes.find((one) => one.id === id);
+    return !found ? "a picture that is gone" : found.mixed ? "a mix" : titled(found, { kinds, session: null });
+  };
+  const share = Math.round(100 * t);
+  return `${100 - share} % ${name(a)}, ${share} % ${name(b)}`;
 }
 
 /** @type {(text: string) => string} */
