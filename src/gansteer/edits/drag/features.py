@@ -79,7 +79,8 @@ class Grid:
     def cells(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """`points [N, 2]` (x, y) in pixels, float64 on the CPU, to their cells (row-major) and weights `[N, k]`, k <= 9."""
         if 0 < len(points) <= FEW and points.dtype == torch.float64:
-            return _few_cells(self, points.numpy().tobytes())
+            index, weight = _few_cells(self, points.numpy().tobytes())
+            return index.clone(), weight.clone()  # what is remembered stays as it is
         return self._cells(points)
 
     def _cells(self, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,7 +121,7 @@ class Grid:
 
 @lru_cache(maxsize=16)
 def _few_cells(grid: Grid, points: bytes) -> tuple[Tensor, Tensor]:
-    """`Grid.cells` of the float64 numbers of `points`; the same tensors at every call: don't change them."""
+    """`Grid.cells` of the float64 numbers of `points`; the same tensors at every call, which nobody else gets."""
     return grid._cells(torch.frombuffer(bytearray(points), dtype=torch.float64).view(-1, 2))
 
 

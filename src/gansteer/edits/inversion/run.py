@@ -16,6 +16,7 @@ from gansteer.edits.inversion.pivotal import PivotalTuning
 from gansteer.edits.inversion.projection import Projection, mean_subject
 from gansteer.errors import UserError
 from gansteer.models.inverter import Inverter
+from gansteer.models.layers import as_channels
 from gansteer.subject import Subject
 
 StageName = Literal["first guess", "projection", "tuning"]
@@ -43,7 +44,8 @@ class InversionRun(SteppedRun[Inversion]):
         edit.check(subject)
         super().__init__(subject, edit)
         like = subject.model.generator.mean_w()
-        target = edit.picture.to(like).permute(2, 0, 1)[None] / 127.5 - 1  # [1, 3, R, R]
+        colours = edit.picture.to(like).permute(2, 0, 1)[None] / 127.5 - 1  # [1, 3, R, R]
+        target = as_channels(colours, subject.model.generator.config.img_channels)  # [1, 3 or 1, R, R]
         self._target = target
         encoder = self._encoder()
         self._compare = comparison(edit.perceptual, like, None if encoder is None else encoder.trunk)

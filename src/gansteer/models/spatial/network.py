@@ -1,6 +1,6 @@
 """SpatialGAN's synthesis network (Wang et al., CVPR 2022 and TPAMI 2024): StyleGAN2's, conditioned on heatmaps."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 import torch
@@ -12,7 +12,7 @@ from gansteer.models.layers import Fill, Linear, normalize_second_moment, upsamp
 from gansteer.models.layout import Layout, splat
 from gansteer.models.spatial.config import SpatialConfig
 from gansteer.models.spatial.encoding import LocalEncoding, PublishedEncoding
-from gansteer.models.stylegan2.network import Block, Synthesis, SynthesisLayer
+from gansteer.models.stylegan2.network import Block, Synthesis
 from gansteer.models.stylegan2.region import Modulation
 
 STYLE_HIDDEN = 64
@@ -25,6 +25,11 @@ Encoding = LocalEncoding | PublishedEncoding
 def level_of(resolution: int) -> int | None:
     """Which level of a hierarchy the layers of a resolution see: 4, 8 and 16 px levels 1, 2 and 3, then None for all."""
     return {4: 1, 8: 2, 16: 3}.get(resolution)
+
+
+def _scaled(x: Tensor, scale: Tensor | None) -> Tensor:
+    """`x [B, C, h, w]` times `scale [B, C]`."""
+    return x if scale is None else x * scale[:, :, None, None]
 
 
 class Conditioning(nn.Module):
@@ -98,50 +103,20 @@ class SpatialSynthesis(Synthesis):
         super().__init__(config, fill)
         self.conditioning = Conditioning(config, list(self.each_block()), fill)
 
-    def encoded(
-        self, layout: Layout, styles: Styles, noise: Noise, resolution: int | None = None, until: str | None = None
-    ) -> Mapping[str, Tensor]:
-        """The activations after every layer, in order, and `image`; stops after block `resolution` or layer `until`."""
-        layout = layout.batched.to(self.constant.device, self.constant.dtype)
-        s = self.conditioning.styles(layout.styles)
-        x = self.constant.expand(len(s), -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        found: dict[str, Tensor] = {}
+    def draw(self, styles: Styles, layout: Layout, *, noise: Noise = "fixed", resolution: int | None = None) -> Tensor:
+        """The pictures `[B, img_channels, R, R]`, nominally in [-1, 1]; R as `Synthesis.forward` says."""
         image: Tensor | None = None
-        for block in self.each_block():
+        for block, x, scale, hidden in self._blocks(styles, layout, noise, {}):
+            style = styles[block.torgb.name]
             encoding = self.conditioning.encoding(block.resolution)
-            hidden = self.conditioning.hidden(layout, s, block.resolution)
-            for layer in block.layers():
-                x = self._layer(layer, x, styles, noise, encoding, hidden)
-                found[layer.name] = x
-                if layer.name == until:
-                    return found
-            if until is not None:
-                continue  # features need no colours, and styles that were given need not tell theirs
-            seen = x
             if isinstance(encoding, PublishedEncoding) and hidden is not None:
-                seen = encoding(x, hidden, block.torgb.name)
-            rgb = block.torgb(seen, styles[block.torgb.name])
+                x, scale = encoding(_scaled(x, scale), hidden, block.torgb.name), None
+            rgb = block.torgb(x, style if scale is None else style * scale)
             image = rgb if image is None else upsample(image) + rgb
             if block.resolution == resolution:
                 break
         assert image is not None
-        found["image"] = image
-        return found
-
-    def _layer(
-        self, layer: SynthesisLayer, x: Tensor, styles: Styles, noise: Noise, encoding: Encoding | None, hidden: Tensor | None
-    ) -> Tensor:  # fmt: skip
-        """One layer with what its encoding does before (SEL) or after it (local)."""
-        if isinstance(encoding, PublishedEncoding) and hidden is not None:
-            x = encoding(x, hidden, layer.name)
-        x = layer(x, styles[layer.name], self._noise(layer, len(x), noise))
-        if isinstance(encoding, LocalEncoding) and hidden is not None:
-            x = encoding(x, hidden, layer.name)
-        return x
-
-    def draw(self, styles: Styles, layout: Layout, *, noise: Noise = "fixed", resolution: int | None = None) -> Tensor:
-        """The pictures `[B, img_channels, R, R]`, nominally in [-1, 1]; R as `Synthesis.forward` says."""
-        return self.encoded(layout, styles, noise, resolution)["image"]
+        return image
 
     def features_at(
         self, styles: Styles, layout: Layout, layers: Collection[str], *, noise: Noise = "fixed"
@@ -151,9 +126,37 @@ class SpatialSynthesis(Synthesis):
         missing = [name for name in layers if name not in names]
         if missing:
             raise ValueError(f"this model has no layer {missing[0]!r}; it has {', '.join(names)}")
-        last = max(layers, key=names.index, default=names[0])
-        found = self.encoded(layout, styles, noise, until=last)
-        return {name: found[name] for name in layers}
+        found: dict[str, Tensor | None] = dict.fromkeys(layers)
+        for _ in self._blocks(styles, layout, noise, found):
+            if None not in found.values():
+                break
+        return {name: x for name, x in found.items() if x is not None}
+
+    def _blocks(
+        self, styles: Styles, layout: Layout, noise: Noise, found: dict[str, Tensor | None]
+    ) -> Iterator[tuple[Block, Tensor, Tensor | None, Tensor | None]]:
+        """Each block with its result in two parts (see `SynthesisLayer.unscaled`) and the features of its heatmaps.
+
+        The activations after the layers that `found` names are put into it.
+        """
+        layout = layout.batched.to(self.constant.device, self.constant.dtype)
+        s = self.conditioning.styles(layout.styles)
+        x = self.constant.expand(len(s), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        scale: Tensor | None = None
+        for block in self.each_block():
+            encoding = self.conditioning.encoding(block.resolution)
+            hidden = self.conditioning.hidden(layout, s, block.resolution)
+            for layer in block.layers():
+                style = styles[layer.name]
+                if isinstance(encoding, PublishedEncoding) and hidden is not None:
+                    x, scale = encoding(_scaled(x, scale), hidden, layer.name), None
+                x = _scaled(x, style if scale is None else style * scale)
+                x, scale = layer.unscaled(x, style, self._noise(layer, len(x), noise))
+                if isinstance(encoding, LocalEncoding) and hidden is not None:
+                    x, scale = encoding(_scaled(x, scale), hidden, layer.name), None
+                if layer.name in found:
+                    found[layer.name] = _scaled(x, scale)
+            yield block, x, scale, hidden
 
     @torch.no_grad()
     def modulations(self, layout: Layout) -> dict[str, Modulation]:
