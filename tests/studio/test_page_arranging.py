@@ -13,12 +13,10 @@ from visitor import Visitor
 from gansteer.checkpoints.native import save_model
 
 sys.path.append(str(Path(__file__).parents[1] / "edits"))
-from layouts import tiny_model  # noqa: E402 (a helper of the neighbours)
+from layouts import tiny_model
 
 KNOWN = "window.studio.state.own.layout.known"
-RESTS = (
-    f"{KNOWN} && !{KNOWN}.change && {KNOWN}.node === window.studio.state.session.current && !window.studio.state.session.run"
-)
+RESTS = f"{KNOWN} && !{KNOWN}.change && {KNOWN}.node === window.studio.state.session.current && !window.studio.state.session.run"
 
 
 @pytest.fixture(scope="module")
