@@ -14,6 +14,7 @@ from gansteer.commands.convert import Convert
 from gansteer.commands.directions import Fit, List
 from gansteer.commands.evaluate import Faces, Quality, Smoothness, Tracking
 from gansteer.commands.evaluate_attributes import Attributes
+from gansteer.commands.evaluate_drags import Drags
 from gansteer.commands.evaluate_inversion import InversionQuality
 from gansteer.commands.info import Info
 from gansteer.commands.mistakes import check_words, explained
@@ -41,6 +42,7 @@ EVALUATE: dict[str, type[Command]] = {
     "smoothness": Smoothness,
     "tracking": Tracking,
     "inversion": InversionQuality,
+    "drags": Drags,
 }
 
 DIRECTIONS: dict[str, type[Command]] = {"fit": Fit, "list": List}

@@ -193,6 +193,8 @@ class Extractor:
             raise UserError(f'engine "region" is for the CPU: choose "dense" or "auto" on {w.device.type}')
         by_region = engine == "region" or (engine == "auto" and fits and w.device.type == "cpu")
         self._region = RegionSynthesis(synthesis, layer) if by_region else None
+        self.passes = 0
+        """Forward passes made, and backward passes through what they gave."""
 
     def _style(self, name: str, style: Tensor) -> Tensor:
         return style + self._offsets[name] if name in self._offsets else style
@@ -211,10 +213,17 @@ class Extractor:
         """Features at the cells `need [r, r]` (bool, CPU) at least, differentiable in `rows`."""
         styles = self.styles(rows)
         if self._region is not None:
-            return Features.of(self.grid, self._region(styles, need), need)
-        whole = self._synthesis.features(styles, [self._name])[self._name][0]  # [C, r, r]
-        table = F.pad(whole.flatten(1).t(), (0, 0, 0, 1))
-        return Features.of(self.grid, table, torch.ones_like(need))
+            table, known = self._region(styles, need), need
+        else:
+            whole = self._synthesis.features(styles, [self._name])[self._name][0]  # [C, r, r]
+            table, known = F.pad(whole.flatten(1).t(), (0, 0, 0, 1)), torch.ones_like(need)
+        self.passes += 1
+        if table.requires_grad:
+            table.register_hook(self._passed_back)
+        return Features.of(self.grid, table, known)
+
+    def _passed_back(self, _: Tensor) -> None:
+        self.passes += 1
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ class PointRun(SteppedRun[Drag]):
 
     taken = 0
     """Latent steps taken since the start, over all revisions."""
+    _passes_before = 0
 
     def __init__(self, subject: Subject, edit: Drag) -> None:
         """Raises UserError if the edit does not fit the subject."""
@@ -50,6 +51,7 @@ class PointRun(SteppedRun[Drag]):
         if before is None or (before.rows, before.layer, before.engine) != (edit.rows, edit.layer, edit.engine):
             assert edit.layer is not None
             generator = present.generator
+            self._passes_before = 0 if before is None else self.passes
             self._extract = Extractor(generator, present.w, present.offsets, edit.rows, edit.layer, edit.engine)
         assert edit.r1 is not None
         assert edit.r2 is not None
@@ -69,6 +71,11 @@ class PointRun(SteppedRun[Drag]):
         self._best: Progress | None = None
         self._since_best = 0
         self._begin()
+
+    @property
+    def passes(self) -> int:
+        """Passes through the network so far, forward and backward, each as one."""
+        return self._passes_before + self._extract.passes
 
     @abstractmethod
     def _begin(self) -> None:

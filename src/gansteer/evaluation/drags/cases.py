@@ -9,22 +9,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from gansteer.evaluation.drags.rows import PAIRED_POINTS
 from gansteer.subject import Model, Subject
 
 Landmarks = Callable[[Tensor], Tensor]
 """A picture `[3, H, W]` in [-1, 1] to its landmarks `[68, 2]`, (x, y) in pixels, float64 on the CPU."""
-
-COUNTS = (1, 5, 68)
-"""Numbers of points of the landmark protocol."""
 
 ROWS = 6
 """Rows of w+ that a drag moves, and that the paired reconstruction perturbs."""
 
 SIGMA = 0.1
 """How far those rows go towards a random code in the paired reconstruction (User-Controllable Latent Transformer)."""
-
-PAIRED_POINTS = 32
-"""Points of the paired reconstruction (Pan et al. 2023, section 4.2)."""
 
 
 @dataclass(frozen=True, eq=False)
