@@ -8,7 +8,7 @@ from gansteer.errors import UserError
 
 Method = Literal["draggan", "gauss-newton", "freedrag"]
 Metric = Literal["model", "plain"]
-TrackerName = Literal["nearest", "nearest-l2", "confident", "none"]
+TrackerName = Literal["nearest", "nearest-l2", "confident", "none", "lucas-kanade", "dense-flow"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -17,7 +17,8 @@ class DragSettings:
 
     method: Method = "draggan"
     tracker: TrackerName = "nearest"
-    """nearest (L1, the paper's), nearest-l2, confident (StableDrag's idea), none. FreeDrag needs none."""
+    """nearest (L1, the paper's), nearest-l2, confident (StableDrag's idea), none; and for comparison
+    lucas-kanade and dense-flow, which look at the picture (extra `trackers`). FreeDrag needs none."""
     layer: str | None = None
     """Whose features are followed, such as b64.conv1; by default the model's own choice."""
     space: Literal["w", "w+"] = "w+"
@@ -51,6 +52,11 @@ class DragSettings:
     """Latent steps at most."""
     patience: int | None = None
     """Give up after so many steps that brought the handles no nearer; 60, of gauss-newton's, which are larger, 20."""
+    as_released: bool = False
+    """Do as the code that DragGAN's authors released where it differs from the paper: pixels of the patch are counted from
+    coordinates stretched by size / (size - 1), handles are tracked by L2 in a window that has its border, r1 and r2 are
+    rounded (and have no floor), handles within one pixel of their targets are not pulled, the mask is held pixel by pixel, a run ends
+    within 2 px, and never for want of progress. Learning rate and lambda_mask stay as they are given."""
     pull: float = 0.0
     """Prior: stay near the start; weight of `mean (w - w0)^2`."""
     manifold: float = 0.0
@@ -69,5 +75,7 @@ class DragSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} must be at least 1, not {value}")
+        if self.as_released and self.method != "draggan":
+            raise UserError("--as-released is DragGAN's code: leave --method at draggan")
         if self.method == "gauss-newton" and self.exact_mask:
             raise UserError("gauss-newton holds the mask on the feature map's grid: leave exact_mask off")

@@ -109,14 +109,15 @@ class Drag(DragSettings, Edit):
         r1 = max(3.0, 3 * scale)
         if self.method == "gauss-newton":
             r1 = min(max(r1, WIDE_PATCH * Grid.of(subject.model.generator, layer).cell), self._largest("r1"))
+        given = self._released(size) if self.as_released else self
         fitted = replace(
-            self,
+            given,
             layer=layer,
-            r1=self.r1 if self.r1 is not None else r1,
-            r2=self.r2 if self.r2 is not None else max(6.0, 12 * scale),
-            tolerance=self.tolerance if self.tolerance is not None else max(1.0, scale) * (1 if few else 2),
+            r1=given.r1 if given.r1 is not None else r1,
+            r2=given.r2 if given.r2 is not None else max(6.0, 12 * scale),
+            tolerance=given.tolerance if given.tolerance is not None else max(1.0, scale) * (1 if few else 2),
             rows=min(self.rows, len(subject.w)),
-            patience=self.patience or (20 if self.method == "gauss-newton" else 60),
+            patience=given.patience or (20 if self.method == "gauss-newton" else 60),
         )
         for name in ("handles", "targets"):
             for x, y in getattr(self, name):
@@ -133,6 +134,18 @@ class Drag(DragSettings, Edit):
                     raise UserError(f"the mask fixes the handle {x:g},{y:g}: paint it free (white) there")
         fitted._check_cost()
         return fitted
+
+    def _released(self, size: int) -> "Drag":
+        """What the released code does on a picture of `size` pixels."""
+        r1, r2 = (
+            round(scaled * size / 512) if given is None else given for scaled, given in ((3, self.r1), (12, self.r2))
+        )
+        return replace(
+            self, tracker="nearest-l2", exact_mask=True, r1=max(float(r1), 1.0),
+            r2=r2 + 1.0,  # its window has its border
+            tolerance=max(2.0, 2 * size / 512) if self.tolerance is None else self.tolerance,
+            patience=self.patience or self.steps + 1,
+        )  # fmt: skip
 
     def _check_cost(self) -> None:
         """Raise UserError if a step would take gigabytes."""

@@ -1,4 +1,4 @@
-"""Where did the handle go? Trackers share one small protocol; RAFT or PIPs would be one more class here.
+"""Where did the handle go? Trackers share one small protocol; `optical_flow.py` has more of them.
 
 A tracker is made from the first picture of an edit (its templates never change afterwards) and then asked, picture by
 picture, where the points are now.
@@ -184,6 +184,10 @@ def make_tracker(name: TrackerName, view: View, points: Tensor, radius: float) -
     """The tracker `name` with its templates taken from `view`, where the handles are at `points [n, 2]`."""
     if name == "none":
         return Still()
+    if name in ("lucas-kanade", "dense-flow"):
+        from gansteer.edits.drag.optical_flow import DenseFlow, LucasKanade  # which need OpenCV
+
+        return LucasKanade(view) if name == "lucas-kanade" else DenseFlow(view)
     if name == "confident":
         return Confident(view, points, radius)
     return Nearest(view, points, radius, norm=2 if name == "nearest-l2" else 1)

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gansteer.edits.drag.features import Features, Grid, View, default_layer
+from gansteer.edits.drag.optical_flow import at, flow_between
 from gansteer.edits.drag.tracking import Nearest
-from gansteer.errors import UserError
 from gansteer.evaluation.drags.cases import Case, draggable, perturbed
 from gansteer.evaluation.drags.rows import PAIRED_POINTS
 from gansteer.subject import Model, Subject
@@ -25,8 +25,6 @@ STEPS = 8
 """Pictures on the way from one to the other."""
 AGREE = 1.0
 """Pixels within which a point must come back to where it began."""
-ENLARGED = 512
-"""Small pictures are enlarged to so many pixels before flow is estimated."""
 
 
 def reconstruction_case(model: Model, number: int, psi: float, how: Literal["features", "flow"] = "features") -> Case:
@@ -40,7 +38,8 @@ def reconstruction_case(model: Model, number: int, psi: float, how: Literal["fea
         there = follow(start, end, points)
         back = follow(end, start, there)
     else:
-        forward, backward = flow(start.render(), goal), flow(goal, start.render())
+        before = start.render()
+        forward, backward = flow_between(before, goal), flow_between(goal, before)
         there = points + at(forward, points)
         back = there + at(backward, there)
     kept = draggable(points, there, model.resolution) & ((back - points).norm(dim=1) <= AGREE)
@@ -69,30 +68,3 @@ def view(model: Model, subject: Subject, layer: str) -> View:
     grid = Grid(model.resolution, whole.shape[-1])
     table = F.pad(whole.flatten(1).t(), (0, 0, 0, 1))  # [r * r + 1, C]
     return View(Features.of(grid, table, torch.ones(grid.r, grid.r, dtype=torch.bool)), subject.render)
-
-
-def flow(a: Tensor, b: Tensor) -> Tensor:
-    """Optical flow from picture `a` to `b`, `[3, H, W]` in [-1, 1], by dense inverse search: `[H, W, 2]` (x, y) in pixels.
-
-    Raises UserError if OpenCV is not installed.
-    """
-    try:
-        import cv2
-    except ImportError as error:
-        raise UserError("optical flow needs the extra: run pip install 'gansteer[trackers]'") from error
-    size = a.shape[-1]
-    scale = max(1, ENLARGED // size)
-    grey = [
-        F.interpolate(x[None].float(), scale_factor=float(scale), mode="bilinear", align_corners=False)[0]
-        .mean(dim=0).add(1).mul(127.5).round().clamp(0, 255).byte().cpu().numpy()
-        for x in (a, b)
-    ]  # fmt: skip
-    estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    found = torch.from_numpy(estimator.calc(*grey, None)).permute(2, 0, 1)[None]  # [1, 2, scale H, scale W]
-    return F.avg_pool2d(found, scale)[0].permute(1, 2, 0).double() / scale
-
-
-def at(field: Tensor, points: Tensor) -> Tensor:
-    """`field [H, W, 2]` at `points [n, 2]`, at the nearest pixel: `[n, 2]`."""
-    x, y = points.round().long().unbind(dim=1)
-    return field[y.clamp(0, field.shape[0] - 1), x.clamp(0, field.shape[1] - 1)]

@@ -23,6 +23,8 @@ ROWS: dict[str, Settings] = {
     "no tracking": {**PUBLISHED, "tracker": "none"},
     "DragGAN, published": PUBLISHED,
     "default": {},
+    "Lucas-Kanade tracking": {**PUBLISHED, "tracker": "lucas-kanade"},
+    "dense flow tracking": {**PUBLISHED, "tracker": "dense-flow"},
     "confident tracker": {**PUBLISHED, "tracker": "confident"},
     "FreeDrag": {"method": "freedrag", "learning_rate": 2e-3},
     "Gauss-Newton": {"method": "gauss-newton"},

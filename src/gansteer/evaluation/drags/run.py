@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansteer.edits import Drag, start
+from gansteer.edits.drag.edit import Drag
+from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.evaluation.drags.cases import Case, landmark_case, point_set
 from gansteer.evaluation.drags.judge import Judge
