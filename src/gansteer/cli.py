@@ -16,6 +16,7 @@ from gansteer.commands.evaluate import Faces, Quality, Smoothness, Tracking
 from gansteer.commands.evaluate_attributes import Attributes
 from gansteer.commands.evaluate_drags import Drags
 from gansteer.commands.evaluate_inversion import InversionQuality
+from gansteer.commands.evaluate_trackers import Trackers
 from gansteer.commands.info import Info
 from gansteer.commands.mistakes import check_words, explained
 from gansteer.commands.models import Models
@@ -43,6 +44,7 @@ EVALUATE: dict[str, type[Command]] = {
     "tracking": Tracking,
     "inversion": InversionQuality,
     "drags": Drags,
+    "trackers": Trackers,
 }
 
 DIRECTIONS: dict[str, type[Command]] = {"fit": Fit, "list": List}

@@ -219,7 +219,7 @@ class Extractor:
             table, known = F.pad(whole.flatten(1).t(), (0, 0, 0, 1)), torch.ones_like(need)
         self.passes += 1
         if table.requires_grad:
-            table.register_hook(self._passed_back)
+            table.register_hook(self._passed_back)  # type: ignore[no-untyped-call]
         return Features.of(self.grid, table, known)
 
     def _passed_back(self, _: Tensor) -> None:

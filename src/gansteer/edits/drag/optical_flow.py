@@ -19,7 +19,7 @@ from gansteer.errors import UserError
 
 ENLARGED = 512
 """Smaller pictures are enlarged to so many pixels, by a whole factor."""
-WINDOW, LEVELS, ITERATIONS = 15, 3, 20
+WINDOW, LEVELS, ITERATIONS = 41, 4, 20
 """Of Lucas and Kanade's method: pixels of the enlarged picture, levels of the pyramid above it, iterations at most."""
 
 

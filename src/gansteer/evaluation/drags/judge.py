@@ -13,6 +13,7 @@ from gansteer.edits.inversion.perceptual import Comparison, comparison
 from gansteer.errors import UserError
 from gansteer.evaluation.drags.cases import Landmarks
 from gansteer.evaluation.features import Extractor, extractor
+from gansteer.models.face_reader import FaceReader
 from gansteer.subject import Model
 
 SMALLEST_FACE = 0.3
@@ -37,19 +38,23 @@ class Judge:
     @classmethod
     def of(cls, model: Model) -> "Judge":
         """All that comes with gansteer. Raises UserError if the perceptual distance's package is not installed."""
-        reader = load_face_reader(model.device)
         network = load_efficientnet(model.device)
-
-        def landmarks(picture: Tensor) -> Tensor:
-            with torch.no_grad():
-                return reader.read(picture[None].float().clamp(-1, 1)).landmarks[0].double().cpu()
-
         return cls(
-            landmarks,
+            reading(load_face_reader(model.device)),
             _face_points(model.resolution),
             comparison("efficientnet-lite0", torch.zeros((), device=model.device), network),
             extractor("efficientnet-lite0", model.device),
         )
+
+
+def reading(reader: FaceReader) -> Landmarks:
+    """The landmarks of one picture by the face reader."""
+
+    def landmarks(picture: Tensor) -> Tensor:
+        with torch.no_grad():
+            return reader.read(picture[None].float().clamp(-1, 1)).landmarks[0].double().cpu()
+
+    return landmarks
 
 
 def _face_points(size: int) -> FacePoints | None:
