@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from gansteer.bars import bar
 from gansteer.commands.evaluate import Evaluation
-from gansteer.commands.progress import bar
 from gansteer.commands.seeds import check_psi
 from gansteer.errors import UserError
 from gansteer.evaluation.drags.rows import chosen

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gansteer.bars import bar
 from gansteer.commands.evaluate import SampleEvaluation
 from gansteer.commands.evaluate_drags import print_aligned
-from gansteer.commands.progress import bar
 
 if TYPE_CHECKING:
     from gansteer.evaluation.drags.trackers import TrackersReport

@@ -76,13 +76,15 @@ class DragGANRun(PointRun):
         """From the first picture: the trackers' templates, and the patches to fall back on when tracking is unsure."""
         with torch.no_grad():
             features = self._features(self._needed(self._points))
+            assert self.edit.tracker is not None
             self._tracker = make_tracker(self.edit.tracker, self._view(features), self._points, self._r2)
             self._first_patches = features.sample(around(self._points, disc(self._disc)))  # [n, K, C]
             self._remember(features)
 
     def _needed(self, p: Tensor) -> Tensor:
         """The cells that tracking around `p [n, 2]` and motion supervision from there look at."""
-        window = reach(self._r2 if self.edit.tracker != "none" else 1.0)
+        beyond = {"none": 1.0 - self._r2, "between-pixels": 1.0}
+        window = reach(self._r2 + beyond.get(self.edit.tracker or "", 0.0))
         return self._grid.need_around(p, window) | self._supervised(p)
 
     def _supervised(self, p: Tensor) -> Tensor:

@@ -64,7 +64,9 @@ class PointRun(SteppedRun[Drag]):
         self._targets = torch.tensor(edit.targets, dtype=torch.float64)  # t_i, [n, 2]
         by_model = edit.metric == "model"
         self._latent = Latent(present.w, edit.rows, edit.space, self._whitening if by_model else None)
-        self._adam = Adam(self._latent.offset, edit.learning_rate, together=by_model)
+        assert edit.learning_rate is not None
+        self._rate = edit.learning_rate
+        self._adam = Adam(self._latent.offset, self._rate, together=by_model)
         masked = edit.mask is not None and not bool(edit.mask.all())
         self._mask = MaskTerm(edit.mask, self._grid, edit.exact_mask) if masked and edit.mask is not None else None
         self._first_step = self.taken
@@ -129,6 +131,10 @@ class PointRun(SteppedRun[Drag]):
             self.taken += 1
         return found
 
+    def _nearer(self, now: Progress, best: Progress) -> bool:
+        """Whether a step came nearer to the targets than the best before it."""
+        return sum(now.distances) < sum(best.distances)
+
     def _advance(self, loss: Tensor) -> None:
         """The latent step: Adam's, unless the method knows a better one."""
         (gradient,) = torch.autograd.grad(loss, self._latent.offset)
@@ -139,7 +145,7 @@ class PointRun(SteppedRun[Drag]):
         edit, size = self.edit, float(self._latent.offset.detach().square().mean().sqrt())
         if not math.isfinite(now.loss) or size > BLOW_UP * self._spread:
             return self._end("the latent blew up: lower the learning rate (the nearest picture is kept)", now)
-        if self._best is None or sum(now.distances) < sum(self._best.distances) or edit.tracker == "none":
+        if self._best is None or self._nearer(now, self._best) or edit.tracker == "none":
             self._best, self._since_best = now, 0
         else:
             self._since_best += 1

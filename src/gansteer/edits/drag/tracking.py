@@ -121,6 +121,28 @@ class Nearest:
         return Tracked(found, torch.ones(len(points), dtype=torch.bool))
 
 
+class BetweenPixels(Nearest):
+    """The nearest pixel by L2, moved to the vertex of the parabola through its squared distance and its neighbours'.
+
+    `p + (c(p - e) - c(p + e)) / (2 (c(p - e) + c(p + e) - 2 c(p)))` along each axis e, at most half a pixel.
+    """
+
+    def __init__(self, view: View, points: Tensor, radius: float) -> None:
+        super().__init__(view, points, radius, norm=2)
+
+    def track(self, view: View, points: Tensor) -> Tracked:
+        """`points [n, 2]`, which need not stand on pixels. Looks one pixel beyond the window."""
+        found = super().track(view, points)
+        cross = torch.tensor([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]], dtype=torch.float64)
+        near = view.features.sample(around(found.points, cross))  # [n, 5, C]
+        cost = (near - self.templates[:, None]).square().sum(dim=2).double().cpu()  # [n, 5]
+        before, after = cost[:, [1, 3]], cost[:, [2, 4]]
+        bend = before + after - 2 * cost[:, :1]
+        vertex = (before - after) / (2 * bend.clamp_min(1e-12))
+        moved = torch.where(bend > 0, vertex.clamp(-0.5, 0.5), torch.zeros_like(vertex))
+        return Tracked((found.points + moved).clamp(0, view.features.grid.size - 1), found.sure)
+
+
 class Confident:
     """A tracker after StableDrag's idea: the nearest template, corrected by a filter that tells it from its surroundings.
 
@@ -190,4 +212,6 @@ def make_tracker(name: TrackerName, view: View, points: Tensor, radius: float) -
         return LucasKanade(view) if name == "lucas-kanade" else DenseFlow(view)
     if name == "confident":
         return Confident(view, points, radius)
+    if name == "between-pixels":
+        return BetweenPixels(view, points, radius)
     return Nearest(view, points, radius, norm=2 if name == "nearest-l2" else 1)
