@@ -6,7 +6,7 @@ from typing import Literal
 
 from gansteer.errors import UserError
 
-Method = Literal["adaptive", "draggan", "gauss-newton", "freedrag"]
+Method = Literal["adaptive", "draggan", "gauss-newton", "freedrag", "transformer"]
 Metric = Literal["model", "plain"]
 TrackerName = Literal["nearest", "nearest-l2", "between-pixels", "confident", "none", "lucas-kanade", "dense-flow"]
 
@@ -17,7 +17,7 @@ class DragSettings:
 
     method: Method = "adaptive"
     """adaptive: DragGAN with steps that follow the distance left and handles followed between the pixels; draggan: as published;
-    freedrag, gauss-newton. docs/evaluation.md compares them."""
+    freedrag, gauss-newton; transformer: one pass of a network that `gansteer train-transformer` trained. docs/evaluation.md compares them."""
     tracker: TrackerName | None = None
     """nearest (L1, the paper's, and DragGAN's unless given), nearest-l2, between-pixels (L2, adaptive's), confident (StableDrag's
     idea), none; and for comparison lucas-kanade and dense-flow, which look at the picture (extra `trackers`). FreeDrag needs none."""

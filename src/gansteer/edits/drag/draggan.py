@@ -36,8 +36,8 @@ def stretched_disc(p: Tensor, t: Tensor, offsets: Tensor, r1: float, size: int) 
     to the handle; handles `p [n, 2]` within one pixel of their targets `t [n, 2]` are not pulled at all.
     """
     coordinates = around(p, offsets) * (size / (size - 1))
-    near = (coordinates - p[:, None]).norm(dim=2) < r1
-    return near & ((t - p).norm(dim=1) > 1)[:, None]
+    pulled: Tensor = ((coordinates - p[:, None]).norm(dim=2) < r1) & ((t - p).norm(dim=1) > 1)[:, None]
+    return pulled
 
 
 def motion_loss(

@@ -24,8 +24,14 @@ WIDE_PATCH = 2.0
 """r1 of Gauss-Newton, in cells of the features. Its steps are longer than the paper's patch is wide, so that such a small
 patch finds itself again anywhere: then handles arrive by their tracker while the picture stays where it was."""
 
-RATES: Mapping[Method, float] = {"adaptive": 2e-2, "draggan": 2e-3, "freedrag": 5e-3, "gauss-newton": 5e-3}
-"""Adam's learning rate of each method unless one is given; Gauss-Newton's steps need none."""
+RATES: Mapping[Method, float] = {
+    "adaptive": 2e-2,
+    "draggan": 2e-3,
+    "freedrag": 5e-3,
+    "gauss-newton": 5e-3,
+    "transformer": 0.0,
+}
+"""Adam's learning rate of each method unless one is given; Gauss-Newton and the transformer need none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +124,7 @@ class Drag(DragSettings, Edit):
             given,
             layer=layer,
             r1=given.r1 if given.r1 is not None else r1,
-            r2=given.r2 if given.r2 is not None else max(6.0, 12 * scale),
+            r2=given.r2 if given.r2 is not None else max(6.0, 12 * scale) * (3 if given.method == "transformer" else 1),
             tolerance=given.tolerance
             if given.tolerance is not None
             else max(1.0, scale) * (1 if few else 2) * closeness,

@@ -9,6 +9,7 @@ from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.freedrag import FreeDragRun
 from gansteer.edits.drag.gauss_newton import GaussNewtonRun
 from gansteer.edits.drag.run import PointRun
+from gansteer.edits.drag.transformer import TransformerRun
 from gansteer.subject import Subject
 
 METHODS: Mapping[Method, type[PointRun]] = {
@@ -16,6 +17,7 @@ METHODS: Mapping[Method, type[PointRun]] = {
     "draggan": DragGANRun,
     "gauss-newton": GaussNewtonRun,
     "freedrag": FreeDragRun,
+    "transformer": TransformerRun,
 }
 
 

@@ -10,16 +10,11 @@ import torch
 from torch import Tensor
 
 from gansteer.evaluation.drags.rows import PAIRED_POINTS
+from gansteer.models.latent_transformer import MOVING_ROWS, SIGMA
 from gansteer.subject import Model, Subject
 
 Landmarks = Callable[[Tensor], Tensor]
 """A picture `[3, H, W]` in [-1, 1] to its landmarks `[68, 2]`, (x, y) in pixels, float64 on the CPU."""
-
-ROWS = 6
-"""Rows of w+ that a drag moves, and that the paired reconstruction perturbs."""
-
-SIGMA = 0.1
-"""How far those rows go towards a random code in the paired reconstruction (User-Controllable Latent Transformer)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +88,7 @@ def perturbed(model: Model, number: int, psi: float, sigma: float = SIGMA) -> tu
     """
     subject = model.sample(number, psi)
     w = subject.w.clone()
-    for row in range(min(ROWS, len(w))):
+    for row in range(min(MOVING_ROWS, len(w))):
         w[row] = w[row].lerp(_random_row(model, number, row), sigma)
     return subject, replace(subject, w=w)
 

@@ -20,6 +20,7 @@ PUBLISHED: Mapping[str, object] = {
 
 ROWS: dict[str, Settings] = {
     "no edit": None,
+    "latent transformer": {"method": "transformer"},
     "no tracking": {**PUBLISHED, "tracker": "none"},
     "DragGAN, published": PUBLISHED,
     "default": {},

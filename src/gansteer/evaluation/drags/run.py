@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gansteer.edits.drag.edit import Drag
-from gansteer.edits.registry import start
+from gansteer.edits.drag.methods import begin
 from gansteer.errors import UserError
 from gansteer.evaluation.drags.cases import Case, landmark_case, point_set
 from gansteer.evaluation.drags.judge import Judge
@@ -140,7 +140,7 @@ def carry_out(subject: Subject, handles: Tensor, targets: Tensor, settings: Sett
         return Dragged(subject, 0, False, 0, 0.0, mean_distance(handles, targets) if len(handles) else math.nan)
     pairs = [[(x, y) for x, y in points.tolist()] for points in (handles, targets)]
     began = time.process_time()
-    run = start(subject, Drag(handles=pairs[0], targets=pairs[1], **settings))  # type: ignore[arg-type]
+    run = begin(subject, Drag(handles=pairs[0], targets=pairs[1], **settings))  # type: ignore[arg-type]
     *_, last = run
     seconds = time.process_time() - began
     left = sum(last.distances) / len(last.distances)

@@ -16,9 +16,10 @@ from gansteer.edits.drag.config import TrackerName
 from gansteer.edits.drag.features import View, default_layer
 from gansteer.edits.drag.tracking import Tracker, make_tracker
 from gansteer.errors import UserError
-from gansteer.evaluation.drags.cases import ROWS, Landmarks
+from gansteer.evaluation.drags.cases import Landmarks
 from gansteer.evaluation.drags.correspondence import view
 from gansteer.evaluation.drags.measures import interval
+from gansteer.models.latent_transformer import MOVING_ROWS
 from gansteer.subject import Model
 
 WITHIN = (1.0, 2.0, 4.0)
@@ -97,7 +98,7 @@ def followed(
         begin, towards = (model.sample(seed + 2 * number + i, psi) for i in range(2))
         w = begin.w.repeat(steps + 1, 1, 1)  # [steps + 1, num_ws, w_dim]
         share = torch.linspace(0, strength, steps + 1).to(w)
-        w[:, :ROWS] = begin.w[:ROWS].lerp(towards.w[:ROWS], share[:, None, None])
+        w[:, :MOVING_ROWS] = begin.w[:MOVING_ROWS].lerp(towards.w[:MOVING_ROWS], share[:, None, None])
         views = [view(model, replace(begin, w=each), layer) for each in w]
         first, last = (landmarks(views[i].picture()) for i in (0, -1))
         kept = ((first >= 0) & (first <= model.resolution - 1)).all(dim=1)
