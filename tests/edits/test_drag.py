@@ -372,10 +372,11 @@ def test_the_latent_stays_within_its_reach(space: str, metric: str, method: str)
 
 
 def test_patience_of_methods() -> None:
-    subject, edit = tiny_subject(64), Drag([(20, 33)], [(24, 33)])
+    subject, edit = tiny_subject(64), Drag([(20, 33)], [(24, 33)], method="draggan")
     assert edit.fitted(subject).patience == 60
-    assert replace(edit, method="gauss-newton").fitted(subject).patience == 20
-    assert replace(edit, method="gauss-newton", patience=9).fitted(subject).patience == 9
+    for method in ("adaptive", "gauss-newton"):
+        assert replace(edit, method=method).fitted(subject).patience == 20
+        assert replace(edit, method=method, patience=9).fitted(subject).patience == 9
 
 
 def test_the_end_of_the_reach_is_said() -> None:

@@ -140,12 +140,14 @@ def test_training_learns_what_can_be_learnt() -> None:
     motion = torch.randn(64, 1, 2, generator=rng).expand(64, 256, 2).contiguous()
     w = torch.randn(64, 6, 8, generator=rng)
     move = torch.einsum("nm,mrd->nrd", motion[:, 0], torch.randn(2, 6, 8, generator=rng))
-    pairs = training.Pairs(w, move, motion, torch.randn(64, 256, 8, generator=rng))
+    pairs = training.Pairs(
+        w, move, motion, torch.randn(1, 1, 8, generator=rng).expand(64, 256, 8) + torch.randn(64, 1, 8, generator=rng)
+    )
     model = tiny_model(32, dtype=torch.float32)
-    settings = TransformerTraining(steps=120, batch=16, dim=16, heads=2, blocks=1, learning_rate=1e-2)
+    settings = TransformerTraining(steps=500, batch=16, dim=32, heads=2, blocks=1, learning_rate=3e-3)
     losses = [now.loss for now in training.TransformerTrainer(model, settings, pairs, "b16.conv1")]
     assert losses[0] > 0.8
-    assert sum(losses[-10:]) / 10 < 0.3
+    assert sum(losses[-10:]) / 10 < 0.4
     again = [now.loss for now in training.TransformerTrainer(model, settings, pairs, "b16.conv1")]
     assert again == losses
 

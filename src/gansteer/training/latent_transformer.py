@@ -85,7 +85,7 @@ def make_pairs(model: Model, count: int, layer: str, seed: int) -> Iterator[Pair
 
 def motion_error(network: LatentTransformer, pairs: Pairs, scale: Tensor) -> Tensor:
     """`mean ((w1 + T(w1, flow / sigma_f, F) - w2) / scale)^2`, alpha being 1 in training."""
-    h = network(pairs.w, pairs.motion / network.flow_scale, pairs.features)
+    h: Tensor = network(pairs.w, pairs.motion / network.flow_scale, pairs.features)
     return ((h - pairs.move) / scale).square().mean()
 
 
