@@ -35,7 +35,6 @@ from torch import Tensor
 from gansteer.checkpoints.registry import load
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.features import default_layer
-from gansteer.edits.record import weights_digest
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.evaluation.document import fill, table
@@ -83,7 +82,7 @@ def methods(model: Model) -> dict[str, Row]:
     """The rows of the table."""
     top = int(math.log2(model.resolution))
     blocks = [f"b{2**i}.conv1" for i in range(4, min(top, 8) + 1)]
-    default = model.card.drag_layer or default_layer(model.resolution)
+    default = model.card.drag_layer or default_layer(model.generator)
     rows = {"no edit": Row(None), "no tracking": Row({"tracker": "none"}, 4)}
     rows[f"DragGAN, {default} (default)"] = Row({})
     rows.update({f"DragGAN, {block}": Row({"layer": block}, 4) for block in blocks if block != default})
@@ -320,7 +319,7 @@ def main() -> None:
     common = {name: json.loads(value) for name, value in (item.split("=") for item in args.set)}
     rows = chosen_rows(model, args.methods, common)
     head = {
-        "model": model.card.name, "resolution": model.resolution, "weights": weights_digest(model), "psi": args.psi,
+        "model": model.card.name, "resolution": model.resolution, "weights": model.digest, "psi": args.psi,
         "back_every": args.back_every,
     }  # fmt: skip
     lines = [

@@ -31,8 +31,11 @@ from gansteer.edits.drag.tracking import disc, inside, square
 from gansteer.edits.registry import start
 from gansteer.evaluation.document import fill, table
 from gansteer.memory import keep_freed_memory
+from gansteer.models.code import Code
 from gansteer.models.layers import upsample
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig, SynthesisLayer
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
+from gansteer.models.stylegan2.network import SynthesisLayer
 from gansteer.subject import Card, Model, Subject
 
 TARGETS = {512: {"1": 60, "5": 30, "68": 17, "mask": 6}, 1024: {"1": 100, "5": 55, "68": 50, "mask": 12}}
@@ -42,7 +45,7 @@ IN_WORDS = {"mask": "1, all but a centre square masked"}
 
 def subject_of(resolution: int) -> Subject:
     torch.manual_seed(0)
-    generator = Generator(GeneratorConfig(resolution)).eval().requires_grad_(False)
+    generator = StyleGAN2Generator(GeneratorConfig(resolution)).eval().requires_grad_(False)
     for layer in generator.synthesis.layers():
         layer.noise_strength.fill_(0.1)
     return Model(Card("random"), generator).sample(1, psi=1.0)
@@ -90,7 +93,7 @@ def plain_layer(layer: SynthesisLayer, x: Tensor, style: Tensor) -> Tensor:
     return F.leaky_relu(x + layer.bias[:, None, None], 0.2) * math.sqrt(2)
 
 
-def plain_forward(generator: Generator, ws: Tensor, name: str) -> tuple[Tensor, Tensor]:
+def plain_forward(generator: StyleGAN2Generator, ws: Tensor, name: str) -> tuple[Tensor, Tensor]:
     """`ws [1, num_ws, w_dim]` to the picture and the features after layer `name`."""
     synthesis = generator.synthesis
     styles = synthesis.styles(ws)
@@ -120,8 +123,8 @@ class PlainRun:
     def __init__(self, subject: Subject, edit: Drag) -> None:
         self.generator = subject.model.generator.requires_grad_(True)
         self.edit = edit.fitted(subject)
-        self.w = subject.w[:6].clone().requires_grad_()
-        self.rest = subject.w[6:]
+        self.w = subject.code.ws[:6].clone().requires_grad_()
+        self.rest = subject.code.ws[6:]
         self.adam = torch.optim.Adam([self.w], lr=edit.learning_rate)
         self.points = torch.tensor(self.edit.handles, dtype=torch.float64)
         self.targets = torch.tensor(self.edit.targets, dtype=torch.float64)
@@ -189,15 +192,15 @@ def exactness(resolution: int, scenario: str) -> dict[str, object]:
     """The region engine against the plain form in float64, with a fixed random cotangent; and float32 against that."""
     subject = subject_of(resolution)
     model = Model(subject.model.card, subject.model.generator.double())
-    subject = Subject(model, subject.w.double())
+    subject = Subject(model, Code(subject.code.ws.double()))
     edit = edit_of(scenario, resolution)
     run = start(subject, edit)
     need = run._needed(run._points)  # type: ignore[attr-defined]
     if run._mask is not None:
         need = need | run._mask.need
-    rows = subject.w[:6].clone().requires_grad_()
-    layer = default_layer(resolution)
-    dense = plain_forward_features(model.generator, torch.cat([rows, subject.w[6:]])[None], layer)
+    rows = subject.code.ws[:6].clone().requires_grad_()
+    layer = default_layer(model.generator)
+    dense = plain_forward_features(model.generator, torch.cat([rows, subject.code.ws[6:]])[None], layer)
     dense = dense[0].permute(1, 2, 0)[need]
     cotangent = torch.randn(dense.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     (expected,) = torch.autograd.grad((dense * cotangent).sum(), rows)
@@ -211,9 +214,9 @@ def exactness(resolution: int, scenario: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def plain_forward_features(generator: Generator, ws: Tensor, name: str) -> Tensor:
+def plain_forward_features(generator: StyleGAN2Generator, ws: Tensor, name: str) -> Tensor:
     """As `plain_forward`, without the layers above and RGB: only to compare with."""
-    return generator.features(ws, [name])[name]
+    return generator.features(Code(ws), [name])[name]
 
 
 def peak_memory(resolution: int, side: str) -> float:

@@ -24,7 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gansteer.memory import keep_freed_memory
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig, Synthesis
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
+from gansteer.models.stylegan2.network import Synthesis
 from gansteer.training.config import TrainConfig
 from gansteer.training.distributed import World
 from gansteer.training.loop import Trainer, build_networks
@@ -66,11 +68,11 @@ def textbook(net: Synthesis, ws: Tensor) -> Tensor:
     image = None
     for block in net.each_block():
         for layer in block.layers():
-            x = modulated(x, layer.weight, layer.affine(ws[:, layer.row]), layer.up, demodulate=True)
+            x = modulated(x, layer.weight, layer.affine(ws[:, layer.latent_index]), layer.up, demodulate=True)
             x = x + layer.noise_fixed * layer.noise_strength
             x = F.leaky_relu(x + layer.bias[:, None, None], 0.2) * SQRT2
         rgb = block.torgb
-        style = rgb.affine(ws[:, rgb.row]) * rgb.weight_gain
+        style = rgb.affine(ws[:, rgb.latent_index]) * rgb.weight_gain
         y = modulated(x, rgb.weight, style, up=False, demodulate=False) + rgb.bias[:, None, None]
         image = y if image is None else fir(image, 2, 2, 1, 4.0) + y
     assert image is not None
@@ -88,7 +90,7 @@ SIDES = {"textbook": textbook, "ours": ours}
 def network(resolution: int, batch: int) -> tuple[Synthesis, Tensor]:
     """The paper's widths, random weights, gradients off; and the w+ of `batch` pictures."""
     torch.manual_seed(0)
-    g = Generator(GeneratorConfig(resolution, channel_base=32768, channel_max=512, mapping_layers=1))
+    g = StyleGAN2Generator(GeneratorConfig(resolution, channel_base=32768, channel_max=512, mapping_layers=1))
     g.eval().requires_grad_(False)
     return g.synthesis, g.map(torch.randn(batch, 512))
 

@@ -21,7 +21,8 @@ from gansteer.checkpoints.native import save_model
 from gansteer.cli import main
 from gansteer.commands.seeds import parse_seeds
 from gansteer.errors import UserError
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.subject import Card, Model
 
 SHELL = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -31,7 +32,7 @@ def tiny(**config):
     torch.manual_seed(0)
     fields = {"resolution": 8, "z_dim": 4, "w_dim": 5, "channel_base": 32, "channel_max": 4, "mapping_layers": 2}
     card = Card("tiny", metrics={"quality": {"floor": 1.5}}, limits=("no hats", "no cats"))
-    return Model(card, Generator(GeneratorConfig(**(fields | config))).eval().requires_grad_(False))
+    return Model(card, StyleGAN2Generator(GeneratorConfig(**(fields | config))).eval().requires_grad_(False))
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ import torch
 from PIL import Image
 
 from gansteer.errors import UserError
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig
+from gansteer.models.code import Code
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.sheet import sheet
 from gansteer.subject import Card, Model, Subject, to_image
 
@@ -14,7 +16,7 @@ from gansteer.subject import Card, Model, Subject, to_image
 def tiny(dtype=torch.float32, **config):
     torch.manual_seed(0)
     fields = {"resolution": 8, "z_dim": 4, "w_dim": 5, "channel_base": 32, "channel_max": 4, "mapping_layers": 2}
-    generator = Generator(GeneratorConfig(**(fields | config))).to(dtype).eval().requires_grad_(False)
+    generator = StyleGAN2Generator(GeneratorConfig(**(fields | config))).to(dtype).eval().requires_grad_(False)
     generator.mapping.w_mean.normal_()
     return Model(Card("tiny"), generator)
 
@@ -25,7 +27,7 @@ def test_a_seed_is_a_picture():
     assert torch.equal(first.render(), again.render())
     assert not torch.equal(first.render(), other.render())
     torch.manual_seed(123)  # PyTorch's own generator has no say
-    assert torch.equal(model.sample(3).w, first.w)
+    assert torch.equal(model.sample(3).code.ws, first.code.ws)
 
 
 def test_a_seed_is_the_same_picture_in_float64():
@@ -40,8 +42,8 @@ def test_a_sample_is_what_the_paper_says():
     w, mean = model.generator.mapping(z)[0], model.generator.mapping.w_mean
     expected = mean + 0.3 * (w - mean)
     subject = model.sample(5, psi=0.3)
-    torch.testing.assert_close(subject.w, expected.expand(4, 5))
-    torch.testing.assert_close(subject.render(), model.generator.synthesize(expected.expand(1, 4, 5))[0])
+    torch.testing.assert_close(subject.code.ws, expected.expand(4, 5))
+    torch.testing.assert_close(subject.render(), model.generator.synthesize(Code(expected.expand(1, 4, 5)))[0])
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
@@ -51,12 +53,12 @@ def test_a_seed_out_of_range(seed):
 
 
 def test_the_largest_seed():
-    assert tiny().sample(2**32 - 1).w.isfinite().all()
+    assert tiny().sample(2**32 - 1).code.ws.isfinite().all()
 
 
 def test_labels():
     model = tiny(c_dim=3)
-    assert not torch.equal(model.sample(0, label=0).w, model.sample(0, label=2).w)
+    assert not torch.equal(model.sample(0, label=0).code.ws, model.sample(0, label=2).code.ws)
     for label in (None, -1, 3):
         with pytest.raises(UserError, match="give a label from 0 to 2"):
             model.sample(0, label=label)
@@ -68,9 +70,9 @@ def test_offsets_move_the_styles():
     model = tiny()
     plain = model.sample(0)
     name = "b8.conv0"
-    styles = model.generator.styles(plain.w[None])
+    styles = model.generator.styles(plain.code)
     offset = torch.linspace(-1, 1, styles[name].shape[1])
-    moved = Subject(model, plain.w, {name: offset})
+    moved = Subject(model, Code(plain.code.ws, {name: offset}))
     styles[name] = styles[name] + offset
     torch.testing.assert_close(moved.render(), model.generator.synthesis(styles)[0])
     assert not torch.equal(moved.render(), plain.render())

@@ -32,7 +32,7 @@ from gansteer.errors import UserError
 from gansteer.models.face_reader import resize
 from gansteer.models.inverter import DAMPING, Curvature, Inverter, descend
 from gansteer.models.layers import normalize_second_moment
-from gansteer.models.stylegan2.network import Generator
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.training.codes import describe_faces, described, face_landmarks, fit_coder
 from gansteer.training.data import Pictures
 
@@ -57,7 +57,7 @@ def length(z: Tensor) -> Tensor:
     return (z.square().mean(dim=1) - 1).square()
 
 
-def nearest_latents(generator: Generator, guess: Tensor, curvature: Curvature) -> Tensor:
+def nearest_latents(generator: StyleGAN2Generator, guess: Tensor, curvature: Curvature) -> Tensor:
     """The latents `[N, z_dim]` whose w, in every row, is nearest to `guess [N, num_ws, w_dim]` under the curvature."""
     mapping, z_dim = generator.mapping, generator.config.z_dim
     everywhere, shared = shared_curvature(curvature, guess.shape[1])
@@ -77,7 +77,7 @@ def nearest_latents(generator: Generator, guess: Tensor, curvature: Curvature) -
     return normalize_second_moment(z.detach())
 
 
-def latent_whitening(generator: Generator, curvature: Curvature) -> Tensor:
+def latent_whitening(generator: StyleGAN2Generator, curvature: Curvature) -> Tensor:
     """`H^(-1/2) [z_dim, z_dim]` of the distance over z: steps of the same length in it change pictures alike."""
     draws = torch.Generator().manual_seed(1)
     z = normalize_second_moment(torch.randn(SAMPLES, generator.config.z_dim, generator=draws))

@@ -13,6 +13,7 @@ import torch
 from PIL import Image, ImageDraw
 
 import gansteer
+from gansteer.models.code import Code
 from gansteer.sheet import sheet
 from gansteer.subject import Model, Subject
 
@@ -26,8 +27,8 @@ def interpolations(model: Model, rows: int = 6, columns: int = 9) -> Image.Image
     """Straight lines in w from seed 2i to seed 2i + 1, psi 0.7."""
     pictures = []
     for i in range(rows):
-        a, b = (model.sample(2 * i + j, psi=0.7).w for j in range(2))
-        pictures += [Subject(model, torch.lerp(a, b, k / (columns - 1))).image for k in range(columns)]
+        a, b = (model.sample(2 * i + j, psi=0.7).code.ws for j in range(2))
+        pictures += [Subject(model, Code(torch.lerp(a, b, k / (columns - 1)))).image for k in range(columns)]
     return sheet(pictures, columns=columns)
 
 

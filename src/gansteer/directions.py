@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from gansteer.errors import UserError
-from gansteer.models.stylegan2.network import Generator, Styles
+from gansteer.models.code import Styles
+from gansteer.models.generator import Generator
 from gansteer.subject import Model
 
 Space = Literal["z", "w", "s"]
@@ -140,7 +141,7 @@ def projected(vector: Tensor, held: Sequence[Tensor]) -> Tensor:
 
 def style_layers(generator: Generator) -> dict[str, int]:
     """The layers whose styles make up style space, the convolutions, to how many channels each has; toRGBs only colour."""
-    return {layer.name: layer.in_channels for layer in generator.synthesis.layers()}
+    return {layer.name: layer.style_dim for layer in generator.convolutions}
 
 
 def style_code(generator: Generator, styles: Styles) -> Tensor:
@@ -149,6 +150,6 @@ def style_code(generator: Generator, styles: Styles) -> Tensor:
 
 
 def style_parts(generator: Generator, code: Tensor) -> Styles:
-    """A style code `[..., S]` to what belongs to each layer, `[..., C_in]`."""
+    """A style code `[..., S]` to what belongs to each layer, `[..., style_dim]`."""
     layers = style_layers(generator)
     return dict(zip(layers, torch.split(code, list(layers.values()), dim=-1), strict=True))

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
-import torch
-
 from gansteer.edits.api import Edit, Progress, Run, StepRecord
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
@@ -201,15 +199,10 @@ class Session:
 
 
 def between(a: Subject, b: Subject, t: float) -> Subject:
-    """`(1 - t) a + t b` in w+ and style offsets. Raises UserError unless model and tuning are the same."""
+    """`(1 - t) a + t b` in all that their codes hold. Raises UserError unless model and tuning are the same."""
     if a.model is not b.model or a.tuning is not b.tuning:
         raise UserError("only pictures of one model, and of one photo, have pictures between them")
-    names = {**a.offsets, **b.offsets}
-    offsets = {}
-    for name, like in names.items():
-        zero = torch.zeros_like(like)
-        offsets[name] = torch.lerp(a.offsets.get(name, zero), b.offsets.get(name, zero), t)
-    return replace(a, w=torch.lerp(a.w, b.w, t), offsets=offsets)
+    return replace(a, code=a.code.lerp(b.code, t))
 
 
 def replay(node: Node, parent: Subject) -> Iterator[Progress]:

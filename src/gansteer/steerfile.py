@@ -4,14 +4,10 @@ It opens with the same pictures bit for bit, on the same model. The same file ho
 was brought in.
 """
 
-import errno
 import json
 import os
-import struct
 import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -24,6 +20,7 @@ from torch import Tensor
 from gansteer.edits.api import Edit, StepRecord
 from gansteer.edits.record import edit_from_json, edit_to_json
 from gansteer.errors import UserError
+from gansteer.models.code import Code, flat, nested
 from gansteer.models.tuning import Tuning
 from gansteer.output import replacing
 from gansteer.session import Node, Session
@@ -31,7 +28,6 @@ from gansteer.subject import Model, Subject
 
 FORMAT = 1
 SUFFIX = ".steer"
-MAX_JOURNAL = 1 << 25
 MAX_BYTES = 1 << 31
 """No file may unpack to more."""
 
@@ -39,7 +35,7 @@ Load = Callable[[str], Model]
 """The model of a name. Raises UserError if there is none."""
 
 
-class _Picture(msgspec.Struct):
+class Picture(msgspec.Struct):
     """A subject; tensors by their names in the safetensors part."""
 
     model: str
@@ -47,11 +43,14 @@ class _Picture(msgspec.Struct):
     offsets: dict[str, str] = {}
     tuning: dict[str, str] | None = None
     rest: dict[str, str] = {}
+    """The subject's `rounding`."""
+    other: dict[str, dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
+    """What else its code has, by group; left out if there is nothing."""
 
 
 class _Entry(msgspec.Struct):
     id: int
-    subject: _Picture
+    subject: Picture
     parent: int | None
     before: int | None
     edit: dict[str, Any] | None
@@ -69,7 +68,7 @@ class _Tree(msgspec.Struct):
     last: int
 
 
-class _Shelf:
+class Shelf:
     """Tensors by name; what is shared is stored once."""
 
     def __init__(self) -> None:
@@ -77,25 +76,28 @@ class _Shelf:
         self._names: dict[int, str] = {}
 
     def put(self, x: Tensor) -> str:
+        """Its name; the same again for the same tensor."""
         name = self._names.setdefault(id(x), f"t{len(self._names)}")
         if name not in self.tensors:
             self.tensors[name] = x.detach().cpu().clone(memory_format=torch.contiguous_format)
         return name
 
-    def subject(self, subject: Subject) -> _Picture:
+    def subject(self, subject: Subject) -> Picture:
+        """Put a subject's tensors there; what the session says of it."""
         tuning = subject.tuning
-        return _Picture(
-            subject.model.card.name,
-            self.put(subject.w),
-            {name: self.put(x) for name, x in subject.offsets.items()},
+        groups = nested({name: self.put(x) for name, x in subject.code.tensors().items()})
+        w, offsets = groups.pop("w"), groups.pop("offsets")
+        return Picture(
+            subject.model.card.name, w, offsets,
             None if tuning is None else {name: self.put(x) for name, x in tuning.changes.items()},
-            {name: self.put(x) for name, x in subject.rest.items()},
-        )
+            {name: self.put(x) for name, x in subject.rounding.items()},
+            groups or msgspec.UNSET,
+        )  # fmt: skip
 
 
 def to_bytes(session: Session) -> bytes:
     """The `.steer` file of a session."""
-    shelf, nodes = _Shelf(), sorted(session.nodes.values(), key=lambda node: node.id)
+    shelf, nodes = Shelf(), sorted(session.nodes.values(), key=lambda node: node.id)
     models = {node.subject.model.card.name: node.subject.model.digest for node in nodes}
     entries = [
         _Entry(
@@ -134,20 +136,23 @@ def from_bytes(data: bytes, load: Load) -> Session:
             tensors = safetensors.torch.load(archive.read("tensors.safetensors"))
         if tree.format != FORMAT:
             raise UserError(f"this session has format {tree.format}; this gansteer reads {FORMAT}: update it")
-        return _Opener(tree.models, tensors, load).session(tree)
+        return Opener(tree.models, tensors, load).session(tree)
     except UserError:
         raise
     except Exception as error:  # whatever a damaged file can make the three readers say
         raise UserError(f"this session is damaged: {' '.join(str(error).split())[:200]}") from error
 
 
-class _Opener:
+class Opener:
+    """Subjects of what a file says of them. `digests` are those of the weights that it was made with, by model."""
+
     def __init__(self, models: Mapping[str, str], tensors: Mapping[str, Tensor], load: Load) -> None:
         self._digests, self._tensors, self._load = models, tensors, load
         self._models: dict[str, Model] = {}
         self._tunings: dict[str, Tuning] = {}
 
     def session(self, tree: _Tree) -> Session:
+        """All of a session. Raises UserError if its nodes are no tree."""
         session = Session()
         for entry in tree.nodes:
             for earlier in (entry.parent, entry.before):
@@ -168,6 +173,7 @@ class _Opener:
         return session
 
     def model(self, name: str) -> Model:
+        """The model of that name. Raises UserError if its weights are others than those of the file."""
         if name not in self._models:
             model = self._load(name)
             if model.digest != self._digests[name]:
@@ -175,39 +181,31 @@ class _Opener:
             self._models[name] = model
         return self._models[name]
 
-    def subject(self, picture: _Picture) -> Subject:
+    def subject(self, picture: Picture) -> Subject:
+        """The subject, on the model's device and in its type. Raises UserError if it does not fit the model."""
         model = self.model(picture.model)
-        like = model.generator.synthesis.constant
-        config, widths = model.generator.config, {layer.name: layer.in_channels for layer in _styled(model)}
-        w = self._tensors[picture.w]
-        if tuple(w.shape) != (config.num_ws, config.w_dim):
-            raise UserError(f"this session is damaged: w+ is {list(w.shape)}, which does not fit {picture.model}")
-        offsets = {name: self._tensors[key] for name, key in picture.offsets.items()}
-        for name, offset in offsets.items():
-            if tuple(offset.shape) != (widths.get(name),):
-                raise UserError(f"this session is damaged: the offset of {name} does not fit {picture.model}")
-        if not all(bool(x.isfinite().all()) for x in (w, *offsets.values())):
-            raise UserError("this session is damaged: a picture in it is not finite")
+        other = {} if isinstance(picture.other, msgspec.UnsetType) else picture.other
+        names = flat({**other, "w": picture.w, "offsets": picture.offsets})
+        code = Code.from_tensors({name: self._tensors[key] for name, key in names.items()})
+        try:
+            model.generator.check(code)
+        except ValueError as error:
+            raise UserError(f"this session is damaged: a picture of {picture.model} in it: {error}") from error
         rest = {name: self._tensors[key].double() for name, key in picture.rest.items()}
-        rounded = {"w": w, **offsets}
+        rounded = {"w": code.ws, **code.style_offsets}
         if not all(name in rounded and x.shape == rounded[name].shape for name, x in rest.items()):
             raise UserError(f"this session is damaged: what was rounded does not fit {picture.model}")
         tuning = None if picture.tuning is None else self.tuning(model, picture.tuning)
-        return Subject(model, w.to(like), {name: x.to(like) for name, x in offsets.items()}, tuning, rest)
+        return Subject(model, code.to(model.device, model.generator.dtype), tuning, rest)
 
     def tuning(self, model: Model, names: Mapping[str, str]) -> Tuning:
+        """The tuning of these tensors; subjects that share it share its generator."""
         key = json.dumps([model.card.name, sorted(names.items())])
         if key not in self._tunings:
             device = model.device
             changes = {name: self._tensors[tensor].to(device) for name, tensor in names.items()}
             self._tunings[key] = Tuning(model.generator, changes)
         return self._tunings[key]
-
-
-def _styled(model: Model) -> Iterable[Any]:
-    for block in model.generator.synthesis.each_block():
-        yield from block.layers()
-        yield block.torgb
 
 
 def write(data: bytes, path: Path) -> None:
@@ -251,126 +249,3 @@ def save_subject(
 def open_subject(path: Path, load: Load | None = None) -> Subject:
     """The picture that was looked at last in a `.steer` file. Raises UserError."""
     return open_session(path, load).node.subject
-
-
-# --- The edit in progress ---------------------------------------------------------------------------------------------
-
-
-class _Raw(msgspec.Struct, array_like=True):
-    """A tensor as it stands in memory: writing safetensors at every step took ten times as long."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    data: bytes
-
-    @classmethod
-    def of(cls, x: Tensor) -> "_Raw":
-        return cls(str(x.dtype).removeprefix("torch."), tuple(x.shape), x.flatten().view(torch.uint8).numpy().tobytes())
-
-    def tensor(self) -> Tensor:
-        """Raises ValueError or RuntimeError if it is none."""
-        dtype = getattr(torch, self.dtype, None)
-        if not isinstance(dtype, torch.dtype):
-            raise ValueError(f"there is no {self.dtype!r}")
-        return torch.frombuffer(bytearray(self.data), dtype=dtype).view(self.shape)
-
-
-class _Step(msgspec.Struct, array_like=True):
-    node: int
-    subject: _Picture
-    tensors: dict[str, _Raw]
-    steps: tuple[StepRecord, ...]
-    """In the first record all of the node's, later the last step."""
-    stop_reason: str | None
-
-
-class Journal:
-    """A running edit's steps on the disk, as they come: a file that is only appended to, which takes microseconds.
-
-    It outlives the process, not the machine: only `save_session` waits for the disk.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Begins anew at `path`. Raises UserError if that can't be written."""
-        self._path = path
-        self._begun = False
-        self._length = 0
-        try:
-            self._file = path.open("wb", buffering=0)
-        except OSError as error:
-            raise UserError(f"{path} could not be written ({error.strerror})") from error
-
-    def keep(self, node: Node) -> None:
-        """Add a node's last step. Raises UserError if the disk refuses; what was kept before stays readable."""
-        shelf, steps = _Shelf(), node.steps[-1:] if self._begun else node.steps
-        picture = shelf.subject(node.subject)
-        tensors = {name: _Raw.of(x) for name, x in shelf.tensors.items()}
-        record = msgspec.msgpack.encode(_Step(node.id, picture, tensors, steps, node.stop_reason))
-        data = struct.pack("<QI", len(record), zlib.crc32(record)) + record
-        try:
-            if self._file.write(data) < len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError as error:
-            self._file.truncate(self._length)
-            self._file.seek(self._length)
-            raise UserError(f"{self._path} could not be written ({error.strerror})") from error
-        self._begun = True
-        self._length += len(data)
-        if self._length > MAX_JOURNAL:
-            self._renew(node)
-
-    def _renew(self, node: Node) -> None:
-        """Begin a new file with all of the node, and put it in the place of the long one."""
-        beside = Journal(self._path.with_name(f".{self._path.name}.{os.getpid()}.part"))
-        beside.keep(node)
-        os.replace(beside._path, self._path)
-        self._file.close()
-        self._file, self._length = beside._file, beside._length
-
-    def close(self) -> None:
-        """No more will come."""
-        self._file.close()
-
-
-def open_journal(session: Session, path: Path) -> None:
-    """Bring the node whose edit was running to the last step that was kept; leave the session if there is none.
-
-    Raises UserError if the file can't be read.
-    """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        records = [msgspec.msgpack.decode(record, type=_Step) for record in _records(data)]
-        if not records:
-            return
-        first, last = records[0], records[-1]
-        was = session.nodes.get(first.node)
-        if was is None or was.done:
-            return
-        model = was.subject.model
-        tensors = {name: raw.tensor() for name, raw in last.tensors.items()}
-        opener = _Opener({model.card.name: model.digest}, tensors, lambda name: model)
-        node = replace(was, subject=opener.subject(last.subject), steps=first.steps, stop_reason=last.stop_reason)
-        for record in records[1:]:
-            (step,) = record.steps
-            node = node.stepped(node.subject, step, last.stop_reason)
-        if node.done or node.step_count >= was.step_count:  # or the session was saved later than this
-            session.put(node)
-    except (ValueError, KeyError, RuntimeError) as error:
-        raise UserError(f"the last step of this session could not be read: {error}") from error
-
-
-def _records(data: bytes) -> Iterator[bytes]:
-    """The whole records of a journal; the last may have been cut short."""
-    place = 0
-    while place + 12 <= len(data):
-        length, check = struct.unpack_from("<QI", data, place)
-        record = data[place + 12 : place + 12 + length]
-        if len(record) < length or zlib.crc32(record) != check:
-            return
-        yield record
-        place += 12 + length

@@ -12,7 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from gansteer.errors import UserError
-from gansteer.models.stylegan2.network import Generator
+from gansteer.models.code import Code
+from gansteer.models.generator import Generator
 from gansteer.models.tuning import Tuning
 from gansteer.output import save_subject
 
@@ -53,14 +54,18 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        return self.generator.synthesis.constant.device
+        return self.generator.device
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the weights in float32, in the order of their names: which model this is, whatever it is called."""
+        return self.digest_in(torch.float32)
+
+    def digest_in(self, dtype: torch.dtype) -> str:
+        """The same of the weights in another type."""
         sha = hashlib.sha256()
         for _, x in sorted(self.generator.state_dict().items()):
-            sha.update(x.detach().cpu().float().contiguous().numpy().tobytes())
+            sha.update(x.detach().cpu().to(dtype).contiguous().numpy().tobytes())
         return sha.hexdigest()
 
     def sample(self, seed: int = 0, psi: float = 0.7, label: int | None = None) -> "Subject":
@@ -70,25 +75,25 @@ class Model:
         """
         if not 0 <= seed <= MAX_SEED:
             raise UserError(f"seed must be from 0 to {MAX_SEED}, not {seed}")
-        rng = torch.Generator().manual_seed(seed)
-        z = torch.randn(1, self.generator.config.z_dim, generator=rng, dtype=torch.float64)
-        c = self.condition(label)
+        self.check_label(label)
         with torch.no_grad():
-            return Subject(self, self.generator.map(z.to(self.generator.synthesis.constant), c, psi=psi)[0])
+            return Subject(self, self.generator.sample_code(torch.Generator().manual_seed(seed), psi, label))
+
+    def check_label(self, label: int | None) -> None:
+        """Raise UserError for a class that the model does not have, and for none where it needs one."""
+        classes = self.generator.config.c_dim
+        if not classes and label is not None:
+            raise UserError(f"{self.card.name} has no classes: leave the label out")
+        if classes and not (label is not None and 0 <= label < classes):
+            raise UserError(f"{self.card.name} is class-conditional: give a label from 0 to {classes - 1}")
 
     def condition(self, label: int | None, count: int = 1) -> Tensor | None:
         """What the mapping takes for `count` pictures of a class, `[count, c_dim]`; None for a model without classes.
 
         Raises UserError for a label that the model does not have.
         """
-        config = self.generator.config
-        if not config.c_dim and label is not None:
-            raise UserError(f"{self.card.name} has no classes: leave the label out")
-        if not config.c_dim:
-            return None
-        if not (label is not None and 0 <= label < config.c_dim):
-            raise UserError(f"{self.card.name} is class-conditional: give a label from 0 to {config.c_dim - 1}")
-        return torch.eye(config.c_dim)[[label]].expand(count, -1).to(self.generator.synthesis.constant)
+        self.check_label(label)
+        return None if label is None else self.generator.one_hot([label] * count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,15 +101,13 @@ class Subject:
     """Everything that determines one picture. Immutable: an edit turns one subject into another."""
 
     model: Model
-    w: Tensor
-    """w+ `[num_ws, w_dim]`."""
-    offsets: Mapping[str, Tensor] = field(default_factory=dict)
-    """Style offsets by layer name, each `[C_in]`."""
+    code: Code
+    """What the generator draws it from."""
     tuning: Tuning | None = None
     """Changed weights, for a subject that came from a photo."""
-    rest: Mapping[str, Tensor] = field(default_factory=dict)
-    """What rounding took from w (`"w"`) and from offsets (by layer) as attributes were turned, in float64 on the CPU: with
-    it, turning one back gives the same picture."""
+    rounding: Mapping[str, Tensor] = field(default_factory=dict)
+    """What rounding took from w+ (`"w"`) and from style offsets (by layer) as attributes were turned, in float64 on the
+    CPU: with it, turning one back gives the same picture."""
 
     @property
     def generator(self) -> Generator:
@@ -132,11 +135,10 @@ class Subject:
     def render(self, resolution: int | None = None) -> Tensor:
         """The picture `float [3, H, W]`, nominally in [-1, 1], without gradients.
 
-        At a smaller `resolution` it is about the same picture, much sooner (`Synthesis.forward`).
+        At a smaller `resolution` it is about the same picture, much sooner (`Generator.synthesize`).
         """
         with torch.no_grad():
-            offsets = {name: offset[None] for name, offset in self.offsets.items()}
-            return self.generator.synthesize(self.w[None], offsets=offsets, resolution=resolution)[0]
+            return self.generator.synthesize(self.code, resolution=resolution)[0]
 
     @cached_property
     def image(self) -> Image.Image:

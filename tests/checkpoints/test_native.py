@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from gansteer.checkpoints.files import convert, describe, load_file
 from gansteer.checkpoints.native import save_model
 from gansteer.errors import UserError
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.subject import Card, Model
 
 CARD = Card(
@@ -32,7 +33,7 @@ CARD = Card(
 def tiny(dtype=torch.float32, **config):
     torch.manual_seed(0)
     fields = {"resolution": 8, "z_dim": 4, "w_dim": 5, "channel_base": 32, "channel_max": 4, "mapping_layers": 2}
-    generator = Generator(GeneratorConfig(**(fields | config))).to(dtype).eval().requires_grad_(False)
+    generator = StyleGAN2Generator(GeneratorConfig(**(fields | config))).to(dtype).eval().requires_grad_(False)
     generator.mapping.w_mean.normal_()
     return Model(CARD, generator)
 
@@ -102,7 +103,7 @@ def changed(**fields):
 
 
 HEADERS = {
-    "newer than this gansteer": {"format": 2},
+    "newer than this gansteer": {"format": 3},
     "holds a discriminator": {"kind": "discriminator"},
     "contains NaN": {"config": changed(z_dim=float("nan"))},
     "contains Infinity": {"config": changed(conv_clamp=float("inf"))},

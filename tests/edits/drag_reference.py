@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig
+from gansteer.models.code import Code
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.subject import Card, Model, Subject
 
 
@@ -19,7 +21,7 @@ def tiny_model(
         resolution, z_dim=8, w_dim=8, c_dim=classes, channel_base=max(1024, 64 * channels), channel_max=channels,
         mapping_layers=2,
     )  # fmt: skip
-    generator = Generator(config).to(dtype).eval().requires_grad_(False)
+    generator = StyleGAN2Generator(config).to(dtype).eval().requires_grad_(False)
     for layer in generator.synthesis.layers():
         layer.noise_strength.fill_(0.3)
         layer.bias.normal_(0, 0.3)
@@ -32,7 +34,7 @@ def tiny_subject(resolution: int, seed: int = 0, **kwargs: object) -> Subject:
 
 def dense_map(subject: Subject, w: Tensor, layer: str) -> Tensor:
     """The whole feature map `[C, r, r]` by the ordinary synthesis."""
-    return subject.model.generator.features(w[None], [layer])[layer][0]
+    return subject.model.generator.features(Code(w[None]), [layer])[layer][0]
 
 
 def picture_map(features: Tensor, size: int) -> Tensor:

@@ -12,12 +12,13 @@ from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.features import Features, Grid, View
 from gansteer.edits.drag.tracking import BetweenPixels
 from gansteer.edits.registry import start
+from gansteer.models.generator import FeatureFrame
 
 EDIT = Drag([(20.25, 33), (41, 10)], [(27, 30), (38, 16)], steps=8)
 
 
 def view(whole: torch.Tensor, size: int) -> View:
-    grid = Grid(size, whole.shape[-1])
+    grid = Grid(size, FeatureFrame(whole.shape[-1]))
     table = torch.cat([whole.flatten(1).t(), whole.new_zeros(1, len(whole))])
     return View(Features.of(grid, table, torch.ones(grid.r, grid.r, dtype=torch.bool)), lambda: whole)
 
@@ -43,9 +44,11 @@ def test_a_point_between_the_pixels_is_found_there() -> None:
 def test_by_the_slow_way() -> None:
     """The best pixel of the window by loops, and the parabola through its neighbours."""
     subject = tiny_subject(64)
-    first = dense_map(subject, subject.w, "b32.conv1")
+    first = dense_map(subject, subject.code.ws, "b32.conv1")
     then = dense_map(
-        subject, subject.w + 0.1 * torch.randn(subject.w.shape, generator=torch.Generator().manual_seed(2)), "b32.conv1"
+        subject,
+        subject.code.ws + 0.1 * torch.randn(subject.code.ws.shape, generator=torch.Generator().manual_seed(2)),
+        "b32.conv1",
     )
     a, b = picture_map(first, 64), picture_map(then, 64)
     px, py = 30.25, 21.5

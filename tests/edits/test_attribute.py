@@ -66,18 +66,18 @@ def test_a_step_is_one_deviation_along_the_normal(subject: Subject, directions: 
     """The paper's own formula: w' = w + alpha n, with alpha in deviations."""
     smile = directions.get("smile")
     moved = after(subject, Attribute({"smile": 1.5}, directions=directions))
-    assert torch.allclose(moved.w, subject.w + 1.5 * smile.std * smile.vector, atol=1e-12)
-    assert torch.allclose(smile.values(moved.w), smile.values(subject.w) + 1.5, atol=1e-6)
+    assert torch.allclose(moved.code.ws, subject.code.ws + 1.5 * smile.std * smile.vector, atol=1e-12)
+    assert torch.allclose(smile.values(moved.code.ws), smile.values(subject.code.ws) + 1.5, atol=1e-6)
     both = after(subject, Attribute({"smile": 1.5, "age": -1}, directions=directions))
     one_by_one = after(moved, Attribute({"age": -1}, directions=directions))
-    assert torch.allclose(both.w, one_by_one.w, atol=1e-12)
+    assert torch.allclose(both.code.ws, one_by_one.code.ws, atol=1e-12)
 
 
 @pytest.mark.parametrize("space", ["w", "s"])
 def test_what_is_held_keeps_its_value(subject: Subject, directions: Directions, space: str) -> None:
     edit = Attribute({"smile": 3}, ("age", "yaw"), space=space, directions=directions)  # type: ignore[arg-type]
     moved = after(subject, edit)
-    codes = [x.w.mean(dim=0) if space == "w" else styles_of(x) for x in (subject, moved)]
+    codes = [x.code.ws.mean(dim=0) if space == "w" else styles_of(x) for x in (subject, moved)]
     for name in ("age", "yaw"):
         held = directions.get(name, space)  # type: ignore[arg-type]
         assert abs(float(held.values(codes[1]) - held.values(codes[0]))) < 1e-12
@@ -93,8 +93,8 @@ def test_held_values_stay_on_chosen_layers_of_style_space(subject: Subject, dire
     """Fewer channels move; the held value still does not."""
     edit = Attribute({"smile": 3}, ("age",), rows=(2, 5), space="s", directions=directions)
     moved = after(subject, edit)
-    rows = {layer.name: layer.row for layer in subject.generator.synthesis.layers()}
-    assert set(moved.offsets) == {name for name, row in rows.items() if 2 <= row <= 5}
+    rows = {layer.name: layer.latent_index for layer in subject.generator.synthesis.layers()}
+    assert set(moved.code.style_offsets) == {name for name, row in rows.items() if 2 <= row <= 5}
     age = directions.get("age", "s")
     assert abs(float(age.values(styles_of(moved)) - age.values(styles_of(subject)))) < 1e-12
 
@@ -104,18 +104,18 @@ def test_absolute_values_are_reached(subject: Subject, directions: Directions, s
     wanted = {"smile": 1.25, "age": -0.5}
     edit = Attribute(wanted, ("yaw",), absolute=True, space=space, directions=directions)  # type: ignore[arg-type]
     moved = after(subject, edit)
-    code = moved.w.mean(dim=0) if space == "w" else styles_of(moved)
+    code = moved.code.ws.mean(dim=0) if space == "w" else styles_of(moved)
     for name, value in wanted.items():
         assert abs(float(directions.get(name, space).values(code)) - value) < 1e-9  # type: ignore[arg-type]
 
 
 def test_only_chosen_rows_move(subject: Subject, directions: Directions) -> None:
     moved = after(subject, Attribute({"pc:2": 1}, rows=(1, 3), directions=directions))
-    assert [bool((a != b).any()) for a, b in zip(moved.w, subject.w, strict=True)] == [
+    assert [bool((a != b).any()) for a, b in zip(moved.code.ws, subject.code.ws, strict=True)] == [
         1 <= row <= 3 for row in range(10)
     ]  # fmt: skip
     moved = after(subject, Attribute({"late": 1}, directions=directions))  # a direction that was made for some rows
-    assert [bool((a != b).any()) for a, b in zip(moved.w, subject.w, strict=True)] == [
+    assert [bool((a != b).any()) for a, b in zip(moved.code.ws, subject.code.ws, strict=True)] == [
         row in (4, 5) for row in range(10)
     ]
 
@@ -128,9 +128,9 @@ def test_a_change_in_z_is_the_change_of_the_mapping(directions: Directions) -> N
     edit = Attribute({"smile": 2}, space="z", z=z, psi=0.7, directions=directions)
     moved = after(subject, edit)
     wanted = model.generator.map((z + 2 * smile.std * smile.vector)[None], psi=0.7)[0]
-    assert torch.allclose(moved.w, wanted, atol=1e-10)
-    dragged = replace(subject, w=subject.w + 0.1)  # what was done before stays
-    assert torch.allclose(after(dragged, edit).w, wanted + 0.1, atol=1e-10)
+    assert torch.allclose(moved.code.ws, wanted, atol=1e-10)
+    dragged = replace(subject, code=replace(subject.code, ws=subject.code.ws + 0.1))  # what was done before stays
+    assert torch.allclose(after(dragged, edit).code.ws, wanted + 0.1, atol=1e-10)
 
 
 def test_a_change_in_z_is_that_of_the_class() -> None:
@@ -139,7 +139,7 @@ def test_a_change_in_z_is_that_of_the_class() -> None:
     directions = Directions("tiny", model.digest, (Direction("smile", "z", n, 0.5),))
     edit = Attribute({"smile": 2}, space="z", z=z, psi=0.7, directions=directions, label=2)
     wanted = model.generator.map((z + n)[None], torch.eye(3, dtype=torch.float64)[[2]], psi=0.7)[0]
-    assert torch.allclose(after(model.sample(7, 0.7, 2), edit).w, wanted, atol=1e-6)  # n is kept in float32
+    assert torch.allclose(after(model.sample(7, 0.7, 2), edit).code.ws, wanted, atol=1e-6)  # n is kept in float32
     with pytest.raises(UserError, match="give a label from 0 to 2"):
         after(model.sample(7, 0.7, 2), replace(edit, label=None))
 
@@ -160,8 +160,8 @@ def test_there_and_back_is_the_same_picture(space: str, seed: int) -> None:
     away = after(subject, edit)
     back = after(away, replace(edit, change={"smile": -1.7, "age": 0.6}))
     assert away.image.tobytes() != subject.image.tobytes()
-    assert torch.equal(back.w, subject.w)
-    assert not any(bool(offset.any()) for offset in back.offsets.values())
+    assert torch.equal(back.code.ws, subject.code.ws)
+    assert not any(bool(offset.any()) for offset in back.code.style_offsets.values())
     assert torch.equal(back.render(), subject.render())
 
 
@@ -179,14 +179,14 @@ def test_the_way_back_may_be_another(space: str, tmp_path: Path) -> None:
     opened = open_subject(tmp_path / "now.steer", lambda name: subject.model)
     back = after(opened, Attribute({"age": 0.6}, space=space, directions=directions))  # type: ignore[arg-type]
     assert not torch.equal(
-        now.w[6:] if space == "w" else now.render(), subject.w[6:] if space == "w" else subject.render()
+        now.code.ws[6:] if space == "w" else now.render(), subject.code.ws[6:] if space == "w" else subject.render()
     )
-    assert torch.equal(back.w[6:], subject.w[6:])
-    assert not any(bool(offset.any()) for offset in back.offsets.values())
+    assert torch.equal(back.code.ws[6:], subject.code.ws[6:])
+    assert not any(bool(offset.any()) for offset in back.code.style_offsets.values())
     # The rows that were dragged have no rest any more, and nothing is made of the stale one.
     away = after(back, Attribute({"smile": 2}, space=space, directions=directions))  # type: ignore[arg-type]
     again = after(away, Attribute({"smile": -2}, space=space, directions=directions))  # type: ignore[arg-type]
-    assert torch.equal(again.w, back.w)
+    assert torch.equal(again.code.ws, back.code.ws)
 
 
 def test_an_absolute_value_and_the_one_before() -> None:
@@ -195,7 +195,7 @@ def test_an_absolute_value_and_the_one_before() -> None:
     (smile,) = (s for s in sliders(subject, directions) if s.name == "smile")
     edit = Attribute({"smile": 2.5}, ("age",), absolute=True, directions=directions)
     away = after(subject, edit)
-    assert torch.equal(after(away, replace(edit, change={"smile": smile.value})).w, subject.w)
+    assert torch.equal(after(away, replace(edit, change={"smile": smile.value})).code.ws, subject.code.ws)
 
 
 def test_drags_and_attributes_mix_in_any_order() -> None:
@@ -208,11 +208,11 @@ def test_drags_and_attributes_mix_in_any_order() -> None:
         for edit in order:
             run = start(now, edit)
             list(run)
-            kept = {name: x for name, x in now.offsets.items() if edit is not style}
-            assert all(torch.equal(run.subject.offsets[name], x) for name, x in kept.items())
+            kept = {name: x for name, x in now.code.style_offsets.items() if edit is not style}
+            assert all(torch.equal(run.subject.code.style_offsets[name], x) for name, x in kept.items())
             assert run.subject.image.tobytes() != now.image.tobytes()
             now = run.subject
-        value = directions.get("smile").values(now.w[9]) - directions.get("smile").values(subject.w[9])
+        value = directions.get("smile").values(now.code.ws[9]) - directions.get("smile").values(subject.code.ws[9])
         assert abs(float(value) - 1) < 1e-4  # the last row is moved by the attribute alone
 
 
@@ -220,7 +220,10 @@ def test_offsets_add_up(subject: Subject, directions: Directions) -> None:
     edit = Attribute({"smile": 1}, space="s", directions=directions)
     twice = after(after(subject, edit), edit)
     once = after(subject, Attribute({"smile": 2}, space="s", directions=directions))
-    assert all(torch.allclose(twice.offsets[name], once.offsets[name], atol=1e-12) for name in once.offsets)
+    assert all(
+        torch.allclose(twice.code.style_offsets[name], once.code.style_offsets[name], atol=1e-12)
+        for name in once.code.style_offsets
+    )
     smile = directions.get("smile", "s")
     assert abs(float(smile.values(styles_of(once)) - smile.values(styles_of(subject))) - 2) < 1e-6
 
@@ -233,7 +236,11 @@ def test_an_edit_survives_json(subject: Subject, directions: Directions) -> None
     assert (back.change, back.hold, back.rows, back.space) == (edit.change, edit.hold, edit.rows, edit.space)
     assert all(
         torch.equal(a, b)
-        for a, b in zip(after(subject, back).offsets.values(), after(subject, edit).offsets.values(), strict=True)
+        for a, b in zip(
+            after(subject, back).code.style_offsets.values(),
+            after(subject, edit).code.style_offsets.values(),
+            strict=True,
+        )
     )
     plain = edit_from_json({"kind": "attribute", "change": {"smile": 1}, "hold": ["age"]})
     assert plain.change == {"smile": 1.0}
@@ -244,7 +251,7 @@ def test_sliders_tell_and_set_values(subject: Subject, directions: Directions) -
     found = {slider.name: slider for slider in sliders(subject, directions)}
     assert list(found) == ["pc:1", "pc:2", "pc:3", "smile", "age", "yaw", "late"]
     smile = found["smile"]
-    assert abs(smile.value - float(directions.get("smile").values(subject.w).mean())) < 1e-9
+    assert abs(smile.value - float(directions.get("smile").values(subject.code.ws).mean())) < 1e-9
     assert smile.low <= min(smile.value, -3)
     assert smile.high >= max(smile.value, 3)
     moved = after(subject, Attribute({"smile": 2.0 - smile.value}, directions=directions))

@@ -35,6 +35,7 @@ from gansteer.edits.attribute.unsupervised import (
     row_groups,
 )
 from gansteer.errors import UserError
+from gansteer.models.code import Code
 
 
 def normals(count: int, size: int, seed: int = 0) -> torch.Tensor:
@@ -116,7 +117,7 @@ def test_closed_form_directions_move_their_layers_most() -> None:
     assert [(d.name, d.rows) for d in found[::2]] == [
         ("sefa:pose:1", (0, 1)), ("sefa:shape:1", (2, 5)), ("sefa:colour:1", (6, 9))
     ]  # fmt: skip
-    layers = [layer for layer in model.generator.synthesis.layers() if 2 <= layer.row <= 5]
+    layers = [layer for layer in model.generator.synthesis.layers() if 2 <= layer.latent_index <= 5]
 
     def change(n: torch.Tensor) -> float:
         moves = [(layer.affine.weight @ n) / layer.affine.weight.norm(dim=1) for layer in layers]
@@ -217,13 +218,13 @@ def test_mean_gradients_are_finite_differences() -> None:
     n = normals(1, 8, 1)[0]
 
     def score(ws: torch.Tensor) -> torch.Tensor:
-        return colours(generator.synthesize(ws))["left"]
+        return colours(generator.synthesize(Code(ws)))["left"]
 
     slope = ((score(rows + 1e-6 * n) - score(rows - 1e-6 * n)) / 2e-6).mean()
     assert torch.allclose(found["left"]["w"] @ n, slope, rtol=1e-6)
     slope = ((score(generator.map(z + 1e-6 * n)) - score(generator.map(z - 1e-6 * n))) / 2e-6).mean()
     assert torch.allclose(found["left"]["z"] @ n, slope, rtol=1e-5)
-    styles = generator.styles(rows)
+    styles = generator.styles(Code(rows))
     m = normals(1, style_code(generator, styles).shape[1], 2)[0]
     parts = style_parts(generator, m)
     up, down = ({k: v + e * parts[k] if k in parts else v for k, v in styles.items()} for e in (1e-6, -1e-6))
@@ -360,7 +361,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_style_codes_are_the_convolutions_in_order() -> None:
     generator = tiny_model(16, seed=3).generator
-    styles = generator.styles(generator.map(normals(2, 8)))
+    styles = generator.styles(Code(generator.map(normals(2, 8))))
     code = style_code(generator, styles)
     assert code.shape == (2, sum(style_layers(generator).values()))
     parts = style_parts(generator, code)

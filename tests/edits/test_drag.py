@@ -12,11 +12,11 @@ from PIL import Image
 from gansteer.edits.drag.draggan import directions, motion_loss
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.features import Extractor, Features, Grid, View
-from gansteer.edits.drag.latent import sample_w
 from gansteer.edits.drag.mask import MaskTerm
 from gansteer.edits.drag.tracking import Nearest, around, disc, reach, square
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
+from gansteer.models.generator import FeatureFrame
 from gansteer.subject import Model, Subject
 
 
@@ -32,7 +32,7 @@ def as_features(grid: Grid, dense: torch.Tensor) -> Features:
 @pytest.mark.parametrize(("size", "r"), [(16, 16), (32, 16), (64, 16), (128, 16)])
 def test_sampling_is_that_of_the_resized_map(size: int, r: int) -> None:
     dense = random_features(r)
-    features = as_features(Grid(size, r), dense)
+    features = as_features(Grid(size, FeatureFrame(r)), dense)
     resized = picture_map(dense, size)
     points = torch.rand(200, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * (size - 1)
     whole = torch.stack([torch.arange(size), torch.arange(size).flip(0)], dim=1).double()
@@ -51,7 +51,7 @@ def test_sampling_is_that_of_the_resized_map(size: int, r: int) -> None:
 
 @pytest.mark.parametrize(("size", "r"), [(16, 16), (64, 16), (128, 16)])
 def test_squares_look_at_the_cells_of_their_points(size: int, r: int) -> None:
-    grid = Grid(size, r)
+    grid = Grid(size, FeatureFrame(r))
     rng = torch.Generator().manual_seed(2)
     for points in (
         torch.rand(3, 2, generator=rng).double() * (size - 1),
@@ -66,7 +66,7 @@ POINTS = ([(9.0, 4.0), (2.0, 27.0), (30.0, 20.0), (15.0, 15.0)], [(21.0, 7.0), (
 
 @pytest.mark.parametrize("r1", [1.0, 3.0, 4.5])
 def test_motion_loss_and_its_gradient(r1: float) -> None:
-    grid = Grid(32, 16)
+    grid = Grid(32, FeatureFrame(16))
     dense = random_features(16).requires_grad_()
     p, t = (torch.tensor(points, dtype=torch.float64) for points in POINTS)
     d = (t - p) / (t - p).norm(dim=1, keepdim=True).clamp_min(1)
@@ -83,7 +83,7 @@ def test_source_patch_gets_no_gradient() -> None:
     """Where only the unshifted patch looks, the gradient is zero: content is pulled forwards, not the target back."""
     dense = random_features(32).requires_grad_()
     p = torch.tensor([[10.0, 20.0]], dtype=torch.float64)
-    loss = motion_loss(as_features(Grid(32, 32), dense), p, torch.tensor([[1.0, 0.0]]).double(), 1.0)
+    loss = motion_loss(as_features(Grid(32, FeatureFrame(32)), dense), p, torch.tensor([[1.0, 0.0]]).double(), 1.0)
     (g,) = torch.autograd.grad(loss, dense)
     assert g[:, 20, 11].abs().min() > 0
     assert g[:, 20, 10].abs().max() == 0
@@ -95,7 +95,7 @@ def test_source_patch_gets_no_gradient() -> None:
     ("norm", "radius"), [(1, 5.5), (2, 5.5), (1, 33.0)]
 )  # 33: more pixels than are compared at once
 def test_tracking_is_the_nearest_in_the_window(norm: int, radius: float) -> None:
-    grid = Grid(32, 16)
+    grid = Grid(32, FeatureFrame(16))
     first, now = random_features(16), random_features(16, seed=5)
     points = [(9.0, 4.0), (2.0, 27.0), (31.0, 20.0)]
     p = torch.tensor(points, dtype=torch.float64)
@@ -120,7 +120,7 @@ def test_neighbourhoods() -> None:
 
 @pytest.mark.parametrize("exact", [False, True])
 def test_mask_term(exact: bool) -> None:
-    grid = Grid(32, 16)
+    grid = Grid(32, FeatureFrame(16))
     first, now = random_features(16), random_features(16, seed=5).requires_grad_()
     mask = torch.zeros(32, 32, dtype=torch.bool)
     mask[5:20, 9:30] = True  # borders inside cells
@@ -145,14 +145,14 @@ def test_mask_polarity() -> None:
     mask[:, 8:] = 1
     edit = Drag([(12, 3)], [(14, 3)], mask=mask)
     assert edit.mask is not None
-    term = MaskTerm(edit.mask, Grid(16, 16), exact=False)
+    term = MaskTerm(edit.mask, Grid(16, FeatureFrame(16)), exact=False)
     first = random_features(16)
-    term.remember(as_features(Grid(16, 16), first))
+    term.remember(as_features(Grid(16, FeatureFrame(16)), first))
     inside, outside = first.clone(), first.clone()
     inside[:, :, 8:] += 1
     outside[:, :, :8] += 1
-    assert float(term(as_features(Grid(16, 16), inside))) == 0
-    assert float(term(as_features(Grid(16, 16), outside))) == pytest.approx(0.5)
+    assert float(term(as_features(Grid(16, FeatureFrame(16)), inside))) == 0
+    assert float(term(as_features(Grid(16, FeatureFrame(16)), outside))) == pytest.approx(0.5)
 
 
 # --- runs ---------------------------------------------------------------------------------------------------------------
@@ -164,12 +164,12 @@ def slow_run(subject: Subject, edit: Drag, steps: int) -> tuple[list, list, torc
     """DragGAN by the book: dense maps, torch's Adam, template of the first picture, track before the step."""
     size, layer, count = subject.model.resolution, edit.layer or "b32.conv1", edit.rows
     shared = edit.space == "w"
-    v = torch.zeros_like(subject.w[: 1 if shared else count]).requires_grad_()
+    v = torch.zeros_like(subject.code.ws[: 1 if shared else count]).requires_grad_()
     adam = torch.optim.Adam([v], lr=edit.learning_rate)
     points, templates, first = list(edit.handles), None, None
     seen, losses = [], []
     for _ in range(steps + 1):
-        w = torch.cat([subject.w[:count] + v, subject.w[count:]])
+        w = torch.cat([subject.code.ws[:count] + v, subject.code.ws[count:]])
         dense = dense_map(subject, w, layer)
         resized = picture_map(dense, size)
         if templates is None:
@@ -209,7 +209,7 @@ def test_a_run_is_the_published_loop(engine: str, changes: dict) -> None:
     assert [list(progress.points) for progress in progresses[:-1]] == seen[:-1]
     assert [progress.loss for progress in progresses[:-1]] == pytest.approx(losses[:-1], rel=1e-8)
     assert seen[-1] != seen[0]
-    assert (run._present().w - w).abs().max() < 1e-7  # the last latent looked at, whichever was best
+    assert (run._present().code.ws - w).abs().max() < 1e-7  # the last latent looked at, whichever was best
 
 
 def test_the_mask_term_is_an_exact_penalty() -> None:
@@ -228,9 +228,9 @@ def test_rows_that_carry_appearance_stay_bit_for_bit() -> None:
     subject = tiny_subject(64)
     run = start(subject, EDIT)
     *_, last = run
-    assert torch.equal(last.subject.w[6:], subject.w[6:])
-    assert not torch.equal(last.subject.w[:6], subject.w[:6])
-    assert torch.equal(subject.w, tiny_subject(64).w)  # the start is as it was
+    assert torch.equal(last.subject.code.ws[6:], subject.code.ws[6:])
+    assert not torch.equal(last.subject.code.ws[:6], subject.code.ws[:6])
+    assert torch.equal(subject.code.ws, tiny_subject(64).code.ws)  # the start is as it was
 
 
 def test_handle_on_its_target_changes_nothing() -> None:
@@ -239,11 +239,11 @@ def test_handle_on_its_target_changes_nothing() -> None:
     progresses = list(run)
     assert len(progresses) == 1
     assert progresses[0].stop_reason == "all handles have arrived"
-    assert torch.equal(run.subject.w, subject.w)
+    assert torch.equal(run.subject.code.ws, subject.code.ws)
 
 
 def test_one_handle_on_its_target_is_held_while_the_other_moves() -> None:
-    features = as_features(Grid(32, 32), random_features(32).requires_grad_())
+    features = as_features(Grid(32, FeatureFrame(32)), random_features(32).requires_grad_())
     p = torch.tensor([[10.0, 20.0]]).double()
     loss = motion_loss(features, p, torch.zeros(1, 2).double(), 3.0)
     assert float(loss.detach()) == 0
@@ -258,7 +258,7 @@ def test_interrupted_and_resumed_equals_uninterrupted() -> None:
     resumed = [one.step() for _ in range(3)]
     straight = [two.step() for _ in range(6)]
     assert [p.points for p in resumed] == [p.points for p in straight[3:]]
-    assert torch.equal(one.subject.w, two.subject.w)
+    assert torch.equal(one.subject.code.ws, two.subject.code.ws)
     after = list(one)
     assert after[-1].stop_reason is not None
     assert one.step() is after[-1]  # an ended run stays ended
@@ -276,7 +276,7 @@ def test_revise_goes_on_from_the_present_picture() -> None:
     fresh = start(middle, edit)
     expected = [fresh.step() for _ in range(3)]
     assert [p.points for p in revised] == [p.points for p in expected]
-    assert torch.equal(run.subject.w, fresh.subject.w)
+    assert torch.equal(run.subject.code.ws, fresh.subject.code.ws)
     assert [p.step for p in revised] == [3, 4, 5]
 
 
@@ -296,7 +296,7 @@ def test_the_result_is_the_picture_of_the_reported_points() -> None:
     run = start(subject, EDIT)
     progress = run.step()
     assert progress.step == 0
-    assert torch.equal(progress.subject.w, subject.w)
+    assert torch.equal(progress.subject.code.ws, subject.code.ws)
     assert isinstance(run.step().subject.image, Image.Image)
 
 
@@ -312,20 +312,20 @@ def test_no_nearer_is_said() -> None:
     run = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], method="draggan", learning_rate=0.0, patience=3))
     *_, last = run
     assert "no nearer for 3 steps" in (last.stop_reason or "")
-    assert torch.equal(last.subject.w, tiny_subject(64).w)
+    assert torch.equal(last.subject.code.ws, tiny_subject(64).code.ws)
 
 
 def test_blow_up_stops_and_keeps_the_best() -> None:
     run = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], method="draggan", learning_rate=50.0))
     *_, last = run
     assert "blew up" in (last.stop_reason or "")
-    assert bool(torch.isfinite(run.subject.w).all())
+    assert bool(torch.isfinite(run.subject.code.ws).all())
     assert bool(torch.isfinite(run.subject.render()).all())
 
 
 def whitened(model: Model) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Axes (columns) and deviations of w by an ordinary singular value decomposition, and w's deviation per coordinate."""
-    w = sample_w(model, 4096)
+    w = model.generator.sample_w(4096)
     w = w - w.mean(dim=0)
     _, singular, axes = torch.linalg.svd(w, full_matrices=False)
     return axes.t(), singular / math.sqrt(len(w) - 1), float(w.square().sum(dim=1).mean().div(w.shape[1]).sqrt())
@@ -336,7 +336,7 @@ def test_steps_in_the_models_metric() -> None:
     subject = tiny_subject(64)
     axes, deviation, spread = whitened(subject.model)
     run = start(subject, replace(EDIT, space="w", metric="model"))
-    m, v, w = torch.zeros(8).double(), 0.0, subject.w[:6].clone()
+    m, v, w = torch.zeros(8).double(), 0.0, subject.code.ws[:6].clone()
     for step in range(1, 5):
         loss = run._look()
         rows = w.clone().requires_grad_()
@@ -352,7 +352,7 @@ def test_steps_in_the_models_metric() -> None:
         z = 1e-2 * (m / (1 - 0.9**step)) / (math.sqrt(v / (1 - 0.999**step)) + 1e-8)
         w = w - z * deviation / spread @ axes.t()
         run._advance(loss)
-        assert (run._latent.rows().detach() - w).abs().max() < 1e-3 * float((w - subject.w[:6]).abs().max())
+        assert (run._latent.rows().detach() - w).abs().max() < 1e-3 * float((w - subject.code.ws[:6]).abs().max())
 
 
 @pytest.mark.parametrize("method", ["draggan", "gauss-newton", "freedrag"])
@@ -365,7 +365,7 @@ def test_the_latent_stays_within_its_reach(space: str, metric: str, method: str)
     for limit in (0.0, 0.2):
         run = start(subject, replace(edit, reach=limit))
         for progress in run:
-            moved = (progress.subject.w - subject.w)[:6] @ axes / deviation
+            moved = (progress.subject.code.ws - subject.code.ws)[:6] @ axes / deviation
             lengths.append((limit, float(moved.square().sum(dim=1).mean().sqrt())))
     assert max(length for limit, length in lengths if not limit) > 0.3
     assert 0.199 < max(length for limit, length in lengths if limit) < 0.2001
@@ -391,7 +391,11 @@ def test_priors_hold_the_latent_near(prior: str) -> None:
     free, held = start(subject, EDIT), start(subject, replace(EDIT, **{prior: 100.0}))
     for _ in range(6):
         a, b = free.step(), held.step()
-    assert 0 < float((b.subject.w - subject.w).norm()) < 0.9 * float((a.subject.w - subject.w).norm())
+    assert (
+        0
+        < float((b.subject.code.ws - subject.code.ws).norm())
+        < 0.9 * float((a.subject.code.ws - subject.code.ws).norm())
+    )
 
 
 @pytest.mark.parametrize("tracker", ["nearest", "nearest-l2", "confident"])
@@ -453,13 +457,13 @@ def test_edits_that_do_not_fit(arguments: dict, complaint: str) -> None:
 def test_extractor_on_unknown_layer() -> None:
     subject = tiny_subject(64)
     with pytest.raises(UserError, match=r"choose one of b4\.conv1"):
-        Extractor(subject.model.generator, subject.w, {}, 6, "b5.conv1", "auto")
+        Extractor(subject.model.generator, subject.code, 6, "b5.conv1", "auto")
 
 
 def test_the_region_engine_elsewhere_than_on_the_cpu() -> None:
     """A device without numbers stands in for a GPU: which engine is right is known before anything is computed."""
     subject = tiny_subject(64)
-    generator, w = subject.model.generator.to("meta"), subject.w.to("meta")
+    generator, code = subject.model.generator.to("meta"), subject.code.to("meta")
     with pytest.raises(UserError, match='choose "dense" or "auto" on meta'):
-        Extractor(generator, w, {}, 6, "b16.conv1", "region")
-    Extractor(generator, w, {}, 6, "b16.conv1", "auto")
+        Extractor(generator, code, 6, "b16.conv1", "region")
+    Extractor(generator, code, 6, "b16.conv1", "auto")

@@ -29,7 +29,7 @@ def test_loss_is_the_distance_between_patch_and_template() -> None:
     run._points = run._points + torch.tensor([[2.0, -1.0], [0.0, 1.5]])
     features = run._features(run._segment_need())
     resized = picture_map(dense_map(subject, run._latent.w(), "b32.conv1"), 64)
-    origin = picture_map(dense_map(subject, subject.w, "b32.conv1"), 64)
+    origin = picture_map(dense_map(subject, subject.code.ws, "b32.conv1"), 64)
     for i, (x, y) in enumerate([(22, 32), (41, 11.5)]):
         offsets = [(dx, dy) for dx in (-3, 0, 3) for dy in (-3, 0, 3)]
         px, py = EDIT.handles[i]
@@ -76,5 +76,5 @@ def test_it_arrives_and_holds_appearance() -> None:
     run = start(subject, replace(EDIT, handles=[(20, 33)], targets=[(26, 30)], steps=300))
     *_, last = run
     assert last.stop_reason == "all handles have arrived"
-    assert torch.equal(last.subject.w[6:], subject.w[6:])
-    assert not torch.equal(last.subject.w[:6], subject.w[:6])
+    assert torch.equal(last.subject.code.ws[6:], subject.code.ws[6:])
+    assert not torch.equal(last.subject.code.ws[:6], subject.code.ws[:6])

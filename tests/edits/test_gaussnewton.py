@@ -27,7 +27,7 @@ def test_residual_is_motion_supervision_and_mask_with_squares() -> None:
     run.step()
     run._look()
     dense = dense_map(subject, run._latent.w(), "b32.conv1")
-    first = dense_map(subject, subject.w, "b32.conv1")
+    first = dense_map(subject, subject.code.ws, "b32.conv1")
     resized = picture_map(dense, 64)
     total = 0.0
     for (px, py), (tx, ty) in zip(run._points.tolist(), EDIT.targets, strict=True):
@@ -93,7 +93,7 @@ def test_it_needs_a_fraction_of_the_steps() -> None:
     *_, _ = slow
     assert last.stop_reason == "all handles have arrived"
     assert 3 * fast.taken < slow.taken
-    assert torch.equal(last.subject.w[6:], subject.w[6:])
+    assert torch.equal(last.subject.code.ws[6:], subject.code.ws[6:])
 
 
 def test_region_and_dense_engine_agree() -> None:

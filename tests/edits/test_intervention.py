@@ -71,7 +71,7 @@ def test_outside_stays_far_more_than_with_the_edit_in_w(subject: Subject) -> Non
     assert run.leak.mean < 0.4 * run.leak.whole
     inside = [(change_of(subject, x) * REGION).square().sum() for x in (last.subject, whole)]
     assert float(inside[0]) > 0.3 * float(inside[1])  # it did not get there by doing nothing
-    assert torch.equal(last.subject.w, subject.w)
+    assert torch.equal(last.subject.code.ws, subject.code.ws)
     assert run.step() is last
 
 
@@ -95,8 +95,8 @@ def test_it_begins_with_the_paper_s_mixture(subject: Subject) -> None:
     mixed = (realistic + styles_of(precise) - styles_of(subject)) / 2
     assert torch.allclose(styles_of(first) - styles_of(subject), mixed, atol=1e-5)
     # toRGBs, which the boundary does not know, go half of the way of the edit in w.
-    here, there = (x.generator.styles(x.w[None])["b32.torgb"][0] for x in (subject, whole))
-    assert torch.allclose(first.offsets["b32.torgb"], (there - here) / 2, atol=1e-5)
+    here, there = (x.generator.styles(x.code)["b32.torgb"][0] for x in (subject, whole))
+    assert torch.allclose(first.code.style_offsets["b32.torgb"], (there - here) / 2, atol=1e-5)
     picture, before, goal = first.render(), subject.render(), whole.render()
     pixels = slow_loss(*(x.double().numpy() for x in (picture, before, goal, REGION)), wanted.lambda_inside)
     cosine = float(torch.cosine_similarity(mixed / smile.scale, smile.vector, dim=0))
@@ -131,7 +131,7 @@ def test_the_loss_is_what_its_equation_says() -> None:
 
 
 def test_blocks_open_from_coarse_to_fine_and_so_does_the_picture_that_is_looked_at(subject: Subject) -> None:
-    plan = schedule([4, 8, 16, 32, 64])
+    plan = schedule(tiny_subject(64).generator)
     assert plan[0] == (4, 16)
     assert plan[-1] == (64, 64)
     assert plan == sorted(plan)
@@ -141,13 +141,15 @@ def test_blocks_open_from_coarse_to_fine_and_so_does_the_picture_that_is_looked_
     moved_by = []
     for _ in plan[1:]:
         now = run.step().subject
-        moved_by.append(max(sizes[n] for n in sizes if not torch.equal(now.offsets[n], at_start.offsets[n])))
+        moved_by.append(
+            max(sizes[n] for n in sizes if not torch.equal(now.code.style_offsets[n], at_start.code.style_offsets[n]))
+        )
     assert moved_by[0] == 4
     assert moved_by == sorted(moved_by)
     assert all(size <= opened for size, (opened, _) in zip(moved_by, plan, strict=False))
     assert {4, 8, 16, 32} <= set(moved_by)
     *_, last = run
-    assert not torch.equal(last.subject.offsets["b64.conv1"], at_start.offsets["b64.conv1"])
+    assert not torch.equal(last.subject.code.style_offsets["b64.conv1"], at_start.code.style_offsets["b64.conv1"])
 
 
 def test_several_together_reach_what_each_does_alone() -> None:
@@ -167,8 +169,8 @@ def test_several_together_reach_what_each_does_alone() -> None:
     found = together([start(subject, each) for each in edits])
     assert found[1] is subject
     for a, b in zip(alone, found, strict=True):
-        assert a.offsets.keys() == b.offsets.keys()
-        assert all(torch.allclose(x, b.offsets[name], atol=1e-6) for name, x in a.offsets.items())
+        assert a.code.style_offsets.keys() == b.code.style_offsets.keys()
+        assert all(torch.allclose(x, b.code.style_offsets[name], atol=1e-6) for name, x in a.code.style_offsets.items())
 
 
 def test_the_search_is_as_good_as_scipy_s() -> None:
@@ -196,7 +198,7 @@ def test_the_search_is_as_good_as_scipy_s() -> None:
 def test_a_sparse_one_moves_few_channels(subject: Subject) -> None:
     wanted = edit(subject, channels=6, steps=40)
     *_, last = start(subject, wanted)
-    moved = sum(int((x != 0).sum()) for x in last.subject.offsets.values())
+    moved = sum(int((x != 0).sum()) for x in last.subject.code.style_offsets.values())
     assert moved == 6
     assert leak(subject, last.subject) < leak(
         subject, start(subject, Attribute({"smile": 2.0}, directions=wanted.directions)).step().subject
@@ -209,7 +211,7 @@ def test_rows_and_held_attributes(subject: Subject) -> None:
     *_, last = run
     blocks = list(subject.generator.synthesis.each_block())
     layers = [*subject.generator.synthesis.layers(), *(block.torgb for block in blocks)]
-    assert set(last.subject.offsets) == {layer.name for layer in layers if 3 <= layer.row <= 6}
+    assert set(last.subject.code.style_offsets) == {layer.name for layer in layers if 3 <= layer.latent_index <= 6}
     assert wanted.directions is not None
     age = wanted.directions.get("age", "s")
     assert age.level is not None
@@ -221,10 +223,12 @@ def test_it_mixes_with_drags_and_attributes(subject: Subject) -> None:
     directions = directions_of(subject.model)
     first = start(subject, Attribute({"age": 1}, space="s", directions=directions)).step().subject
     *_, last = start(first, edit(subject, steps=30))
-    assert not torch.equal(last.subject.offsets["b16.conv0"], first.offsets["b16.conv0"])
+    assert not torch.equal(last.subject.code.style_offsets["b16.conv0"], first.code.style_offsets["b16.conv0"])
     run = start(last.subject, Drag([(20, 33)], [(27, 30)], learning_rate=2e-2, steps=3))
     list(run)
-    assert all(torch.equal(x, run.subject.offsets[name]) for name, x in last.subject.offsets.items())
+    assert all(
+        torch.equal(x, run.subject.code.style_offsets[name]) for name, x in last.subject.code.style_offsets.items()
+    )
 
 
 def test_the_same_steps_give_the_same_bytes_also_when_left_in_the_middle(subject: Subject) -> None:
@@ -235,7 +239,10 @@ def test_the_same_steps_give_the_same_bytes_also_when_left_in_the_middle(subject
         if progress.step == 5:
             break
     *_, resumed = run
-    assert all(torch.equal(x, resumed.subject.offsets[name]) for name, x in straight.subject.offsets.items())
+    assert all(
+        torch.equal(x, resumed.subject.code.style_offsets[name])
+        for name, x in straight.subject.code.style_offsets.items()
+    )
 
 
 def test_an_intervention_survives_json(subject: Subject) -> None:
@@ -286,7 +293,7 @@ def test_the_energy_of_channels_is_that_of_all_derivatives() -> None:
     region[4:9, 3:12] = 1
     inside, outside = channel_energy(subject, region, probes=800)
     generator = subject.generator
-    styles = generator.styles(subject.w[None])
+    styles = generator.styles(subject.code)
 
     def draw(style: torch.Tensor) -> torch.Tensor:
         return generator.synthesis({**styles, "b8.conv1": style})[0]
@@ -377,7 +384,7 @@ def test_clusters_are_those_of_a_slow_spherical_k_means(subject: Subject) -> Non
     """The same start and rounds with loops over cells."""
     layer, count = "b16.conv1", 3
     found = feature_clusters(subject, layer, count, rounds=4)
-    features = subject.generator.features(subject.w[None], [layer])[layer][0].numpy()
+    features = subject.generator.features(subject.code, [layer])[layer][0].numpy()
     features = features - features.mean(axis=(1, 2), keepdims=True)
     cells = features.reshape(features.shape[0], -1).T
     cells = cells / np.linalg.norm(cells, axis=1, keepdims=True)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from gansteer.edits.drag.features import Features, Grid, View
 from gansteer.edits.drag.optical_flow import at, flow_between
 from gansteer.edits.drag.tracking import Tracker, make_tracker
+from gansteer.models.generator import FeatureFrame
 
 pytest.importorskip("cv2")
 SIZE = 64
@@ -39,7 +40,7 @@ def truth(points: torch.Tensor, angle: float, shift: tuple[float, float]) -> tor
 
 
 def view(picture: torch.Tensor) -> View:
-    grid = Grid(SIZE, 4)
+    grid = Grid(SIZE, FeatureFrame(4))
     features = Features.of(grid, torch.zeros(17, 2), torch.ones(4, 4, dtype=torch.bool))
     return View(features, lambda: picture)
 

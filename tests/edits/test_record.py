@@ -14,6 +14,7 @@ from gansteer.edits.record import edit_from_json, edit_to_json, record, replay
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.film import check_film, frames, marked, save_film
+from gansteer.models.code import Code
 from gansteer.subject import Subject
 
 EDIT = Drag([(20, 33), (41, 10)], [(27, 30), (38, 16)], learning_rate=1e-2, steps=6, tolerance=0.5)
@@ -42,17 +43,17 @@ def test_an_edit_survives_json() -> None:
 def test_replay_is_the_same_bit_for_bit(method: str) -> None:
     """Also after the run was revised, with style offsets, and when it was left in the middle."""
     subject = subject32()
-    subject = Subject(subject.model, subject.w, {"b16.conv1": torch.linspace(-0.3, 0.4, 8)})
+    subject = Subject(subject.model, Code(subject.code.ws, {"b16.conv1": torch.linspace(-0.3, 0.4, 8)}))
     run = start(subject, replace(masked(), method=method))  # type: ignore[arg-type]
     progresses = [run.step() for _ in range(4)]
     run.revise(replace(EDIT, handles=[(30, 12)], targets=[(36, 15)], method=method))  # type: ignore[arg-type]
     progresses += [run.step() for _ in range(3)]
     written = json.loads(json.dumps(record(run, progresses, {"seed": 3})))
     again = replay(written, subject32().model)
-    assert torch.equal(again.subject.w, run.subject.w)
+    assert torch.equal(again.subject.code.ws, run.subject.code.ws)
     assert torch.equal(again.subject.render(), run.subject.render())
     assert [step["step"] for step in written["steps"]] == [0, 1, 2, 3, 3, 4, 5]
-    assert not torch.equal(run.subject.w, subject.w)
+    assert not torch.equal(run.subject.code.ws, subject.code.ws)
     assert [again.step().points for _ in range(2)] == [run.step().points for _ in range(2)]  # and it can go on
 
 

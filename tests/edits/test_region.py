@@ -6,6 +6,7 @@ from drag_reference import dense_map, tiny_model, tiny_subject
 
 from gansteer.edits.drag.features import Extractor, default_layer
 from gansteer.edits.drag.tracking import around, square
+from gansteer.models.code import Code
 from gansteer.models.stylegan2.region import RegionSynthesis
 from gansteer.models.stylegan2.winograd import F2, F4, Winograd
 
@@ -29,13 +30,13 @@ def test_features_and_gradients_equal_dense(resolution: int, handles: int, monke
         "gansteer.models.stylegan2.region_plan.TRANSFORMS", 0
     )  # else tiles never pay with so few channels
     subject = tiny_subject(resolution, seed=handles)
-    layer = default_layer(resolution)
+    layer = default_layer(subject.model.generator)
     r = int(layer[1:].split(".")[0])
     need = random_need(r, handles, reach=5, seed=resolution)
-    w = subject.w.clone().requires_grad_()
+    w = subject.code.ws.clone().requires_grad_()
     dense = dense_map(subject, w, layer).permute(1, 2, 0)[need]
     region = RegionSynthesis(subject.model.generator.synthesis, layer)
-    sparse = region(subject.model.generator.styles(w[None]), need)
+    sparse = region(subject.model.generator.styles(Code(w[None])), need)
     assert torch.equal(sparse[-1], torch.zeros_like(sparse[-1]))
     assert (sparse[:-1] - dense).abs().max() < 1e-10
     pull = torch.randn(dense.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -55,17 +56,17 @@ def test_single_cells_at_the_border(layer: str, corner: tuple[int, int]) -> None
     need = torch.zeros(r, r, dtype=torch.bool)
     need[y, x] = True
     region = RegionSynthesis(subject.model.generator.synthesis, layer)
-    got = region(subject.model.generator.styles(subject.w[None]), need)[0]
-    assert (got - dense_map(subject, subject.w, layer)[:, y, x]).abs().max() < 1e-10
+    got = region(subject.model.generator.styles(subject.code), need)[0]
+    assert (got - dense_map(subject, subject.code.ws, layer)[:, y, x]).abs().max() < 1e-10
 
 
 def test_whole_map_in_several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gansteer.models.stylegan2.region.CHUNK", 100)
     subject = tiny_subject(64)
-    w = subject.w.clone().requires_grad_()
+    w = subject.code.ws.clone().requires_grad_()
     dense = dense_map(subject, w, "b64.conv1")
     region = RegionSynthesis(subject.model.generator.synthesis, "b64.conv1")
-    table = region(subject.model.generator.styles(w[None]), torch.ones(64, 64, dtype=torch.bool))
+    table = region(subject.model.generator.styles(Code(w[None])), torch.ones(64, 64, dtype=torch.bool))
     assert (table[:-1].t().reshape(-1, 64, 64) - dense).abs().max() < 1e-10
     weight = torch.linspace(-1, 1, dense.numel(), dtype=torch.float64).view(dense.shape)
     (expected,) = torch.autograd.grad((dense * weight).sum(), w)
@@ -79,11 +80,11 @@ def test_by_tiles_of_either_form(form: Winograd, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("gansteer.models.stylegan2.region_plan.TRANSFORMS", 0)
     monkeypatch.setattr("gansteer.models.stylegan2.region_plan.LOADING", -1000)  # so that tiles always seem to pay
     subject = tiny_subject(64)
-    w = subject.w.clone().requires_grad_()
+    w = subject.code.ws.clone().requires_grad_()
     need = random_need(32, 3, reach=4, seed=0)
     dense = dense_map(subject, w, "b32.conv1").permute(1, 2, 0)[need]
     region = RegionSynthesis(subject.model.generator.synthesis, "b32.conv1")
-    got = region(subject.model.generator.styles(w[None]), need)[:-1]
+    got = region(subject.model.generator.styles(Code(w[None])), need)[:-1]
     assert [bool(kernel._tiled) for kernel in region.kernels] == [not layer.up for layer in region.layers]
     assert (got - dense).abs().max() < 1e-10
     pull = torch.linspace(-1, 1, dense.numel(), dtype=torch.float64).view(dense.shape)
@@ -96,8 +97,8 @@ def test_by_tiles_of_either_form(form: Winograd, monkeypatch: pytest.MonkeyPatch
 def test_a_new_region_needs_a_new_plan() -> None:
     """The plan is kept while the region stays and replaced when it moves."""
     subject = tiny_subject(64)
-    styles = subject.model.generator.styles(subject.w[None])
-    dense = dense_map(subject, subject.w, "b32.conv1").permute(1, 2, 0)
+    styles = subject.model.generator.styles(subject.code)
+    dense = dense_map(subject, subject.code.ws, "b32.conv1").permute(1, 2, 0)
     region = RegionSynthesis(subject.model.generator.synthesis, "b32.conv1")
     for seed in (1, 1, 2, 3, 2):
         need = random_need(32, 2, reach=3, seed=seed)
@@ -107,24 +108,24 @@ def test_a_new_region_needs_a_new_plan() -> None:
 def test_float32_with_packed_weights() -> None:
     subject = tiny_subject(128, dtype=torch.float32, channels=32)
     need = random_need(64, 5, reach=4, seed=0)
-    dense = dense_map(subject, subject.w, "b64.conv1").permute(1, 2, 0)[need]
+    dense = dense_map(subject, subject.code.ws, "b64.conv1").permute(1, 2, 0)[need]
     region = RegionSynthesis(subject.model.generator.synthesis, "b64.conv1")
-    got = region(subject.model.generator.styles(subject.w[None]), need)[:-1]
+    got = region(subject.model.generator.styles(subject.code), need)[:-1]
     torch.testing.assert_close(got, dense, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("engine", ["region", "dense"])
 def test_extractor_gives_gradient_only_to_moving_rows_and_minds_offsets(engine: str) -> None:
     model = tiny_model(64)
-    w = model.sample(3).w
+    w = model.sample(3).code.ws
     offsets = {"b8.conv1": torch.full([8], 0.5, dtype=torch.float64), "b32.conv1": torch.full([8], -0.2).double()}
-    extract = Extractor(model.generator, w, offsets, 3, "b32.conv1", engine)  # type: ignore[arg-type]
+    extract = Extractor(model.generator, Code(w, offsets), 3, "b32.conv1", engine)  # type: ignore[arg-type]
     rows = w[:3].clone().requires_grad_()
     need = random_need(32, 2, reach=3, seed=0)
     features = extract(rows, need)
     batched = {name: offset[None] for name, offset in offsets.items()}
     moved = torch.cat([rows, w[3:]])
-    expected = model.generator.features(moved[None], ["b32.conv1"], offsets=batched)["b32.conv1"][0]
+    expected = model.generator.features(Code(moved[None], batched), ["b32.conv1"])["b32.conv1"][0]
     got = features.at(need)
     assert (got - expected.permute(1, 2, 0)[need]).abs().max() < 1e-10
     (a,) = torch.autograd.grad(got.square().sum(), rows)

@@ -46,7 +46,7 @@ def trajectory(model: Model, scene: dict[str, Any], **settings: Any) -> list[tup
     found = []
     for _ in scene["steps"]:
         progress = run.step()
-        moved = float((progress.subject.w[: scene["rows"]] - subject.w[: scene["rows"]]).norm())
+        moved = float((progress.subject.code.ws[: scene["rows"]] - subject.code.ws[: scene["rows"]]).norm())
         found.append(([list(point) for point in progress.points], progress.loss, moved))
     return found
 

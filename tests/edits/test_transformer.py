@@ -184,15 +184,15 @@ def test_a_drag_is_one_prediction(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert anchors[:, 0].max() < 16
     points = torch.cat([torch.tensor(drag.handles), anchors])
     motion = torch.cat([torch.tensor([[3.0, 2.0], [0.0, -3.0]]), torch.zeros(len(anchors), 2)]).double()
-    features = model.generator.features(subject.w[None], ["b16.conv1"])["b16.conv1"]
+    features = model.generator.features(subject.code, ["b16.conv1"])["b16.conv1"]
     resized = torch.nn.functional.interpolate(features, (64, 64), mode="bilinear", align_corners=False)
     grid = (2 * points + 1) / 64 - 1
     sampled = torch.nn.functional.grid_sample(
         resized, grid.view(1, 1, -1, 2), padding_mode="border", align_corners=False
     )[0, :, 0].t()
-    expected = network.predict(subject.w[:6], motion, sampled)
-    assert torch.allclose(last.subject.w[:6], expected, atol=1e-6)
-    assert torch.equal(last.subject.w[6:], subject.w[6:])
+    expected = network.predict(subject.code.ws[:6], motion, sampled)
+    assert torch.allclose(last.subject.code.ws[:6], expected, atol=1e-6)
+    assert torch.equal(last.subject.code.ws[6:], subject.code.ws[6:])
     with pytest.raises(UserError, match="moves 6 rows"):
         list(start(subject, replace(drag, rows=3)))
 

@@ -57,12 +57,13 @@ class ShiftRun(SteppedRun[Shift]):
 
 def moved(subject: Subject, amount: float) -> Subject:
     """The subject with `amount` added to every number of its w+."""
-    return replace(subject, w=subject.w + torch.tensor(amount, dtype=subject.w.dtype))
+    ws = subject.code.ws + torch.tensor(amount, dtype=subject.code.ws.dtype)
+    return replace(subject, code=replace(subject.code, ws=ws))
 
 
 def asked(subject: Subject, arguments: dict[str, float]) -> float:
     """What the page may ask for this kind: the mean of w+."""
-    return float(subject.w.mean())
+    return float(subject.code.ws.mean())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,8 @@ from gansteer.evaluation.regions import (
     tasks,
     to_record,
 )
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.subject import Card, Model
 
 
@@ -155,7 +156,7 @@ def test_regions_are_summed_up_over_the_pictures_that_could_be_compared(tmp_path
 def tiny_of_three_classes() -> Model:
     torch.manual_seed(0)
     config = GeneratorConfig(32, z_dim=32, w_dim=32, c_dim=3, channel_base=256, channel_max=8, mapping_layers=2)
-    return Model(Card("tiny"), Generator(config).eval().requires_grad_(False))
+    return Model(Card("tiny"), StyleGAN2Generator(config).eval().requires_grad_(False))
 
 
 def test_a_class_is_measured_by_itself(

@@ -9,7 +9,8 @@ import torch
 from drag_tiny import tiny_model
 
 from gansteer.evaluation.drags import measures
-from gansteer.evaluation.drags.cases import ROWS, SIGMA, between, draggable, landmark_case, perturbed, point_set
+from gansteer.evaluation.drags.cases import between, draggable, landmark_case, perturbed, point_set
+from gansteer.models.latent_transformer import MOVING_ROWS, SIGMA
 
 
 def pixel(picture: torch.Tensor, x: float, y: float) -> torch.Tensor:
@@ -117,9 +118,11 @@ def test_the_paired_reconstruction_moves_the_first_rows_a_tenth_of_the_way() -> 
     model = tiny_model(64)
     start, end = perturbed(model, 3, 0.7)
     again = perturbed(model, 3, 0.7)[1]
-    assert torch.equal(end.w, again.w)
-    assert torch.equal(end.w[ROWS:], start.w[ROWS:])
-    random = start.w[:ROWS] + (end.w - start.w)[:ROWS] / SIGMA  # w2 = w1 + sigma (v - w1)
+    assert torch.equal(end.code.ws, again.code.ws)
+    assert torch.equal(end.code.ws[MOVING_ROWS:], start.code.ws[MOVING_ROWS:])
+    random = (
+        start.code.ws[:MOVING_ROWS] + (end.code.ws - start.code.ws)[:MOVING_ROWS] / SIGMA
+    )  # w2 = w1 + sigma (v - w1)
     assert not torch.allclose(random[0], random[1])  # every row has a z of its own
     reached = torch.stack([model.generator.map(torch.randn(1, 8).double(), None, psi=1.0)[0, 0] for _ in range(500)])
     assert random.norm(dim=1).max() < 2 * reached.norm(dim=1).max()

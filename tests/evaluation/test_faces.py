@@ -14,7 +14,8 @@ from gansteer.errors import UserError
 from gansteer.evaluation.faces import faces
 from gansteer.models import mtcnn
 from gansteer.models.mtcnn import suppress
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.subject import Card, Model
 
 PORTRAITS = Path(__file__).parent.parent / "data" / "portraits"
@@ -102,7 +103,7 @@ def test_boxes_may_hang_over_the_border():
 def test_share_of_faces():
     torch.manual_seed(0)
     config = GeneratorConfig(resolution=32, z_dim=4, w_dim=5, channel_base=64, channel_max=4, mapping_layers=2)
-    model = Model(Card("noise"), Generator(config).eval().requires_grad_(False))
+    model = Model(Card("noise"), StyleGAN2Generator(config).eval().requires_grad_(False))
     done = []
     report = faces(model, 20, data=PORTRAITS, report=lambda at, total: done.append((at, total)))
     assert (report.found, report.share) == (0, 0.0)

@@ -18,7 +18,8 @@ from gansteer.edits.inversion.perceptual import comparison
 from gansteer.errors import UserError
 from gansteer.evaluation.lpips import lpips_distance, mean_distance
 from gansteer.evaluation.quality import quality
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.subject import Card, Model
 
 LAYERS = (
@@ -125,7 +126,7 @@ def test_pairs_are_neighbours_over_all_batches():
 def test_the_measurement_tells_both_sides(installed, tmp_path):
     torch.manual_seed(0)
     model = Model(
-        Card("tiny"), Generator(GeneratorConfig(64, z_dim=4, w_dim=5, channel_base=256, channel_max=4)).eval()
+        Card("tiny"), StyleGAN2Generator(GeneratorConfig(64, z_dim=4, w_dim=5, channel_base=256, channel_max=4)).eval()
     )
     folder = tmp_path / "pictures"
     folder.mkdir()

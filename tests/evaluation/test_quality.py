@@ -11,7 +11,8 @@ from gansteer.errors import UserError
 from gansteer.evaluation.features import EFFICIENTNET_SIZE, extractor
 from gansteer.evaluation.quality import compare, frechet_distance, kernel_distance, precision_recall, quality
 from gansteer.evaluation.samples import draw, from_levels, to_levels
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.subject import Card, Model
 
 
@@ -23,7 +24,7 @@ def features(count, seed, shift=0.0, width=5):
 def tiny(**config):
     torch.manual_seed(0)
     fields = {"resolution": 8, "z_dim": 4, "w_dim": 5, "channel_base": 32, "channel_max": 4, "mapping_layers": 2}
-    return Model(Card("tiny"), Generator(GeneratorConfig(**(fields | config))).eval().requires_grad_(False))
+    return Model(Card("tiny"), StyleGAN2Generator(GeneratorConfig(**(fields | config))).eval().requires_grad_(False))
 
 
 @pytest.mark.parametrize("count", [60, 4])  # more and fewer pictures than features
@@ -117,7 +118,7 @@ def test_classes_are_drawn_in_turn():
     drawn = torch.cat(list(draw(model, 4, labels=[2, 0])))
     rng = torch.Generator().manual_seed(0)
     z = torch.randn(4, 4, generator=rng, dtype=torch.float64).float()
-    expected = model.generator(z, torch.eye(3)[[2, 0, 2, 0]])
+    expected = model.generator.synthesize(model.generator.code_of(z, torch.eye(3)[[2, 0, 2, 0]]))
     torch.testing.assert_close(drawn, expected.clamp(-1, 1), atol=1 / 127, rtol=0)
 
 

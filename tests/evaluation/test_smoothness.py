@@ -7,20 +7,22 @@ import torch
 
 from gansteer.errors import UserError
 from gansteer.evaluation.smoothness import path_changes, smoothness
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig
+from gansteer.models.code import Code
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.subject import Card, Model
 
 
 def tiny(**config):
     torch.manual_seed(0)
     fields = {"resolution": 8, "z_dim": 4, "w_dim": 5, "channel_base": 32, "channel_max": 4, "mapping_layers": 2}
-    return Model(Card("tiny"), Generator(GeneratorConfig(**(fields | config))).eval().requires_grad_(False))
+    return Model(Card("tiny"), StyleGAN2Generator(GeneratorConfig(**(fields | config))).eval().requires_grad_(False))
 
 
 def test_changes_are_those_of_the_pictures():
     model = tiny()
-    start, end = model.sample(0).w, model.sample(1).w
-    pictures = [model.generator.synthesize((start * (1 - t) + end * t)[None]) for t in (0.0, 0.5, 1.0)]
+    start, end = model.sample(0).code.ws, model.sample(1).code.ws
+    pictures = [model.generator.synthesize(Code((start * (1 - t) + end * t)[None])) for t in (0.0, 0.5, 1.0)]
     expected = [((b - a) ** 2).mean().sqrt() for a, b in pairwise(pictures)]
     torch.testing.assert_close(path_changes(model, start, end, 2), torch.stack(expected))
 

@@ -3,7 +3,8 @@
 import torch
 
 from gansteer.edits.inversion.edit import Inversion
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.subject import Card, Model, Subject, to_image
 
 
@@ -17,7 +18,7 @@ def tiny_model(resolution=32, dtype=torch.float32, seed=0, **config):
         "channel_max": 16,
         "mapping_layers": 2,
     }
-    generator = Generator(GeneratorConfig(**(fields | config))).to(dtype).eval().requires_grad_(False)
+    generator = StyleGAN2Generator(GeneratorConfig(**(fields | config))).to(dtype).eval().requires_grad_(False)
     for layer in generator.synthesis.layers():
         layer.noise_strength.fill_(0.1)
         layer.bias.normal_(0, 0.3)

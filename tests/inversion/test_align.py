@@ -13,7 +13,8 @@ from gansteer.checkpoints.registry import load
 from gansteer.edits.inversion.align import Aligner, model_template
 from gansteer.edits.inversion.crop import Crop, cut, paste
 from gansteer.errors import UserError
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.subject import Card, Model
 
 PORTRAITS = Path(__file__).parent.parent / "data" / "portraits"
@@ -79,7 +80,7 @@ def test_a_photograph(aligner):
 def test_a_model_that_draws_no_faces():
     torch.manual_seed(0)
     config = GeneratorConfig(resolution=32, z_dim=4, w_dim=5, channel_base=64, channel_max=4, mapping_layers=2)
-    model = Model(Card("noise"), Generator(config).eval().requires_grad_(False))
+    model = Model(Card("noise"), StyleGAN2Generator(config).eval().requires_grad_(False))
     with pytest.raises(UserError, match="noise draws no faces that could be aligned to: give --crop"):
         model_template(model, load_face_detector())
 

@@ -12,6 +12,7 @@ from gansteer.checkpoints.inverter import find_inverter, load_inverter, save_inv
 from gansteer.cli import main
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
+from gansteer.models.code import Code
 from gansteer.models.inverter import Curvature, Inverter, InverterConfig, InverterHead, descend, two_loops
 from gansteer.training.inverter import InverterTrainer, InverterTraining
 
@@ -48,7 +49,7 @@ def inverter_of(model, head):
 def plain_distance(model, w, pictures):
     """What the looks measure, from the equations: unit features at four scales, and ten times the squared difference."""
     network = load_efficientnet().to(w)
-    drawn, total = model.generator.synthesize(w), 0.0
+    drawn, total = model.generator.synthesize(Code(w)), 0.0
     for y, y0 in zip(network.taps(drawn), network.taps(pictures), strict=True):
         unit = y / (y**2).sum(dim=1, keepdim=True).sqrt() - y0 / (y0**2).sum(dim=1, keepdim=True).sqrt()
         total = total + (unit**2).sum(dim=1).mean(dim=(1, 2)) / 4
@@ -66,7 +67,7 @@ def test_an_untrained_encoder_guesses_the_mean(model):
 def test_pictures_are_described_as_vectors(model):
     inverter = inverter_of(model, head_of(model))
     pictures = torch.stack([model.sample(seed, 1.0).render().clamp(-1, 1) for seed in (1, 2)])
-    w = torch.stack([model.sample(seed, 1.0).w for seed in (3, 4)])
+    w = torch.stack([model.sample(seed, 1.0).code.ws for seed in (3, 4)])
     wanted = inverter.described(pictures, inverter.trunk.taps(pictures))
     torch.testing.assert_close((inverter.drawn(w) - wanted).square().sum(dim=1), plain_distance(model, w, pictures))
 
@@ -185,8 +186,8 @@ def test_training_learns_the_models_own_pictures(model):
     trainer = InverterTrainer(model, InverterTraining(steps=30, batch=8, learning_rate=3e-3))
     assert [p.step for p in trainer] == list(range(1, 31))
     pictures = torch.stack([model.sample(seed, 1.0).render().clamp(-1, 1) for seed in range(1000, 1020)])
-    guess = model.generator.synthesize(trainer.head(load_efficientnet().taps(pictures)))
-    mean = model.generator.synthesize(model.generator.mapping.w_mean.expand(1, 8, 8))
+    guess = model.generator.synthesize(Code(trainer.head(load_efficientnet().taps(pictures))))
+    mean = model.generator.synthesize(Code(model.generator.mean_w().expand(1, 8, 8)))
     assert (guess - pictures).square().mean() < 0.8 * (mean - pictures).square().mean()
 
 
@@ -199,7 +200,7 @@ def test_the_loss_of_training(model):
     w[2] = torch.nan
     trainer._batch = lambda count: (small, w)
     found = head(load_efficientnet().taps(small))
-    pixels = (model.generator.synthesize(found) - small).square().mean(dim=(1, 2, 3))
+    pixels = (model.generator.synthesize(Code(found)) - small).square().mean(dim=(1, 2, 3))
     apart = ((found - found.mean(dim=1, keepdim=True)) / head.spread) ** 2
     loss = plain_distance(model, found, small).mean() + 0.2 * apart.mean()
     loss = loss + 0.4 * (((found - w) / head.spread)[:2] ** 2).sum() / found.numel()
@@ -224,7 +225,7 @@ def test_training_is_told_by_its_seed_and_takes_real_pictures(model, tmp_path):
     small, w = InverterTrainer(model, InverterTraining(steps=1, real=0.5), tmp_path)._batch(40)
     drawn = ~w.isnan().flatten(1).any(dim=1)
     assert 8 < int(drawn.sum()) < 32
-    torch.testing.assert_close(small[drawn], model.generator.synthesize(w[drawn]).clamp(-1, 1))
+    torch.testing.assert_close(small[drawn], model.generator.synthesize(Code(w[drawn])).clamp(-1, 1))
     reals = [picture_of(model.sample(seed)).permute(2, 0, 1).float() for seed in range(4)]
     for picture in small[~drawn]:
         assert any(torch.allclose(picture, turned / 127.5 - 1) for x in reals for turned in (x, x.flip(2)))
@@ -333,7 +334,7 @@ def test_the_command_and_the_first_guess(own, tmp_path, capsys):
     edit = short(model, start="auto", projection=1, tuning="none")
     first = start(model.sample(0), edit).step()
     target = edit.picture.permute(2, 0, 1)[None].float() / 127.5 - 1
-    torch.testing.assert_close(first.subject.w, encoder(target)[0])
+    torch.testing.assert_close(first.subject.code.ws, encoder(target)[0])
     assert main([*args, "--steps", "0"]) == 2
     assert "steps must be at least 1" in capsys.readouterr().err
     assert main([*args, "--out", str(tmp_path / "x.bin")]) == 2

@@ -46,7 +46,7 @@ def test_the_stages_follow_each_other_and_come_nearer(model):
     drawn = float(peak_signal(run.subject.render()[None], target[None]))
     assert abs(drawn - found[-1].metrics["psnr"]) < 0.1
     assert run.step() is found[-1]
-    torch.testing.assert_close(found[0].subject.w, mean_subject(model).w)
+    torch.testing.assert_close(found[0].subject.code.ws, mean_subject(model).code.ws)
 
 
 def test_every_stage_may_be_left_out(model):
@@ -67,7 +67,7 @@ def test_the_same_edit_gives_the_same_bytes_and_can_be_left_and_entered(model):
     for _ in zip(range(5), other, strict=False):
         pass
     *_, same = other
-    assert torch.equal(last.subject.w, same.subject.w)
+    assert torch.equal(last.subject.code.ws, same.subject.code.ws)
     assert torch.equal(last.subject.render(), same.subject.render())
     assert last.subject.tuning.changes.keys() == same.subject.tuning.changes.keys()
 
@@ -83,17 +83,17 @@ def test_progress_is_a_picture_that_stays(model):
 
 def test_w_is_one_for_all_rows_and_the_present_may_be_the_start(model):
     found = list(start(model.sample(0), short(model, space="w", tuning="none")))
-    rows = found[-1].subject.w
+    rows = found[-1].subject.code.ws
     assert torch.equal(rows, rows[:1].expand_as(rows))
-    assert not torch.equal(rows, found[0].subject.w)
+    assert not torch.equal(rows, found[0].subject.code.ws)
     present = model.sample(3)
     run = start(present, short(model, seed=3, start="present", projection=0, tuning="none"))
-    assert torch.equal(run.step().subject.w, present.w)
+    assert torch.equal(run.step().subject.code.ws, present.code.ws)
 
 
 def test_the_prior_keeps_w_among_the_models_own(model):
-    free = list(start(model.sample(0), short(model, projection=60, tuning="none")))[-1].subject.w
-    held = list(start(model.sample(0), short(model, projection=60, tuning="none", prior=10.0)))[-1].subject.w
+    free = list(start(model.sample(0), short(model, projection=60, tuning="none")))[-1].subject.code.ws
+    held = list(start(model.sample(0), short(model, projection=60, tuning="none", prior=10.0)))[-1].subject.code.ws
     mean = model.generator.mapping.w_mean
     assert (held - mean).norm() < 0.8 * (free - mean).norm()
 
@@ -151,10 +151,11 @@ def test_the_perceptual_distance_is_the_equation():
 
 
 def test_light_tuning_fits_its_budget_and_full_is_everything():
-    state = tiny_model(channel_base=8192, channel_max=64).generator.synthesis.state_dict()
-    large, small = tunable(state)
+    generator = tiny_model(channel_base=8192, channel_max=64).generator
+    state = generator.state_dict()
+    large, small = tunable(generator)
     budget = sum(state[n].numel() for n in small) + 20_000
-    rank = low_rank(state, budget)
+    rank = low_rank(generator, budget)
 
     def numbers(rank):
         return sum(min(rank * (state[n].shape[0] + state[n][0].numel()), state[n].numel()) for n in large)
@@ -162,7 +163,7 @@ def test_light_tuning_fits_its_budget_and_full_is_everything():
     assert numbers(rank) <= 20_000 < numbers(rank + 1)
     assert not any("affine" in name or "noise_fixed" in name for name in [*large, *small])
     assert LIGHT_BYTES < 2_000_000
-    changes = no_changes(state, rank, 0)
+    changes = no_changes(generator, rank, 0)
     assert sum(x.numel() for x in changes.values()) <= budget
     assert any(name.endswith(".left") for name in changes)
     for name, weight in changed(state, changes).items():
@@ -170,7 +171,7 @@ def test_light_tuning_fits_its_budget_and_full_is_everything():
         weight.sum().backward()
     lefts = [name for name, x in changes.items() if name.endswith(".left") and float(x.grad.abs().sum()) > 0]
     assert len(lefts) == sum(name.endswith(".left") for name in changes)
-    assert no_changes(state, None, 0).keys() == {*large, *small}
+    assert no_changes(generator, None, 0).keys() == {*large, *small}
 
 
 @pytest.mark.parametrize("tuning", ["light", "full"])
@@ -190,7 +191,7 @@ def test_locality_holds_the_other_pictures():
     def change(locality):
         *_, last = start(model.sample(0), short(model, locality=locality, tuning_steps=60, tuning_rate=2e-3))
         plain = [model.sample(seed, 1.0) for seed in range(20)]
-        tuned = [last.subject.generator.synthesize(s.w[None])[0] for s in plain]
+        tuned = [last.subject.generator.synthesize(s.code)[0] for s in plain]
         return float(sum((a - s.render()).square().mean() for a, s in zip(tuned, plain, strict=True)) / 20)
 
     assert change(2.0) < 0.5 * change(0.0)
@@ -235,7 +236,7 @@ def test_a_photo_opens_bit_for_bit(model, tmp_path):
     save_subject(last.subject, tmp_path / "photo.steer", {"photo": "me.jpg"}, edit)
     opened = open_subject(tmp_path / "photo.steer", lambda name: model)
     assert torch.equal(opened.render(), last.subject.render())
-    assert torch.equal(opened.w, last.subject.w)
+    assert torch.equal(opened.code.ws, last.subject.code.ws)
     # and is edited like any other picture
     drag = Drag([(10, 10)], [(14, 10)], steps=3)
     one, other = (list(start(s, drag))[-1].subject for s in (opened, last.subject))

@@ -70,9 +70,9 @@ def test_how_local(model):
     bias = "synthesis.blocks.3.torgb.bias"
     tuning = Tuning(model.generator, {bias: torch.tensor([0.01, 0.01, 0.01])})
     judge = Judge(model)
-    found = judge.local(Subject(model, model.sample(0).w, tuning=tuning))
+    found = judge.local(Subject(model, model.sample(0).code, tuning=tuning))
     assert found.psnr == pytest.approx(10 * np.log10(4 / 0.01**2), abs=2)  # a little more where the picture is clamped
-    none = judge.local(Subject(model, model.sample(0).w, tuning=Tuning(model.generator, {bias: torch.zeros(3)})))
+    none = judge.local(Subject(model, model.sample(0).code, tuning=Tuning(model.generator, {bias: torch.zeros(3)})))
     assert none.psnr > 100
 
 
@@ -103,7 +103,12 @@ def test_attributes_are_turned_both_ways_and_compared_with_pictures_of_the_same_
     found = changes(subjects, Reader(), directions)
     for entry in entries:
         for i, subject in enumerate(subjects):
-            up, down = (replace(subject, w=subject.w + sign * 1.5 * 2.0 * entry.vector.float()) for sign in (1, -1))
+            up, down = (
+                replace(
+                    subject, code=replace(subject.code, ws=subject.code.ws + sign * 1.5 * 2.0 * entry.vector.float())
+                )
+                for sign in (1, -1)
+            )
             wanted = (seen(up, entry.name) - seen(down, entry.name)) / 2
             assert float(found[entry.name][i]) == pytest.approx(wanted, rel=1e-3, abs=1e-7)
     reference = Reference.of(model, Reader(), directions)

@@ -8,8 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from gansteer.models.code import Code
 from gansteer.models.layers import blur, blur_downsample, normalize_second_moment, upsample
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig, demodulation, grown, up_convolution
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator, grown
+from gansteer.models.stylegan2.network import demodulation, up_convolution
 
 CONFIG = GeneratorConfig(16, z_dim=5, w_dim=6, channel_base=64, channel_max=7, mapping_layers=3)
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
@@ -25,7 +28,7 @@ TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 def build(config=CONFIG, seed=0):
     """A generator in float64 whose every parameter matters (biases, noise strengths and w_mean are zero at first)."""
     torch.manual_seed(seed)
-    g = Generator(config).double()
+    g = StyleGAN2Generator(config).double()
     with torch.no_grad():
         for name, tensor in g.state_dict().items():
             if name.endswith(("bias", "noise_strength", "w_mean")):
@@ -151,7 +154,7 @@ def test_pictures(device, dtype, clamp):
     g = build(replace(CONFIG, conv_clamp=clamp))
     ws, w = some_ws(g), ref.weights(g.synthesis)
     expected = np.stack([ref.synthesis(w, p, 16, clamp=clamp) for p in ws.numpy()])
-    agree(g.to(device, dtype).synthesize(ws.to(device, dtype)), expected, dtype)
+    agree(g.to(device, dtype).synthesize(Code(ws.to(device, dtype))), expected, dtype)
 
 
 def test_the_clamp_of_that_test_is_felt():
@@ -166,7 +169,7 @@ def test_features_after_each_layer(device, dtype, stop):
     g = build()
     ws, w = some_ws(g), ref.weights(g.synthesis)
     expected = np.stack([ref.synthesis(w, p, 16, stop=stop) for p in ws.numpy()])
-    found = g.to(device, dtype).features(ws.to(device, dtype), [stop])
+    found = g.to(device, dtype).features(Code(ws.to(device, dtype)), [stop])
     assert list(found) == [stop]
     agree(found[stop], expected, dtype)
 
@@ -176,7 +179,7 @@ def test_features_stop_after_the_last_layer_asked_for():
     for layer in g.synthesis.layers():
         if layer.resolution == 16:
             layer.weight.fill_(float("nan"))  # would spoil whatever touched it
-    found = g.features(some_ws(g), ["b8.conv1", "b4.conv1"])
+    found = g.features(Code(some_ws(g)), ["b8.conv1", "b4.conv1"])
     assert sorted(found) == ["b4.conv1", "b8.conv1"]
     assert all(value.isfinite().all() for value in found.values())
 
@@ -184,11 +187,11 @@ def test_features_stop_after_the_last_layer_asked_for():
 def test_unknown_layers_are_named():
     g = build()
     with pytest.raises(ValueError, match=r"no layer 'b32.conv0'.*b16.conv1"):
-        g.features(some_ws(g), ["b32.conv0"])
+        g.features(Code(some_ws(g)), ["b32.conv0"])
     with pytest.raises(ValueError, match=r"no layer 'b4.conv0'"):
-        g.styles(some_ws(g), {"b4.conv0": rand(7)})
-    with pytest.raises(ValueError, match=r"w\+ must be \[B, 6, 6\]"):
-        g.synthesize(rand(1, 5, 6))
+        g.styles(Code(some_ws(g), {"b4.conv0": rand(7)}))
+    with pytest.raises(ValueError, match=r"w\+ must be \[6, 6\]"):
+        g.synthesize(Code(rand(1, 5, 6)))
 
 
 def test_offsets_in_style_space():
@@ -199,22 +202,22 @@ def test_offsets_in_style_space():
         ref.synthesis(w, ws[i].numpy(), 16, offsets={k: v[i % len(v)].numpy() for k, v in offsets.items()})
         for i in range(2)
     ]
-    agree(g.synthesize(ws, offsets=offsets), np.stack(expected))
+    agree(g.synthesize(Code(ws, offsets)), np.stack(expected))
 
 
 def test_noise_fixed_none_random_and_given():
     g = build()
     ws, w = some_ws(g), ref.weights(g.synthesis)
-    agree(g.synthesize(ws, noise="none"), np.stack([ref.synthesis(w, p, 16, noise=None) for p in ws.numpy()]))
+    agree(g.synthesize(Code(ws), noise="none"), np.stack([ref.synthesis(w, p, 16, noise=None) for p in ws.numpy()]))
 
     maps = some_noise(g, 2)
     waiting = iter(maps.values())
-    given = g.synthesize(ws, noise=lambda batch, resolution: next(waiting))
+    given = g.synthesize(Code(ws), noise=lambda batch, resolution: next(waiting))
     each = [{name: field[i, 0].numpy() for name, field in maps.items()} for i in range(2)]
     agree(given, np.stack([ref.synthesis(w, ws[i].numpy(), 16, noise=each[i]) for i in range(2)]))
 
     torch.manual_seed(7)
-    drawn = g.synthesize(ws, noise="random")
+    drawn = g.synthesize(Code(ws), noise="random")
     torch.manual_seed(7)
     fresh = [
         torch.randn(2, 1, layer.resolution, layer.resolution, dtype=torch.float64) for layer in g.synthesis.layers()
@@ -232,7 +235,7 @@ def test_calling_a_layer_changes_none_of_its_arguments():
     layer(x, style, noise)
     assert all(torch.equal(a, b) for a, b in zip(before, (x, style, noise), strict=True))
     constant = g.synthesis.constant.clone()
-    g.synthesize(some_ws(g))
+    g.synthesize(Code(some_ws(g)))
     assert torch.equal(constant, g.synthesis.constant)
 
 
@@ -267,7 +270,7 @@ def test_gradient_to_w_by_finite_differences_of_the_reference(clamp):
     w, ws = ref.weights(g.synthesis), some_ws(g, 1)
     cotangent = rand(3, 16, 16, seed=8)
     leaf = ws.clone().requires_grad_()
-    (grad,) = torch.autograd.grad((g.synthesize(leaf)[0] * cotangent).sum(), leaf)
+    (grad,) = torch.autograd.grad((g.synthesize(Code(leaf))[0] * cotangent).sum(), leaf)
     for seed in range(3):
         direction = rand(*ws.shape[1:], seed=20 + seed).numpy()
         expected = central_difference(
@@ -282,7 +285,7 @@ def test_gradients_to_every_parameter_offset_and_noise_by_finite_differences():
     offset = torch.zeros(1, 7, dtype=torch.float64)
 
     def value():
-        return (g.synthesize(ws, offsets={"b8.conv0": offset}) * cotangent).sum()
+        return (g.synthesize(Code(ws, {"b8.conv0": offset})) * cotangent).sum()
 
     fields = {f"noise {layer.name}": layer.noise_fixed.requires_grad_() for layer in g.synthesis.layers()}
     tensors = {**dict(g.synthesis.named_parameters()), **fields, "offset": offset.requires_grad_()}
@@ -332,7 +335,7 @@ def test_the_papers_widths(resolution, rows, channels):
     config = GeneratorConfig(resolution)
     assert config.num_ws == rows
     with torch.device("meta"):
-        g = Generator(config)
+        g = StyleGAN2Generator(config)
     blocks = list(g.synthesis.each_block())
     assert [block.resolution for block in blocks] == [2**i for i in range(2, 2 + len(channels))]
     assert [block.torgb.in_channels for block in blocks] == channels
@@ -340,7 +343,7 @@ def test_the_papers_widths(resolution, rows, channels):
     for block, before, here in zip(blocks, above, channels, strict=False):
         shapes = [tuple(layer.weight.shape) for layer in block.layers()]
         assert shapes == ([(here, before, 3, 3)] if block.resolution > 4 else []) + [(here, here, 3, 3)]
-    used = sorted([layer.row for layer in g.synthesis.layers()] + [blocks[-1].torgb.row])
+    used = sorted([layer.latent_index for layer in g.synthesis.layers()] + [blocks[-1].torgb.latent_index])
     assert used == list(range(rows))  # every row drives one convolution, the last one the last toRGB
 
 
@@ -348,7 +351,8 @@ def test_the_papers_widths(resolution, rows, channels):
 def test_every_resolution_draws(resolution):
     torch.manual_seed(0)
     config = GeneratorConfig(resolution, z_dim=4, w_dim=4, channel_base=1024, channel_max=4, mapping_layers=1)
-    picture = Generator(config)(torch.randn(1, 4))
+    generator = StyleGAN2Generator(config)
+    picture = generator(generator.code_of(torch.randn(1, 4)))
     assert picture.shape == (1, 3, resolution, resolution)
     assert picture.isfinite().all()
 
@@ -374,17 +378,17 @@ def test_a_grown_generator_draws_the_upsampled_picture(classes):
     big = grown(small).double()
     assert big.config == replace(small.config, resolution=32)
     z, c = rand(2, CONFIG.z_dim), torch.eye(3, dtype=torch.float64)[:2] if classes else None
-    expected = np.stack([ref.upsample(p.detach().numpy()) for p in small(z, c, psi=0.8)])
-    agree(big(z, c, psi=0.8), expected)
+    expected = np.stack([ref.upsample(p.detach().numpy()) for p in small(small.code_of(z, c, psi=0.8))])
+    agree(big(big.code_of(z, c, psi=0.8)), expected)
     assert all(p.requires_grad for p in big.parameters())
 
 
 def test_a_smaller_picture_is_what_the_layers_up_to_there_make():
     """It is what a smaller model with the same weights draws."""
     torch.manual_seed(0)
-    whole = Generator(GeneratorConfig(resolution=32, z_dim=8, w_dim=8, channel_base=128, channel_max=16))
-    part = Generator(GeneratorConfig(resolution=16, z_dim=8, w_dim=8, channel_base=128, channel_max=16))
+    whole = StyleGAN2Generator(GeneratorConfig(resolution=32, z_dim=8, w_dim=8, channel_base=128, channel_max=16))
+    part = StyleGAN2Generator(GeneratorConfig(resolution=16, z_dim=8, w_dim=8, channel_base=128, channel_max=16))
     part.load_state_dict(whole.state_dict(), strict=False)
     ws = torch.randn(2, whole.config.num_ws, 8)
-    assert torch.equal(whole.synthesize(ws, resolution=16), part.synthesize(ws[:, : part.config.num_ws]))
-    assert torch.equal(whole.synthesize(ws, resolution=32), whole.synthesize(ws))
+    assert torch.equal(whole.synthesize(Code(ws), resolution=16), part.synthesize(Code(ws[:, : part.config.num_ws])))
+    assert torch.equal(whole.synthesize(Code(ws), resolution=32), whole.synthesize(Code(ws)))

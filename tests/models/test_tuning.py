@@ -8,7 +8,8 @@ import torch
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.features import Extractor
 from gansteer.edits.registry import start
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.models.tuning import Tuning
 from gansteer.subject import Card, Model, Subject
 
@@ -19,7 +20,7 @@ CONV, RGB, BIAS = "blocks.1.convs.conv0.weight", "blocks.2.torgb.weight", "block
 def model():
     torch.manual_seed(0)
     config = GeneratorConfig(resolution=16, z_dim=4, w_dim=5, channel_base=64, channel_max=6, mapping_layers=2)
-    return Model(Card("tiny"), Generator(config).double().eval().requires_grad_(False))
+    return Model(Card("tiny"), StyleGAN2Generator(config).double().eval().requires_grad_(False))
 
 
 def changes_of(model):
@@ -54,8 +55,8 @@ def by_hand(model, changes):
 def test_a_tuned_subject_is_drawn_by_the_changed_weights(model):
     plain = model.sample(3)
     changes = changes_of(model)
-    tuned = Subject(model, plain.w, tuning=Tuning(model.generator, changes))
-    expected = by_hand(model, changes).synthesize(plain.w[None])[0]
+    tuned = Subject(model, plain.code, tuning=Tuning(model.generator, changes))
+    expected = by_hand(model, changes).synthesize(plain.code)[0]
     torch.testing.assert_close(tuned.render(), expected)
     assert (tuned.render() - plain.render()).abs().max() > 0.1
     torch.testing.assert_close(model.sample(3).render(), plain.render())  # the model itself is as it was
@@ -73,12 +74,12 @@ def test_only_the_changed_weights_take_memory(model):
 @pytest.mark.parametrize("engine", ["region", "dense"])
 def test_dragging_sees_the_tuned_weights(model, engine):
     changes = changes_of(model)
-    subject = Subject(model, model.sample(3).w, tuning=Tuning(model.generator, changes))
+    subject = Subject(model, model.sample(3).code, tuning=Tuning(model.generator, changes))
     run = start(subject, Drag(handles=[(5, 5)], targets=[(9, 5)], layer="b16.conv1", engine=engine, rows=6))
     need = torch.ones(16, 16, dtype=torch.bool)
-    found = run._extract(subject.w, need).map()
-    plain = Extractor(model.generator, subject.w, {}, 6, "b16.conv1", engine)(subject.w, need).map()
-    expected = by_hand(model, changes).features(subject.w[None], ["b16.conv1"])["b16.conv1"][0]
+    found = run._extract(subject.code.ws, need).map()
+    plain = Extractor(model.generator, subject.code, 6, "b16.conv1", engine)(subject.code.ws, need).map()
+    expected = by_hand(model, changes).features(subject.code, ["b16.conv1"])["b16.conv1"][0]
     torch.testing.assert_close(found, expected)
     assert (plain - expected).abs().max() > 0.1
     assert run.step().subject.tuning is subject.tuning

@@ -8,20 +8,22 @@ from torch import Tensor
 
 from gansteer.models.inverter import Curvature
 from gansteer.models.stylegan2.config import GeneratorConfig
-from gansteer.models.stylegan2.network import Generator
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 
 RECIPE = "latents"
 
 
 @pytest.fixture
-def generator() -> Generator:
+def generator() -> StyleGAN2Generator:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Generator(GeneratorConfig(8, z_dim=6, w_dim=8, channel_base=64, channel_max=8, mapping_layers=2)).eval()
+        return StyleGAN2Generator(
+            GeneratorConfig(8, z_dim=6, w_dim=8, channel_base=64, channel_max=8, mapping_layers=2)
+        ).eval()
 
 
 @pytest.fixture
-def curvature(generator: Generator) -> Curvature:
+def curvature(generator: StyleGAN2Generator) -> Curvature:
     """Of few directions, so that most of w+ leaves the picture as it is."""
     width = generator.config.num_ws * generator.config.w_dim
     found, draws = Curvature(10, width), torch.Generator().manual_seed(1)
@@ -35,7 +37,7 @@ def hessian(curvature: Curvature) -> Tensor:
 
 
 @torch.no_grad()
-def distances(generator: Generator, z: Tensor, guess: Tensor, curvature: Curvature) -> Tensor:
+def distances(generator: StyleGAN2Generator, z: Tensor, guess: Tensor, curvature: Curvature) -> Tensor:
     """`(W(z) - w+)^T H (W(z) - w+) / 2`, one picture after the other."""
     h, rows = hessian(curvature), generator.config.num_ws
     away = generator.mapping(z)[:, None].expand(-1, rows, -1).flatten(1).double() - guess.flatten(1).double()
@@ -43,7 +45,7 @@ def distances(generator: Generator, z: Tensor, guess: Tensor, curvature: Curvatu
 
 
 def test_the_latents_are_those_that_the_picture_is_nearest_to(
-    recipe: ModuleType, generator: Generator, curvature: Curvature, monkeypatch: pytest.MonkeyPatch
+    recipe: ModuleType, generator: StyleGAN2Generator, curvature: Curvature, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recipe, "POOL", 2000)
     draws = torch.Generator().manual_seed(2)
@@ -66,7 +68,7 @@ def test_the_latents_are_those_that_the_picture_is_nearest_to(
 
 
 def test_whitened_steps_change_pictures_alike(
-    recipe: ModuleType, generator: Generator, curvature: Curvature, monkeypatch: pytest.MonkeyPatch
+    recipe: ModuleType, generator: StyleGAN2Generator, curvature: Curvature, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recipe, "DAMPING", 0.0)
     white = recipe.latent_whitening(generator, curvature).double()

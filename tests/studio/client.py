@@ -18,7 +18,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from gansteer.checkpoints.native import save_model
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.studio.protocol import Frame, unpack_frame
 from gansteer.subject import Card, Model
 
@@ -41,9 +42,10 @@ for line in sys.stdin:
 class Nursery:
     """A process that has imported everything and starts servers by forking: 50 kills would take minutes otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: str = "") -> None:
+        """`first` is Python that it carries out before anything else."""
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-c", NURSERY]
+        command = [sys.executable, "-c", f"{first}\n{NURSERY}"]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
@@ -85,7 +87,7 @@ def tiny_model(name: str = "tiny", seed: int = 0, resolution: int = 64) -> Model
     """A seeded random network of some variety, quick to step."""
     torch.manual_seed(seed)
     config = GeneratorConfig(resolution, z_dim=8, w_dim=8, channel_base=1024, channel_max=8, mapping_layers=2)
-    generator = Generator(config).eval().requires_grad_(False)
+    generator = StyleGAN2Generator(config).eval().requires_grad_(False)
     for layer in generator.synthesis.layers():
         layer.noise_strength.fill_(0.3)
         layer.bias.normal_(0, 0.3)

@@ -1,7 +1,6 @@
 """The page's modules without a page: the pure ones against Python, all of them by TypeScript, and the protocol's types."""
 
 import base64
-import dataclasses
 import json
 import os
 import re
@@ -10,17 +9,16 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from browser import node
 from scipy import ndimage
 
 from gansteer.edits.record import edit_from_json
-from gansteer.studio import protocol
+from gansteer.studio.typescript import FILE, typescript
 
-WEB = Path(protocol.__file__).parent / "web"
-TYPESCRIPT = "typescript@7.0.2"
+WEB = FILE.parent
+ROOT = Path(__file__).parents[2]
 
 
 def run(script: str) -> Any:
@@ -127,30 +125,80 @@ def test_the_border_of_a_part_goes_round_it_and_pieces_hang_together():
     assert length == pytest.approx(2 * (4 + 5) + 4 * np.sqrt(0.5))
 
 
+BROWSER = """
+globalThis.navigator ??= { platform: "" };
+globalThis.document = { querySelector: () => null };
+const { KINDS } = await import(`${web}/edits/index.js`);
+const { initial, goesOn, asIf } = await import(`${web}/state.js`);
+const d = await import(`${web}/draft.js`);
+const p = await import(`${web}/paint.js`);
+const points = await import(`${web}/points.js`);
+const state = (draft, session, more) => ({ ...initial(KINDS), session: { resolution: 13, current: 1, ...session },
+  trails: { 1: { past: [], present: draft } }, ...more });
+const kind = (name) => KINDS.find(({ needs }) => needs === name);
+"""
+"""What the modules of the kinds expect of a browser, and a page of 13 x 13 pixels."""
+
+
 def test_a_drag_of_the_page_is_one_of_the_library():
     script = """
-    const d = await import(`${web}/draft.js`);
-    const p = await import(`${web}/paint.js`);
-    const points = await import(`${web}/points.js`);
-    let draft = d.empty(13);
+    let draft = d.empty(KINDS, 13);
     draft = { ...draft, pairs: points.add(points.add([], [1.26, 2], 13, [99, -4]), [5, 5], 13) };
     draft = { ...draft, paint: p.fill(draft.paint, p.HELD, (x, y) => (x * 7 + y * 3) % 5 === 0) };
-    const edit = d.toDrag(draft, { steps: 7 });
-    const back = d.fromDrag(edit, [[3, 4]], 13);
-    console.log(JSON.stringify({ edit, back: [...back.paint], pairs: back.pairs, kept: d.fromText(d.toText(draft), 13).pairs,
-      other: d.fromText(d.toText(draft), 14), broken: d.fromText("{", 13) }));
+    const settings = { limit: 7, strength: 3 };
+    const edit = kind("drag").toEdit(state(draft, {}, { settings }));
+    const back = asIf(state(d.empty(KINDS, 13), {}), edit, { points: [[3, 4]] });
+    const text = d.toText(KINDS, draft);
+    console.log(JSON.stringify({ edit, back: [...back.live.paint], pairs: back.live.pairs, settings: back.settings,
+      kept: d.fromText(KINDS, text, 13).pairs, other: d.fromText(KINDS, text, 14), broken: d.fromText(KINDS, "{", 13) }));
     """
-    out = run(script)
+    out = run(BROWSER + script)
     edit = edit_from_json(out["edit"])
-    assert (edit.handles, edit.targets, edit.steps) == (((1.3, 2.0),), ((12.0, 0.0),), 7)
+    assert (edit.handles, edit.targets, edit.steps, edit.learning_rate) == (((1.3, 2.0),), ((12.0, 0.0),), 7, 0.01)
     y, x = np.mgrid[:13, :13]
     held = (x * 7 + y * 3) % 5 == 0
     assert np.array_equal(edit.mask.numpy(), ~held)
     assert np.array_equal(np.reshape(out["back"], (13, 13)), 2 * held)
     assert out["pairs"] == [{"id": 1, "from": [3, 4], "to": [12, 0]}]
+    assert (out["settings"]["limit"], out["settings"]["strength"]) == (7, 3)
     assert [pair["to"] for pair in out["kept"]] == [[12, 0], None]
     assert out["other"] is None
     assert out["broken"] is None
+
+
+def test_what_was_stopped_goes_on_unless_something_else_is_prepared():
+    """Asked of every kind with something to start, with and without an undo trail."""
+    script = """
+    const layer = p.fill(p.blank(13), p.FREE, p.rectangle([2, 2], [6, 6]));
+    const pairs = points.add([], [3, 3], 13, [8, 8]);
+    const drafts = { ...d.empty(KINDS, 13), pairs, area: layer };
+    const own = { area: { name: "smile", amount: 1.5 } };
+    const out = {};
+    for (const [tab, name] of [["drag", "drag"], ["area", "intervention"]]) {
+      const edit = { other: 1, ...kind(name).toEdit(state(drafts, {}, { own })) };
+      const session = { can_resume: true, edit, trail: [{ points: name === "drag" ? [[4, 4]] : [] }] };
+      const empty = state(d.empty(KINDS, 13), session, { tab });
+      const same = { ...asIf(empty, edit, session.trail[0]), live: null };
+      same.trails = { 1: { past: [1, 2], present: asIf(empty, edit, session.trail[0]).live } };
+      const { present } = same.trails[1];
+      const but = (change, more) => goesOn({ ...same, ...more, trails: { 1: { past: [], present: { ...present, ...change } } } });
+      out[name] = {
+        same: goesOn(same),
+        point: but({ pairs: points.add(present.pairs, [1, 1], 13, [2, 2]) }),
+        target: but({ pairs: points.place(present.pairs, 1, "to", [9, 9], 13) }),
+        paint: but({ paint: layer }),
+        area: but({ area: p.fill(layer, p.FREE, p.rectangle([0, 0], [1, 1])) }),
+        speed: but({}, { settings: { ...same.settings, strength: 4 } }),
+        amount: but({}, { own: { area: { ...same.own.area, amount: 2 } } }),
+        done: goesOn({ ...same, session: { ...same.session, can_resume: false } }),
+      };
+    }
+    console.log(JSON.stringify(out));
+    """
+    out = run(BROWSER + script)
+    on = {"same": True, "done": False}
+    assert out["drag"] == {**on, "point": False, "target": False, "paint": False, "area": True, "speed": False, "amount": True}  # fmt: skip
+    assert out["intervention"] == {**on, "point": True, "target": True, "paint": True, "area": False, "speed": True, "amount": False}  # fmt: skip
 
 
 def test_views_undo_and_history():
@@ -206,52 +254,59 @@ def test_masks_are_packed_as_the_protocol_says():
 
 
 def test_the_types_of_the_messages_are_the_protocols():
-    text = (WEB / "protocol.d.ts").read_text()
-    interfaces = {
-        name: set(re.findall(r"^  (\w+)\??:", body, re.MULTILINE))
-        for name, body in re.findall(r"export interface (\w+) \{\n(.*?)\n\}", text, re.DOTALL)
-    }
-    ours = (protocol.Welcome, protocol.State, protocol.Progress, protocol.Answer, protocol.Fault, protocol.Received,
-            protocol.Sight, protocol.CropInfo, protocol.CostInfo, protocol.ModelInfo, protocol.NodeInfo, protocol.RunInfo, protocol.StepRecord, protocol.Frame)  # fmt: skip
-    for one in ours:
-        names = {field.name for field in _fields(one)}
-        assert interfaces[one.__name__] - {"type"} == names, one.__name__
-    (union,) = re.findall(r"export type FromPage =(.*?);\n\n", text, re.DOTALL)
-    sent = {}
-    for branch in union.split("\n  | "):
-        for kind in re.findall(r'"(\w+)"', branch.partition(";")[0]):
-            sent[kind] = set(re.findall(r"(\w+)\??:", branch)) - {"type"}
-    assert sent == {one.__name__.lower(): {f.name for f in _fields(one)} for one in protocol.FromPage.__args__}
+    again = "python -m gansteer.studio.typescript"
+    assert typescript() == FILE.read_text(), f"protocol.py has changed: run `{again}`"
 
 
-def _fields(one: Any) -> Any:
-    if issubclass(one, msgspec.Struct):
-        return msgspec.structs.fields(one)
-    return dataclasses.fields(one)
-
-
-def test_typescript_finds_no_mistake(tmp_path):
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the tools of package.json, installed once for each set of versions."""
     npm = shutil.which("npm")
     if npm is None:
-        pytest.skip("the page is type-checked where npm is at hand")
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "gansteer" / TYPESCRIPT
-    tsc = home / "node_modules" / ".bin" / "tsc"
-    if not tsc.exists():
+        pytest.skip("the page's JavaScript is checked where npm is at hand")
+    wanted = json.loads((ROOT / "package.json").read_text())["devDependencies"]
+    packages = [f"{name}@{number}" for name, number in sorted(wanted.items())]
+    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "gansteer" / "-".join(packages)
+    if not (home / "complete").exists():
         home.mkdir(parents=True, exist_ok=True)
-        got = subprocess.run(
-            [npm, "install", "--prefix", home, "--no-audit", "--no-fund", TYPESCRIPT], capture_output=True, timeout=120
-        )
-        if got.returncode:
-            pytest.skip(f"{TYPESCRIPT} can't be had from here")
+        command = [npm, "install", "--prefix", home, "--no-audit", "--no-fund", *packages]
+        if subprocess.run(command, capture_output=True, timeout=300).returncode:
+            pytest.skip(f"{', '.join(packages)} can't be had from here")
+        (home / "complete").touch()
+    return home / "node_modules" / ".bin"
+
+
+def checked(*command: Any) -> None:
+    """Run a tool over the page; it finds nothing."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_typescript_finds_no_mistake(tools, tmp_path):
     options = {
         "strict": True, "checkJs": True, "allowJs": True, "noEmit": True, "target": "es2022", "module": "es2022",
         "moduleResolution": "bundler", "lib": ["es2023", "dom", "dom.iterable"], "types": [],
         "noUnusedLocals": True, "noUnusedParameters": True,
     }  # fmt: skip
-    config = {"compilerOptions": options, "include": [f"{WEB}/*.js", f"{WEB}/*.d.ts", f"{WEB}/vendor/*.d.ts"]}
+    config = {"compilerOptions": options, "include": [f"{WEB}/**/*.js", f"{WEB}/**/*.d.ts"]}
     (tmp_path / "tsconfig.json").write_text(json.dumps(config))
-    done = subprocess.run([tsc, "-p", tmp_path], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout
+    checked(tools / "tsc", "-p", tmp_path)
+
+
+def test_the_page_is_formatted_and_lint_finds_nothing(tools):
+    checked(tools / "prettier", "--check", WEB)
+    checked(tools / "eslint", "--max-warnings", "0", WEB)
+
+
+def test_no_line_and_no_file_of_the_page_is_too_long():
+    """Drawings in icons.js apart, which are one string each."""
+    for path in WEB.rglob("*.js"):
+        if path.parent.name == "vendor":
+            continue
+        lines = path.read_text().splitlines()
+        assert len(lines) <= 400, path
+        long = [line for line in lines if len(line) > 120 and not re.fullmatch(r"  \w+: \"[\w .-]+\",", line)]
+        assert long == [], path
 
 
 def test_the_page_fetches_nothing_from_elsewhere():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from client import tiny_model
 
+from gansteer.models.code import Code
 from gansteer.models.tuning import Tuning
 from gansteer.studio import preview
 from gansteer.studio.preview import Previews
@@ -17,7 +18,7 @@ def test_previews_are_the_models_own_pictures(resolution: int) -> None:
     model, previews = tiny_model(), Previews()
     torch.manual_seed(1)
     plain = model.sample(3)
-    turned = replace(plain, offsets={"b16.conv1": torch.randn(8), "b8.torgb": torch.randn(8)})
+    turned = replace(plain, code=Code(plain.code.ws, {"b16.conv1": torch.randn(8), "b8.torgb": torch.randn(8)}))
     for subject in (plain, turned, model.sample(4)):
         drawn = previews.draw(None, lambda subject=subject: previews.render(subject, resolution)).result(60)
         assert drawn.shape == (3, resolution, resolution)

@@ -94,7 +94,7 @@ def test_an_edit_is_what_the_library_does(page: Page, models: Path) -> None:
     subject = load(models / "a.safetensors", "cpu").sample(source["seed"], source["psi"])
     run = start(subject, Drag([(30, 30)], [(33, 31)], mask, steps=12, tolerance=0.1))
     progress = list(run)[-1]
-    assert torch.equal(latent(page, node["id"]), run.subject.w)
+    assert torch.equal(latent(page, node["id"]), run.subject.code.ws)
     assert page.state["trail"][-1]["points"] == [list(p) for p in progress.points]
 
 

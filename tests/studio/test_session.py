@@ -16,13 +16,14 @@ import torch
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig
+from gansteer.journal import Journal, open_journal
+from gansteer.models.code import Code
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.models.tuning import Tuning
 from gansteer.session import MAX_STEPS, Node, Session, StepRecord, between, replay
 from gansteer.steerfile import (
-    Journal,
     from_bytes,
-    open_journal,
     open_session,
     open_subject,
     save_session,
@@ -36,7 +37,7 @@ from gansteer.subject import Card, Model, Subject
 def tiny(seed: int = 0, name: str = "tiny") -> Model:
     torch.manual_seed(seed)
     config = GeneratorConfig(resolution=32, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=16)
-    return Model(Card(name), Generator(config).eval().requires_grad_(False))
+    return Model(Card(name), StyleGAN2Generator(config).eval().requires_grad_(False))
 
 
 MODEL = tiny()
@@ -54,13 +55,17 @@ def worked() -> Session:
         node = node.stepped(progress.subject, trace, progress.stop_reason)
         session.put(node)
     offsets = {"b8.conv1": torch.linspace(-1, 1, 16), "b8.torgb": torch.ones(16)}
-    session.add(replace(first.subject, offsets=offsets), first.id, replace(DRAG, mask=None))
+    session.add(
+        replace(first.subject, code=replace(first.subject.code, style_offsets=offsets)),
+        first.id,
+        replace(DRAG, mask=None),
+    )
     session.add(MODEL.sample(2), source={"seed": 2})
     return session
 
 
 def same(a: Subject, b: Subject) -> bool:
-    return torch.equal(a.w, b.w) and torch.equal(a.render(), b.render())
+    return torch.equal(a.code.ws, b.code.ws) and torch.equal(a.render(), b.render())
 
 
 def test_undo_and_redo_follow_what_was_looked_at() -> None:
@@ -127,7 +132,11 @@ def test_a_tuning_is_stored_and_opened_once() -> None:
     session = Session()
     root = session.add(replace(MODEL.sample(1), tuning=tuning), source={"photo": "me.jpg"})
     plain = len(to_bytes(session))
-    session.add(replace(root.subject, w=root.subject.w + 1), root.id, replace(DRAG, mask=None))
+    session.add(
+        replace(root.subject, code=replace(root.subject.code, ws=root.subject.code.ws + 1)),
+        root.id,
+        replace(DRAG, mask=None),
+    )
     assert len(to_bytes(session)) < plain + weight.numel() * 2
     back = from_bytes(to_bytes(session), lambda _: MODEL)
     assert back.nodes[1].subject.tuning is back.nodes[2].subject.tuning
@@ -161,12 +170,12 @@ def test_the_way_to_a_node_travels_alone_and_is_grafted() -> None:
 
 
 def test_between() -> None:
-    a, b = MODEL.sample(1), replace(MODEL.sample(2), offsets={"b8.conv0": torch.ones(16)})
+    a, b = MODEL.sample(1), Subject(MODEL, Code(MODEL.sample(2).code.ws, {"b8.conv0": torch.ones(16)}))
     assert same(between(a, b, 0.0), a)
     assert torch.allclose(between(a, b, 1.0).render(), b.render())
     quarter = between(a, b, 0.25)
-    assert torch.allclose(quarter.w, 0.75 * a.w + 0.25 * b.w)
-    assert torch.allclose(quarter.offsets["b8.conv0"], torch.full((16,), 0.25))
+    assert torch.allclose(quarter.code.ws, 0.75 * a.code.ws + 0.25 * b.code.ws)
+    assert torch.allclose(quarter.code.style_offsets["b8.conv0"], torch.full((16,), 0.25))
     with pytest.raises(UserError, match="one model"):
         between(a, tiny(1).sample(1), 0.5)
 
@@ -185,7 +194,7 @@ def test_trails_are_thinned_evenly() -> None:
 @pytest.mark.parametrize("long", [False, True])
 def test_the_steps_of_a_running_edit_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long: bool) -> None:
     if long:
-        monkeypatch.setattr(sys.modules["gansteer.steerfile"], "MAX_JOURNAL", 3000)
+        monkeypatch.setattr(sys.modules["gansteer.journal"], "MAX_JOURNAL", 3000)
     session, path = Session(), tmp_path / "a.steps"
     root = session.add(MODEL.sample(1))
     session.add(root.subject, root.id, DRAG)
@@ -238,7 +247,7 @@ def test_a_journal_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:
     journal, sizes = Journal(path), [0]
     nodes = [session.node]
     for step in range(4):
-        subject = replace(root.subject, w=root.subject.w + step)
+        subject = replace(root.subject, code=replace(root.subject.code, ws=root.subject.code.ws + step))
         nodes.append(nodes[-1].stepped(subject, StepRecord(step, None, (), (), 0.0)))
         journal.keep(nodes[-1])
         sizes.append(path.stat().st_size)

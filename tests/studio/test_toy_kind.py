@@ -17,8 +17,9 @@ from gansteer.cli import main
 from gansteer.edits.record import record, replay
 from gansteer.edits.registry import KINDS, start
 from gansteer.errors import UserError
+from gansteer.journal import Journal, open_journal
 from gansteer.session import Session, StepRecord
-from gansteer.steerfile import Journal, from_bytes, open_journal, open_session, to_bytes
+from gansteer.steerfile import from_bytes, open_session, to_bytes
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "edits"))
 
@@ -36,10 +37,10 @@ def test_python_and_records() -> None:
     run = start(subject, Shift(0.4))
     progresses = list(run)
     assert [progress.metrics["moved"] for progress in progresses] == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    assert torch.equal(run.subject.w, moved(subject, 0.4).w)
+    assert torch.equal(run.subject.code.ws, moved(subject, 0.4).code.ws)
     written = json.loads(json.dumps(record(run, progresses, {"seed": 3})))
     assert [step["metrics"] for step in written["steps"]] == [dict(progress.metrics) for progress in progresses]
-    assert torch.equal(replay(written, tiny_model()).subject.w, run.subject.w)
+    assert torch.equal(replay(written, tiny_model()).subject.code.ws, run.subject.code.ws)
     with pytest.raises(UserError, match="cannot be revised"):
         run.revise(Shift(0.2))
     with pytest.raises(UserError, match="otherwise than recorded"):
@@ -83,7 +84,7 @@ def test_files_and_journal(tmp_path: Path) -> None:
     open_journal(back, tmp_path / "steps")
     assert back.node.step_count == 2
     assert back.node.steps[-1].metrics == {"moved": pytest.approx(0.2)}
-    assert torch.equal(back.node.subject.w, moved(root.subject, 0.2).w)
+    assert torch.equal(back.node.subject.code.ws, moved(root.subject, 0.2).code.ws)
     whole = from_bytes(to_bytes(session), lambda name: model)
     assert whole.node.steps == session.node.steps
 
@@ -137,7 +138,7 @@ def test_the_server_and_its_history(models: Path, tmp_path: Path) -> None:
         page.send("ask", id=1, about="mean", node=node["id"], arguments={})
         page.until(lambda: 1 in page.answers)
         wanted = moved(replace(tiny_model().sample(3, 0.7)), 0.4)
-        assert page.answers[1] == pytest.approx(float(wanted.w.mean()))
+        assert page.answers[1] == pytest.approx(float(wanted.code.ws.mean()))
         python = page.file(f"export/{node['id']}/python")[2].decode()
         assert "from toy_kind import Shift" in python
         assert "Shift(amount=0.4)" in python

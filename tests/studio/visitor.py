@@ -1,7 +1,7 @@
 """A person at the studio's page, in a real browser."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
@@ -16,11 +16,21 @@ ARRIVED = "window.studio.state.session?.saved && !window.studio.state.session.ru
 class Visitor:
     """One tab."""
 
-    def __init__(self, browser: Any, server: Server, width: int = 1280, height: int = 800, **options: Any) -> None:
+    def __init__(
+        self,
+        browser: Any,
+        server: Server,
+        width: int = 1280,
+        height: int = 800,
+        prepare: Callable[[Any], None] = lambda context: None,
+        **options: Any,
+    ) -> None:
+        """`prepare` is given the browser's context before the page is opened."""
         self.server = server
         self.context = browser.new_context(
             viewport={"width": width, "height": height}, accept_downloads=True, **options
         )
+        prepare(self.context)
         self.page = self.context.new_page()
         self.page.set_default_timeout(20_000)
         self.problems: list[str] = []

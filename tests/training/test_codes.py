@@ -14,6 +14,7 @@ from test_step import CPU, PlainAdam, noise_places, reals, trainer_for
 from gansteer.checkpoints.efficientnet import load_efficientnet
 from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.errors import UserError
+from gansteer.models.code import Code
 from gansteer.models.face_reader import resize
 from gansteer.training.augment import diffaugment
 from gansteer.training.codes import (
@@ -183,7 +184,7 @@ def test_redrawing_written_out(tiny, landmarks):
         z = draws.normal(config.z_dim)
         ws = g.map((codes + 0.1 * z) / 1.01**0.5)
         draws.normal(config.z_dim)  # the w that others are mixed with
-        fakes = g.synthesize(ws, noise=lambda batch, r, d=draws: d.normal(1, r, r))
+        fakes = g.synthesize(Code(ws), noise=lambda batch, r, d=draws: d.normal(1, r, r))
         loss = pyramid(fakes, x)
         torch.testing.assert_close(report["anchor/pixels"], loss.detach())
         if landmarks is not None:
@@ -207,7 +208,7 @@ def plain_anchored_step(config, nets, pictures, codes, known, landmarks):
     ws = g.map(torch.cat([(codes[:known] + 0.1 * z[:known]) / 1.01**0.5, z[known:]]))
     row = 1 + int(draws.coin()[1] * (g.config.num_ws - 1))
     ws = torch.cat([ws[:known], torch.cat([ws[known:, :row], g.map(other)[known:, row:]], dim=1)])
-    fakes = g.synthesize(ws, noise=lambda batch, r: draws.normal(1, r, r))
+    fakes = g.synthesize(Code(ws), noise=lambda batch, r: draws.normal(1, r, r))
     changed = [diffaugment(p, Draws(config.seed, 0, 2, config.batch, World(), CPU)) for p in (fakes, x)]
     features, real = (d.features(p) for p in changed)
     ratios = [

@@ -11,6 +11,7 @@ from small_runs import TINY
 
 from gansteer.checkpoints.efficientnet import load_efficientnet
 from gansteer.errors import UserError
+from gansteer.models.code import Code
 from gansteer.training.augment import diffaugment
 from gansteer.training.config import TrainConfig
 from gansteer.training.distributed import Draws, World
@@ -70,7 +71,7 @@ def test_the_mean_gradient_of_shares_is_the_joint_gradient(tiny, loss):
 
     def gradient(world):
         draws = Draws(0, 0, 0, config.batch, world, torch.device("cpu"))
-        fakes = g.synthesize(g.map(draws.normal(4).double()), noise=lambda b, r: draws.noise(b, r).double())
+        fakes = g.synthesize(Code(g.map(draws.normal(4).double())), noise=lambda b, r: draws.noise(b, r).double())
         value = generator_logistic(d(diffaugment(fakes, draws)))
         found = torch.autograd.grad(value, parameters, allow_unused=True)
         return [torch.zeros_like(p) if f is None else f for p, f in zip(parameters, found, strict=True)]

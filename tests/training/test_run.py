@@ -16,8 +16,9 @@ from small_runs import save_pictures
 
 from gansteer.checkpoints.registry import load
 from gansteer.errors import UserError
+from gansteer.models.code import Code
 from gansteer.models.layers import upsample
-from gansteer.models.stylegan2.network import Generator
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.training.config import TrainConfig
 from gansteer.training.data import Pictures
 from gansteer.training.run import train
@@ -280,9 +281,9 @@ def test_growing(tiny, tmp_path, loss, start):
     carry_out(big)
     before = load(small.out / "snapshot-000000008.safetensors", device="cpu").sample(3, psi=0.8)
     after = load(big.out / "snapshot-000000004.safetensors", device="cpu").sample(3, psi=1.0)
-    ws = before.w.new_zeros(6, 4)
-    ws[:4], ws[4:] = before.w, before.w[-1]
-    picture = after.model.generator.synthesize(ws[None]).detach()
+    ws = before.code.ws.new_zeros(6, 4)
+    ws[:4], ws[4:] = before.code.ws, before.code.ws[-1]
+    picture = after.model.generator.synthesize(Code(ws[None])).detach()
     torch.testing.assert_close(picture, upsample(before.render()[None]), rtol=1e-3, atol=1e-3)
     if loss == "projected":
         kept = [
@@ -310,7 +311,7 @@ def test_the_average_of_a_grown_run(tiny, tmp_path, larger):
     carry_out(replace(grown, images=8))
     second = state_of(grown)
     keep = 0.5 ** (4 / (0.05 * 8 if larger else 1000))
-    names = [name for name, _ in Generator(grown.generator_config()).named_parameters()]
+    names = [name for name, _ in StyleGAN2Generator(grown.generator_config()).named_parameters()]
     for name in names:
         expected = keep * first["ema"][name] + (1 - keep) * second["g"][name]
         torch.testing.assert_close(second["ema"][name], expected, rtol=1e-4, atol=1e-7)

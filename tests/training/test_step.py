@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from gansteer.checkpoints.efficientnet import load_efficientnet
+from gansteer.models.code import Code
 from gansteer.training.augment import diffaugment
 from gansteer.training.distributed import Draws, World
 from gansteer.training.loop import Trainer, adam, build_networks
@@ -77,7 +78,7 @@ def plain_steps(config, nets, pictures, count):
         if chance < config.style_mixing:
             row = 1 + int(place * (g.config.num_ws - 1))
             ws = torch.cat([ws[:, :row], g.map(other)[:, row:]], dim=1)
-        fakes = g.synthesize(ws, noise=lambda batch, r, draws=draws: draws.normal(1, r, r))
+        fakes = g.synthesize(Code(ws), noise=lambda batch, r, draws=draws: draws.normal(1, r, r))
         if config.augmentation == "diffaugment":
             fakes, x = diffaugment(fakes, draws), diffaugment(x, draws)
 
@@ -100,7 +101,7 @@ def plain_steps(config, nets, pictures, count):
         if config.path_length and step % 4 == 0:
             draws = Draws(config.seed, step, 1, config.batch // 2, World(), CPU)
             ws = g.map(draws.normal(config.z_dim))
-            images = g.synthesize(ws, noise=lambda batch, r, draws=draws: draws.normal(1, r, r))
+            images = g.synthesize(Code(ws), noise=lambda batch, r, draws=draws: draws.normal(1, r, r))
             y = draws.normal(*images.shape[1:]) / config.resolution
             (slope,) = torch.autograd.grad((images * y).sum(), ws, create_graph=True)
             lengths = slope.square().sum(dim=2).mean(dim=1).sqrt()

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
+import msgspec
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from gansteer.checkpoints.pickle_reader import Refused, shown
-from gansteer.models.stylegan2.network import Generator, GeneratorConfig
+from gansteer.models.generator import Generator
+from gansteer.models.registry import ARCHITECTURES, FIRST
 from gansteer.subject import Card
 
 LIMITS = {"z_dim": 8192, "w_dim": 8192, "c_dim": 100_000, "channel_max": 8192, "mapping_layers": 64, "img_channels": 16}
+MEAN = "mapping.w_mean"
+"""The mean of w, which not every release of StyleGAN2 stores."""
 MEAN_SAMPLES = 10_000
 
 Reader = Callable[[], Tensor]
@@ -25,26 +28,41 @@ class ParsedCheckpoint:
 
     kind: str
     """The release's name for people."""
-    config: GeneratorConfig
+    config: Any
+    """Of the architecture's class."""
     card: Card
     tensors: Mapping[str, Reader]
     """Our name of every tensor to its reader; without `mapping.w_mean` where the release doesn't store it."""
+    architecture: str = FIRST
+    """One of `ARCHITECTURES`."""
 
 
-def checked_config(fields: Mapping[str, object]) -> GeneratorConfig:
+def checked_config(fields: Mapping[str, object], architecture: str = FIRST) -> Any:
     """The configuration of these fields, once they are of the right type and of a size that exists."""
+    config = ARCHITECTURES[architecture].config_class
+    hints = get_type_hints(config)
     for name, value in fields.items():
-        if name == "conv_clamp" and value is None:
-            continue
-        kind = int | float if name == "conv_clamp" else int
-        if not isinstance(value, kind) or isinstance(value, bool) or not 0 <= value < 2**31:
+        if not _fits(value, hints.get(name, int)):
             raise Refused(f"has a damaged configuration: {name} is {shown(value)}")
-        if value > LIMITS.get(name, 2**31):
+        if isinstance(value, int) and value > LIMITS.get(name, 2**31):
             raise Refused(f"declares {name} {value}, more than the {LIMITS[name]} that gansteer accepts")
     try:
-        return GeneratorConfig(**fields)  # type: ignore[arg-type]
+        return config(**fields)
     except (TypeError, ValueError) as error:
         raise Refused(f"has an unusable configuration: {error}") from error
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value, which may come from anywhere, is of a field's type; numbers from 0 to below 2^31."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and not 0 <= value < 2**31:
+        return False
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    try:
+        msgspec.convert(value, hint)
+    except (msgspec.ValidationError, TypeError):
+        return False
+    return True
 
 
 def widths(channels: Mapping[int, int], base: float | None = None, maximum: float | None = None) -> tuple[int, int]:
@@ -70,29 +88,17 @@ def layer_names(resolutions: list[int]) -> Iterator[tuple[str, int, str]]:
         yield f"synthesis.blocks.{i}.torgb", r, "torgb"
 
 
-class _Unfilled(TorchFunctionMode):
-    """`torch.randn` gives memory that is not filled, hence not occupied: every weight is about to be replaced.
-
-    The meta device would do the same, but imports for two seconds before its first operation.
-    """
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
-
-
 def assemble(found: ParsedCheckpoint, size: int, dtype: torch.dtype) -> Generator:
     """The generator of what was found in a file of `size` bytes.
 
     The network is laid out without memory, then each tensor is read, checked and put in its place, so that the peak is
     little above the weights themselves.
     """
-    with _Unfilled():
-        generator = Generator(found.config)
+    # Memory that is not filled is not occupied. (The meta device imports for two seconds before its first operation.)
+    generator = ARCHITECTURES[found.architecture].build(found.config, torch.empty)
     wanted = generator.state_dict()
-    measure_mean = "mapping.w_mean" not in found.tensors
-    missing = [name for name in wanted if name not in found.tensors and name != "mapping.w_mean"]
+    measure_mean = MEAN in wanted and MEAN not in found.tensors
+    missing = [name for name in wanted if name not in found.tensors and name != MEAN]
     unknown = [name for name in found.tensors if name not in wanted]
     if missing or unknown:
         raise Refused(
@@ -111,21 +117,21 @@ def assemble(found: ParsedCheckpoint, size: int, dtype: torch.dtype) -> Generato
             raise Refused("uses the same bytes for several tensors: it is damaged or made to harm")
         state[name] = tensor.to(dtype)
     if measure_mean:
-        state["mapping.w_mean"] = torch.zeros(found.config.w_dim, dtype=dtype)
+        state[MEAN] = torch.zeros(found.config.w_dim, dtype=dtype)
     generator.load_state_dict(state, assign=True)
     generator.eval().requires_grad_(False)
     if measure_mean:
-        generator.mapping.w_mean.copy_(mean_of_w(generator))
+        generator.mean_w().copy_(measured_mean(generator))
     return generator
 
 
 @torch.no_grad()
-def mean_of_w(generator: Generator) -> Tensor:
+def measured_mean(generator: Generator) -> Tensor:
     """The mean `[w_dim]` of w over 10,000 seeded z, for releases that don't store it."""
     rng = torch.Generator().manual_seed(0)
-    like = generator.mapping.w_mean
+    like = generator.mean_w()
     total = torch.zeros_like(like)
     for _ in range(10):
         z = torch.randn(MEAN_SAMPLES // 10, generator.config.z_dim, generator=rng).to(like)
-        total += generator.mapping(z).sum(dim=0)
+        total += generator.map_z(z).sum(dim=0)
     return total / MEAN_SAMPLES

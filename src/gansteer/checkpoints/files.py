@@ -18,7 +18,7 @@ from gansteer.checkpoints.pickle_reader import Machine, Refused, shown
 from gansteer.checkpoints.unpickle import reading
 from gansteer.device import pick_device
 from gansteer.errors import UserError
-from gansteer.models.stylegan2.network import GeneratorConfig
+from gansteer.models.generator import GeneratorShape
 from gansteer.subject import Card, Model
 
 PICKLE_STARTS = b"\x80c(]}"
@@ -44,7 +44,7 @@ class Description:
     """Bytes."""
     kind: str
     held: tuple[str, ...]
-    config: GeneratorConfig | None
+    config: GeneratorShape | None
     card: Card | None
     problem: str | None
     """Why it can't be loaded, or None. `config` and `card` are there if it can."""

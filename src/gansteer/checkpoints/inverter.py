@@ -56,7 +56,7 @@ def load_inverter(path: Path, model: Model) -> Inverter:
         raise UserError(
             f"{path} belongs to other weights than {model.card.name}'s: run gansteer train-encoder for these"
         )
-    like = model.generator.synthesis.constant
+    like = model.generator.mean_w()
     head = read_head(path).to(like).eval().requires_grad_(False)
     return Inverter(load_efficientnet().to(like), head, model.generator)
 

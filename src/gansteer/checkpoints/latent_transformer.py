@@ -32,7 +32,7 @@ def find_transformer(model: Model, folders: tuple[Path, ...] | None = None) -> L
     for folder in transformer_folders() if folders is None else folders:
         for path in sorted(folder.glob("*.safetensors")):
             if _about(path).get("model_digest") == model.digest:
-                return read_transformer(path).to(model.generator.synthesis.constant)
+                return read_transformer(path).to(model.device, model.generator.dtype)
     raise UserError(
         f"{model.card.name} has no latent transformer: run gansteer train-transformer --model {model.card.name}"
     )

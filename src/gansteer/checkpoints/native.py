@@ -9,7 +9,7 @@ import math
 import os
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Never
@@ -20,16 +20,17 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gansteer.checkpoints.assemble import ParsedCheckpoint, Reader, checked_config
+from gansteer.checkpoints.assemble import MEAN, ParsedCheckpoint, Reader, checked_config
 from gansteer.checkpoints.pickle_reader import CUT_SHORT, Refused, Span, shown
 from gansteer.checkpoints.unpickle import integers
 from gansteer.errors import UserError
+from gansteer.models.registry import ARCHITECTURES, FIRST
 from gansteer.output import replacing
 from gansteer.subject import Card, Model
 
 KIND = "gansteer safetensors"
-FORMAT = 1
-GENERATOR = "stylegan2-generator"
+FORMATS = (1, 2)
+"""1 is StyleGAN2, whose files need not tell an architecture. 2 is any other: earlier releases then say that they are too old."""
 MAX_HEADER = 1 << 24
 KINDS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 
@@ -40,11 +41,12 @@ def save_model(model: Model, path: str | os.PathLike[str], dtype: torch.dtype = 
     The file appears complete or not at all: whatever goes wrong, a previous file of that name is as it was.
     Raises UserError when it cannot be written.
     """
-    target = Path(path)
+    target, config = Path(path), model.generator.config
     about = {
-        "format": FORMAT,
-        "kind": GENERATOR,
-        "config": asdict(model.generator.config),
+        "format": 1 if model.generator.architecture == FIRST else 2,
+        "kind": f"{model.generator.architecture}-generator",
+        "architecture": model.generator.architecture,
+        "config": {field.name: getattr(config, field.name) for field in fields(config)},
         "card": {field.name: getattr(model.card, field.name) for field in fields(Card)},
     }
     tensors = {
@@ -89,11 +91,14 @@ def find(file: BinaryIO, size: int) -> ParsedCheckpoint:
     if text is None:
         raise Refused("is a safetensors file without gansteer's card: convert the original checkpoint instead")
     about = _mapping(json.loads(str(text), parse_constant=_refuse_constant), "header")
-    if about.get("format") != FORMAT:
+    if about.get("format") not in FORMATS:
         raise Refused(f"is of format {shown(about.get('format'))}, newer than this gansteer reads: update gansteer")
-    if about.get("kind") != GENERATOR:
-        raise Refused(f"holds a {shown(about.get('kind'))} where a {GENERATOR} is wanted")
-    config = checked_config(_mapping(about.get("config"), "configuration"))
+    architecture = about.get("architecture", FIRST)
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
+        raise Refused(f"holds a generator of the architecture {shown(architecture)}, which this gansteer doesn't know")
+    if about.get("kind") != f"{architecture}-generator":
+        raise Refused(f"holds a {shown(about.get('kind'))} where a {architecture}-generator is wanted")
+    config = checked_config(_mapping(about.get("config"), "configuration"), architecture)
     card = _read_card(_mapping(about.get("card"), "card"))
     tensors: dict[str, Reader] = {}
     total = 0
@@ -110,9 +115,9 @@ def find(file: BinaryIO, size: int) -> ParsedCheckpoint:
         tensors[name] = partial(_read, Span(file, 8 + length + start, end - start), kind, shape)
     if total != size - 8 - length:
         raise Refused(CUT_SHORT)
-    if "mapping.w_mean" not in tensors:
-        raise Refused("lacks the tensor mapping.w_mean")
-    return ParsedCheckpoint(KIND, config, card, tensors)
+    if architecture == FIRST and MEAN not in tensors:
+        raise Refused(f"lacks the tensor {MEAN}")
+    return ParsedCheckpoint(KIND, config, card, tensors, architecture)
 
 
 def _read(span: Span, kind: torch.dtype, shape: list[int]) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 from gansteer.edits.api import Edit, Progress, Run
 from gansteer.edits.registry import KINDS, edit_class, kind_of, start
 from gansteer.errors import UserError
+from gansteer.models.code import Code, flat, nested
 from gansteer.models.tuning import Tuning
 from gansteer.subject import Model, Subject
 
@@ -101,11 +102,6 @@ def digest(*tensors: Tensor) -> str:
     return sha.hexdigest()
 
 
-def weights_digest(model: Model) -> str:
-    """SHA-256 of a model's weights, in the order of their names."""
-    return digest(*(x for _, x in sorted(model.generator.state_dict().items())))
-
-
 def _version() -> str:
     try:
         return version("gansteer")
@@ -127,11 +123,10 @@ def record(run: Run, progresses: Sequence[Progress] = (), source: Mapping[str, A
             "device": str(start.model.device),
             "threads": torch.get_num_threads(),
         },
-        "model": {"name": start.model.card.name, "weights": weights_digest(start.model)},
+        "model": {"name": start.model.card.name, "weights": start.model.digest},
         "source": dict(source or {}),
         "start": {
-            "w": tensor_to_json(start.w),
-            "offsets": {name: tensor_to_json(offset) for name, offset in start.offsets.items()},
+            **nested({name: tensor_to_json(x) for name, x in start.code.tensors().items()}),
             "tuning": start.tuning and {name: tensor_to_json(change) for name, change in start.tuning.changes.items()},
         },
         "edits": [{"edit": edit_to_json(edit), "pictures": count} for edit, count in run.history],
@@ -152,9 +147,12 @@ def _step(progress: Progress) -> dict[str, Any]:
 
 def _digests(start: Subject, result: Subject) -> dict[str, str]:
     """Of what the edit may have changed: w always, as in the first records; the rest where it is another than before."""
-    found = {"w": digest(result.w)}
-    if result.offsets is not start.offsets:
-        found["offsets"] = digest(*(x for _, x in sorted(result.offsets.items())))
+    before, after = nested(start.code.tensors()), nested(result.code.tensors())
+    found = {"w": digest(after.pop("w"))}
+    for group, parts in after.items():
+        known = before.get(group, {})
+        if parts.keys() != known.keys() or any(x is not known[name] for name, x in parts.items()):
+            found[group] = digest(*(x for _, x in sorted(parts.items())))
     if result.tuning is not start.tuning and result.tuning is not None:
         found["tuning"] = digest(*(x for _, x in sorted(result.tuning.changes.items())))
     return found
@@ -169,23 +167,23 @@ def replay(recorded: Mapping[str, Any], model: Model) -> Run:
     try:
         if recorded["format"] != FORMAT:
             raise UserError(f"this record has format {recorded['format']}; this gansteer reads {FORMAT}: update it")
-        w = tensor_from_json(recorded["start"]["w"]).to(model.device)
-        offsets = {name: tensor_from_json(x).to(model.device) for name, x in recorded["start"]["offsets"].items()}
+        start_at = {name: recorded["start"][name] for name in recorded["start"] if name != "tuning"}
+        code = Code.from_tensors({name: tensor_from_json(x) for name, x in flat(start_at).items()}).to(model.device)
         changes = {n: tensor_from_json(x).to(model.device) for n, x in (recorded["start"].get("tuning") or {}).items()}
         # The first records were of drags only, and did not say so.
         edits = [
             (edit_from_json({"kind": "drag", **entry["edit"]}), int(entry["pictures"])) for entry in recorded["edits"]
         ]
         weights, expected, made_with = recorded["model"]["weights"], recorded["result"], recorded["made_with"]
-        wanted = {name: str(expected[name]) for name in ("w", "offsets", "tuning") if name in expected}
-    except (KeyError, TypeError, ValueError) as error:
+        wanted = {name: str(value) for name, value in expected.items() if name not in ("points", "distances")}
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError("this is no record of an edit: give the file that --json wrote") from error
-    if weights != weights_digest(model):
+    if weights != model.digest and weights != model.digest_in(model.generator.dtype):  # which earlier releases wrote
         raise UserError(f"this record was made with other weights, of {recorded['model']['name']!r}: give that model")
     tuning = Tuning(model.generator, changes) if changes else None
-    run = _again(Subject(model, w, offsets, tuning), edits)
+    run = _again(Subject(model, code, tuning), edits)
     found = _digests(run.start, run.subject)
     if any(found.get(name) != value for name, value in wanted.items()):
         raise UserError(

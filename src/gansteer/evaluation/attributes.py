@@ -12,6 +12,7 @@ from gansteer.edits.attribute.edit import Attribute
 from gansteer.edits.attribute.fitting import EXTREME, Samples, Scorer, sample
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
+from gansteer.models.code import Code
 from gansteer.subject import Model, Subject
 
 ENTANGLED = 0.1
@@ -121,7 +122,7 @@ def attributes(
         space for space in ("z", "w", "s") if all(name in directions.names(space) for name in names)
     ]  # fmt: skip
     accuracy = tuple(accuracy_of(directions, name, space, found) for space in spaces for name in names)
-    moved = [Subject(model, w.repeat(model.generator.config.num_ws, 1)) for w in found.w[:pictures]]
+    moved = [Subject(model, Code(w.repeat(model.generator.config.num_ws, 1))) for w in found.w[:pictures]]
     return AttributesReport(
         model.card.name, samples, len(moved), step, seed, names,
         {name: float(scores.std()) for name, scores in found.scores.items()}, accuracy,
@@ -200,9 +201,8 @@ def scores_of(subjects: Sequence[Subject], scorer: Scorer, names: Sequence[str])
     with torch.no_grad():
         for i in range(0, len(subjects), 16):
             batch = subjects[i : i + 16]
-            ws = torch.stack([subject.w for subject in batch])
-            offsets = {name: torch.stack([s.offsets[name] for s in batch]) for name in batch[0].offsets}
-            scores = scorer(batch[0].generator.synthesize(ws, offsets=offsets).clamp(-1, 1))
+            code = Code.batch([subject.code for subject in batch])
+            scores = scorer(batch[0].generator.synthesize(code).clamp(-1, 1))
             found.append(torch.stack([scores[name] for name in names], dim=1).double().cpu().numpy())
     return np.concatenate(found)
 

@@ -16,6 +16,7 @@ from gansteer.edits.attribute.edit import Attribute, moved
 from gansteer.edits.attribute.portrait_scores import scores_of
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.registry import start
+from gansteer.models.code import Code
 from gansteer.models.face_reader import FaceReader
 from gansteer.subject import Model, Subject
 
@@ -76,8 +77,9 @@ def drawn(subjects: Sequence[Subject]) -> Tensor:
     """The pictures `[B, 3, R, R]` within [-1, 1] of subjects of one generator, without style offsets."""
     generator = subjects[0].generator
     with torch.no_grad():
-        chunks = torch.split(torch.stack([subject.w for subject in subjects]), TOGETHER)
-        return torch.cat([generator.synthesize(w) for w in chunks]).clamp(-1, 1)
+        codes = [subject.code for subject in subjects]
+        chunks = [Code.batch(codes[i : i + TOGETHER]) for i in range(0, len(codes), TOGETHER)]
+        return torch.cat([generator.synthesize(chunk) for chunk in chunks]).clamp(-1, 1)
 
 
 def levels(pictures: Tensor, reader: FaceReader) -> Scores:

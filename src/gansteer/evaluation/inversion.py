@@ -168,7 +168,7 @@ def bring_in(model: Model, picture: Tensor, edit: Inversion, options: bool) -> d
     `edit` holds what the options have in common; its picture is replaced.
     """
     edit = replace(edit, picture=picture)
-    blank = Subject(model, model.generator.mapping.w_mean.expand(model.generator.config.num_ws, -1))
+    blank = Subject(model, model.generator.mean_code())
     found: dict[str, tuple[Subject, float]] = {}
 
     def run(name: str, edit: Inversion, start: Subject = blank, before: float = 0.0) -> InversionRun:
@@ -196,7 +196,7 @@ def measured(name: str, number: int, picture: Tensor, edit: Inversion, judge: Ju
     """The records of one picture `uint8 [R, R, 3]`, and of the model's own of seed `number`. Raises UserError."""
     model, reader = judge.model, judge.reader
     found = bring_in(model, picture, edit, judge.edits)
-    target = picture.to(model.generator.synthesis.constant).permute(2, 0, 1)[None] / 127.5 - 1
+    target = picture.to(model.generator.mean_w()).permute(2, 0, 1)[None] / 127.5 - 1
     records = own_records(name, number, target, judge) if judge.edits else []
     for option in ORDER:
         if option not in found:

@@ -20,7 +20,7 @@ def draw(
     Picture i depends on (seed, i) alone. `labels` are classes to go through in turn, for a conditional model; by default
     all of them. Raises UserError for a seed that is out of range and for models without three channels.
     """
-    config, weight = model.generator.config, model.generator.synthesis.constant
+    generator, config = model.generator, model.generator.config
     if not 0 <= seed <= MAX_SEED:
         raise UserError(f"seed must be from 0 to {MAX_SEED}, not {seed}")
     if count < 1:
@@ -32,12 +32,10 @@ def draw(
     batch = max(1, min(64, BATCH_PIXELS // config.resolution**2))
     for start in range(0, count, batch):
         size = min(batch, count - start)
-        z = torch.randn(size, config.z_dim, generator=rng, dtype=torch.float64).to(weight)
-        c = None
-        if config.c_dim:
-            c = torch.eye(config.c_dim)[[classes[i % len(classes)] for i in range(start, start + size)]].to(weight)
+        z = generator.sample_z(size, rng)
+        c = generator.one_hot([classes[i % len(classes)] for i in range(start, start + size)]) if classes else None
         with torch.no_grad():
-            pictures = model.generator.synthesize(model.generator.map(z, c, psi=psi))
+            pictures = generator.synthesize(generator.code_of(z, c, psi=psi, rng=rng))
         yield from_levels(to_levels(pictures))
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gansteer.errors import UserError
+from gansteer.models.code import Code
 from gansteer.subject import Model
 
 LIMIT = 4.0
@@ -47,7 +48,7 @@ def smoothness(
     if paths < 1 or steps < 2:
         raise UserError("--paths must be at least 1 and --steps at least 2")
     classes = model.generator.config.c_dim
-    ends = [model.sample(seed + i, psi, i % classes if classes else None).w for i in range(paths + 1)]
+    ends = [model.sample(seed + i, psi, i % classes if classes else None).code for i in range(paths + 1)]
     ratios = []
     for i in range(paths):
         changes = path_changes(model, ends[i], ends[i + 1], steps)
@@ -58,13 +59,13 @@ def smoothness(
     return SmoothnessReport(model.card.name, paths, steps, psi, seed, LIMIT, worst, typical, worst <= LIMIT)
 
 
-def path_changes(model: Model, start: Tensor, end: Tensor, steps: int) -> Tensor:
-    """Root mean square change of the picture in each of `steps` steps between w+ `[num_ws, w_dim]`: `[steps]`."""
+def path_changes(model: Model, start: Code, end: Code, steps: int) -> Tensor:
+    """Root mean square change of the picture in each of `steps` steps between the codes of two pictures: `[steps]`."""
     changes = []
     before = None
     for i in range(steps + 1):
         with torch.no_grad():
-            picture = model.generator.synthesize(start.lerp(end, i / steps)[None])
+            picture = model.generator.synthesize(start.lerp(end, i / steps))
         if before is not None:
             changes.append((picture - before).square().mean().sqrt())
         before = picture

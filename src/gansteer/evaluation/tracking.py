@@ -16,6 +16,7 @@ from torch import Tensor
 from gansteer.edits.drag.features import Features, Grid, View
 from gansteer.edits.drag.tracking import Nearest
 from gansteer.errors import UserError
+from gansteer.models.code import Code
 from gansteer.subject import Model
 
 WITHIN = 2.0
@@ -75,18 +76,18 @@ def tracking(
     """
     if moves < 1 or steps < 1 or not 0 < strength <= 1:
         raise UserError("--moves and --steps must be at least 1, and --strength above 0 and at most 1")
-    names = layers or [
-        layer.name for layer in model.generator.synthesis.layers() if layer.resolution >= 16 and not layer.up
-    ]
+    names = layers or [each.name for each in model.generator.last_of_each_size() if each.frame.inner >= 16]
     errors: dict[str, list[Tensor]] = {name: [] for name in ("none", *names)}
     motion = []
     for i in range(moves):
-        start, towards = (model.sample(seed + 2 * i + j, psi).w for j in range(2))
-        path = start.repeat(steps + 1, 1, 1)  # [steps + 1, num_ws, w_dim]
-        share = torch.linspace(0, strength, steps + 1, dtype=start.dtype, device=start.device)
-        path[:, :ROWS] = start[:ROWS].lerp(towards[:ROWS], share[:, None, None])
+        start, towards = (model.sample(seed + 2 * i + j, psi).code for j in range(2))
+        path = Code.batch([start] * (steps + 1))
+        share = torch.linspace(0, strength, steps + 1, dtype=path.ws.dtype, device=path.ws.device)
+        path.ws[:, :ROWS] = start.ws[:ROWS].lerp(towards.ws[:ROWS], share[:, None, None])
         with torch.no_grad():
-            seen = landmarks(model.generator.synthesize(path[[0, -1]])).double().cpu()  # [2, 68, 2]
+            seen = (
+                landmarks(model.generator.synthesize(Code.batch([path[0], path[steps]]))).double().cpu()
+            )  # [2, 68, 2]
             inside = ((seen[0] >= 0) & (seen[0] <= model.resolution - 1)).all(dim=1)
             first, last = seen[:, inside]
             motion.append((last - first).norm(dim=1))
@@ -102,10 +103,10 @@ def tracking(
     )
 
 
-def _follow(model: Model, path: Tensor, layer: str, points: Tensor) -> Tensor:
-    """Where DragGAN's tracker sees `points [n, 2]` end on `path [S, num_ws, w_dim]`."""
+def _follow(model: Model, path: Code, layer: str, points: Tensor) -> Tensor:
+    """Where DragGAN's tracker sees `points [n, 2]` end on `path`, the codes of S pictures."""
     maps = model.generator.features(path, [layer])[layer]  # [S, C, r, r]
-    grid = Grid(model.resolution, maps.shape[-1])
+    grid = Grid.of(model.generator, layer)
     known = torch.ones(grid.r, grid.r, dtype=torch.bool)
 
     def view(whole: Tensor) -> View:

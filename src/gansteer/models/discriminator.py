@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gansteer.models.layers import Conv, Linear
-from gansteer.models.stylegan2.network import GeneratorConfig
+from gansteer.models.stylegan2.config import GeneratorConfig
 
 
 def minibatch_stddev(x: Tensor, group: int = 4) -> Tensor:
@@ -64,15 +64,21 @@ class Discriminator(nn.Module):
 
     def judge(self, features: list[Tensor], c: Tensor | None = None) -> Tensor:
         """Features `[[B, img_channels, r, r]]` to logits `[B, 1]`; conditional models project on the label's embedding."""
+        return self.attended(features, c)[0]
+
+    def attended(self, features: list[Tensor], c: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """As `judge`, with the results of the last three blocks, which the logits follow from: 4, 8 and 16 px, coarsest first."""
         x: Tensor = self.from_rgb(features[0])
+        maps: list[Tensor] = []
         for block in self.blocks:
             x = block(x)
+            maps.insert(0, x)
         x = self.conv(minibatch_stddev(x))
         x = self.out(self.dense(x.flatten(1)))
         if self.embed is not None:
             assert c is not None
             x = (x * self.embed(c)).sum(dim=1, keepdim=True) / math.sqrt(self.config.w_dim)
-        return x
+        return x, maps[:3]
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         return self.judge(self.features(x), c)

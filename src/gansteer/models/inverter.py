@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gansteer.models.code import Code
 from gansteer.models.efficientnet import TAPS, EfficientNetLite0, unit_taps
 from gansteer.models.face_reader import resize
-from gansteer.models.stylegan2.network import Generator
+from gansteer.models.generator import Generator
 
 CELLS = 4
 """Each scale is brought to 4x4 cells."""
@@ -118,7 +119,7 @@ class Inverter(nn.Module):
 
     def drawn(self, w: Tensor) -> Tensor:
         """What `w+ [B, num_ws, w_dim]` draws, `described`."""
-        small = resize(self.generator.synthesize(w), self.head.config.size)
+        small = resize(self.generator.synthesize(Code(w)), self.head.config.size)
         return self.described(small, self.trunk.taps(small))
 
     @torch.no_grad()

@@ -4,11 +4,15 @@ Everything here is ordinary differentiable PyTorch, so that second derivatives (
 """
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Fill = Callable[[Sequence[int]], Tensor]
+"""New weights of a shape: `torch.randn`, or `torch.empty` where those of a file are about to take their place."""
 
 LRELU_SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2.0)
@@ -90,9 +94,10 @@ class Linear(nn.Module):
         activate: bool = False,
         lr_multiplier: float = 1.0,
         bias_init: float = 0.0,
+        fill: Fill = torch.randn,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.weight = nn.Parameter(fill((out_features, in_features)) / lr_multiplier)
         self.bias = nn.Parameter(torch.full([out_features], float(bias_init)))
         self.weight_gain = lr_multiplier / math.sqrt(in_features)
         self.bias_gain = lr_multiplier

@@ -112,5 +112,9 @@ class ProjectedDiscriminator(nn.Module):
         """Features to the logits of all levels side by side `[B, L]`. Labels are not used."""
         return torch.cat([level(f).flatten(1) for level, f in zip(self.levels, features, strict=True)], dim=1)
 
+    def attended(self, features: list[Tensor], c: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """As `judge`, with the features of strides 16, 8 and 4, which the logits follow from, coarsest first."""
+        return self.judge(features, c), features[:0:-1]
+
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         return self.judge(self.features(x), c)

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from gansteer.models.stylegan2.network import Generator
+from gansteer.models.generator import Generator
 
 LEFT, RIGHT = ".left", ".right"
 """Endings of the two factors of a change of low rank."""

@@ -100,8 +100,8 @@ def settings(picture: bytes) -> bytes | None:
 
 
 def latent(subject: Subject) -> bytes:
-    """w+ and the style offsets as safetensors."""
-    tensors = {"w": subject.w, **{f"offsets.{name}": x for name, x in subject.offsets.items()}}
+    """The picture's code as safetensors."""
+    tensors = subject.code.tensors()
     about = {"model": subject.model.card.name, "weights": subject.model.digest}
     return safetensors.torch.save({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, about)
 

@@ -12,7 +12,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from gansteer.models.stylegan2.network import Generator, Synthesis, SynthesisLayer, ToRGB
+from gansteer.models.code import Code
+from gansteer.models.generator import Generator
 from gansteer.studio.workers import RenderWorker
 from gansteer.subject import Model, Subject
 
@@ -25,30 +26,19 @@ class _Way(nn.Module):
 
     def __init__(self, generator: Generator, resolution: int) -> None:
         super().__init__()
-        self.synthesis, self.resolution = generator.synthesis, resolution
-        self.widths = list(_widths(generator).values())
+        self.generator, self.resolution = generator, resolution
+        self.widths = {layer.name: layer.style_dim for layer in generator.layers}
 
     def forward(self, w: Tensor, offset: Tensor) -> Tensor:
         """As `Recorded`."""
-        styles = self.synthesis.styles(w[None])
-        moved = {name: styles[name] + each for name, each in zip(styles, torch.split(offset, self.widths), strict=True)}
-        picture: Tensor = self.synthesis(moved, resolution=self.resolution)
-        return picture[0]
-
-
-def _widths(generator: Generator) -> dict[str, int]:
-    """Style names to their channels, in the order of `Synthesis.styles`."""
-    widths: dict[str, int] = {}
-    for block in generator.synthesis.each_block():
-        layers: list[SynthesisLayer | ToRGB] = [*block.layers(), block.torgb]
-        widths.update((layer.name, layer.in_channels) for layer in layers)
-    return widths
+        offsets = dict(zip(self.widths, torch.split(offset, list(self.widths.values())), strict=True))
+        return self.generator.synthesize(Code(w, offsets), resolution=self.resolution)[0]
 
 
 def record(generator: Generator, resolution: int) -> Recorded:
     """The way of a generator's pictures. Raises AttributeError or RuntimeError where this PyTorch can't record it."""
-    w = generator.mapping.w_mean.repeat(generator.config.num_ws, 1)
-    nothing = w.new_zeros(sum(_widths(generator).values()))
+    w = generator.mean_code().ws
+    nothing = w.new_zeros(sum(layer.style_dim for layer in generator.layers))
     # PyTorch means to give up its recorder, and has none yet that runs by itself without a compiler.
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -71,7 +61,7 @@ class Previews(RenderWorker):
     def fits(self, subject: Subject) -> bool:
         """Whether `render` draws it beside whatever else runs: on a CPU, with the model's own weights. On any thread."""
         model = subject.model
-        plain = subject.tuning is None and type(model.generator.synthesis) is Synthesis
+        plain = subject.tuning is None and model.generator.capabilities.fixed_operations
         return self._possible and plain and model.device.type == "cpu"
 
     def prepare(self, model: Model, resolution: int) -> None:
@@ -91,9 +81,10 @@ class Previews(RenderWorker):
         recorded = self._recorded[model].get(resolution)
         if recorded is None:
             return subject.render(resolution)
+        ws, known = subject.code.ws, subject.code.style_offsets
         offsets = [
-            subject.offsets[name] if name in subject.offsets else subject.w.new_zeros(width)
-            for name, width in _widths(model.generator).items()
+            known[layer.name] if layer.name in known else ws.new_zeros(layer.style_dim)
+            for layer in model.generator.layers
         ]
         with torch.no_grad():
-            return recorded(subject.w, torch.cat(offsets))
+            return recorded(ws, torch.cat(offsets))

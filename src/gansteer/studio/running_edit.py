@@ -8,8 +8,8 @@ from pathlib import Path
 
 from gansteer.edits.api import Progress, Run, StepRecord
 from gansteer.errors import UserError
+from gansteer.journal import Journal
 from gansteer.session import Node, spaced
-from gansteer.steerfile import Journal
 from gansteer.studio.workers import Job
 
 FILM = 120

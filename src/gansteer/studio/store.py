@@ -11,8 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from gansteer.errors import UserError
+from gansteer.journal import open_journal
 from gansteer.session import Session
-from gansteer.steerfile import SUFFIX, Load, open_journal, open_session, to_bytes, write
+from gansteer.steerfile import SUFFIX, Load, open_session, to_bytes, write
 
 JOURNAL = ".steps"
 KEY = re.compile(r"[A-Za-z0-9_-]{22}")

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from gansteer.checkpoints.efficientnet import load_efficientnet
 from gansteer.checkpoints.inverter import read_head
-from gansteer.edits.drag.latent import sample_w
 from gansteer.errors import UserError
+from gansteer.models.code import Code
 from gansteer.models.face_reader import resize
 from gansteer.models.inverter import Inverter, InverterConfig, InverterHead
 from gansteer.subject import Model
@@ -54,7 +54,7 @@ class InverterTrainer:
         Raises UserError if one of them can't be read or does not fit, or EfficientNet is missing.
         """
         generator = model.generator
-        config, like = generator.config, generator.synthesis.constant
+        config, like = generator.config, generator.mean_w()
         if config.img_channels != 3:
             raise UserError(f"{model.card.name} draws no colours: an encoder needs an RGB model")
         self.model, self.training = model, training
@@ -62,7 +62,7 @@ class InverterTrainer:
         torch.manual_seed(training.seed)
         size = min(128, model.resolution)
         head = InverterHead(InverterConfig(config.num_ws, config.w_dim, size, pixels=training.pixels)).to(like)
-        w = sample_w(model, 4096)
+        w = model.generator.sample_w(4096)
         head.centre.copy_(w.mean(dim=0))
         head.spread.copy_((w - w.mean(dim=0)).square().mean().sqrt())
         if begin is not None:
@@ -140,13 +140,13 @@ class InverterTrainer:
         """Pictures `[count, 3, size, size]`, each real or drawn as chance has it, and w+; nan for the real ones."""
         config, size = self.model.generator.config, self.head.config.size
         drawn = torch.rand(count, generator=self._rng) >= (self.training.real if self.real else 0.0)
-        like = self.model.generator.synthesis.constant
+        like = self.model.generator.mean_w()
         with torch.no_grad():
             pictures = like.new_empty(count, 3, config.resolution, config.resolution)
             w = like.new_full((count, config.num_ws, config.w_dim), math.nan)
             if drawn.any():
                 w[drawn] = self._codes(int(drawn.sum()))
-                pictures[drawn] = self.model.generator.synthesize(w[drawn]).clamp(-1, 1)
+                pictures[drawn] = self.model.generator.synthesize(Code(w[drawn])).clamp(-1, 1)
             if self.real is not None and not drawn.all():
                 pictures[~drawn] = self._photos(self.real, int((~drawn).sum())).to(like)
             return resize(pictures, size), w
@@ -160,14 +160,12 @@ class InverterTrainer:
 
     def _codes(self, count: int) -> Tensor:
         """w+ `[count, num_ws, w_dim]`: truncated by a random psi, and half of them of two styles mixed at a random row."""
-        generator = self.model.generator
-        config, like = generator.config, generator.synthesis.constant
-        z = torch.randn(2, count, config.z_dim, generator=self._rng, dtype=torch.float64).to(like)
-        c = None
-        if config.c_dim:
-            c = torch.eye(config.c_dim)[torch.randint(config.c_dim, (count,), generator=self._rng)].to(like)
+        generator, config, mean = self.model.generator, self.model.generator.config, self.model.generator.mean_w()
+        z = generator.sample_z(2 * count, self._rng).view(2, count, -1)
+        classes = config.c_dim
+        c = generator.one_hot(torch.randint(classes, (count,), generator=self._rng)) if classes else None
         one, other = generator.map(z[0], c), generator.map(z[1], c)
-        psi = 0.5 + 0.5 * torch.rand(count, 1, 1, generator=self._rng).to(like)
+        psi = 0.5 + 0.5 * torch.rand(count, 1, 1, generator=self._rng).to(mean)
         cut = torch.randint(1, 2 * config.num_ws, (count, 1), generator=self._rng)
-        mixed = (torch.arange(config.num_ws) >= cut)[:, :, None].to(like.device)
-        return generator.mapping.w_mean + psi * (torch.where(mixed, other, one) - generator.mapping.w_mean)
+        mixed = (torch.arange(config.num_ws) >= cut)[:, :, None].to(mean.device)
+        return mean + psi * (torch.where(mixed, other, one) - mean)

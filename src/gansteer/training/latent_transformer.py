@@ -7,13 +7,12 @@ whose third number is left out), taken at a grid of 16 x 16 points. `L = mean ((
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from gansteer.edits.drag.features import Grid, default_layer
-from gansteer.edits.drag.latent import sample_w
 from gansteer.edits.drag.optical_flow import flow_between
 from gansteer.models.latent_transformer import MOVING_ROWS, SIGMA, LatentTransformer, LatentTransformerConfig
 from gansteer.subject import Model
@@ -59,7 +58,7 @@ def grid_points(size: int) -> Tensor:
 def make_pairs(model: Model, count: int, layer: str, seed: int) -> Iterator[Pairs]:
     """`count` pairs, one after another; each depends on (seed, its number) alone. Raises UserError without OpenCV."""
     generator = model.generator
-    config, like = generator.config, generator.mapping.w_mean
+    config = generator.config
     grid = Grid.of(generator, layer)
     points = grid_points(grid.size)
     pixels = points.round().long().clamp(0, grid.size - 1)
@@ -67,20 +66,19 @@ def make_pairs(model: Model, count: int, layer: str, seed: int) -> Iterator[Pair
     rows = min(MOVING_ROWS, config.num_ws)
     for number in range(count):
         rng = torch.Generator().manual_seed(1_000_003 * seed + number)
-        z = torch.randn(1 + rows, config.z_dim, generator=rng, dtype=torch.float64).to(like)
-        c = None
-        if config.c_dim:
-            c = torch.eye(config.c_dim)[[number % config.c_dim]].expand(len(z), -1).to(like)
-        start = generator.map(z[:1], None if c is None else c[:1], psi=TRUNCATION)  # [1, num_ws, w_dim]
-        random = generator.map(z[1:], None if c is None else c[1:], psi=1.0)  # [rows, num_ws, w_dim]
+        z = generator.sample_z(1 + rows, rng)
+        c = generator.one_hot([number % config.c_dim] * (1 + rows)) if config.c_dim else None
+        code = generator.code_of(z[:1], None if c is None else c[:1], psi=TRUNCATION)
+        start = code.ws  # [1, num_ws, w_dim]
+        random = generator.map(z[1:], None if c is None else c[1:])  # [rows, num_ws, w_dim]
         moved = start.clone()
         for row in range(rows):
             moved[0, row] = start[0, row].lerp(random[row, row], SIGMA)
-        pictures = [generator.synthesize(w)[0] for w in (start, moved)]
+        pictures = [generator.synthesize(each)[0] for each in (code, replace(code, ws=moved))]
         flow = flow_between(*pictures)[pixels[:, 1], pixels[:, 0]]
-        whole = generator.features(start, [layer])[layer][0].flatten(1).t()  # [r * r, C]
+        whole = generator.features(code, [layer])[layer][0].flatten(1).t()  # [r * r, C]
         features = (whole[index] * weight[..., None].to(whole)).sum(dim=1)
-        yield Pairs(start[:, :rows], (moved - start)[:, :rows], flow[None].to(like), features[None])
+        yield Pairs(start[:, :rows], (moved - start)[:, :rows], flow[None].to(start), features[None])
 
 
 def motion_error(network: LatentTransformer, pairs: Pairs, scale: Tensor) -> Tensor:
@@ -99,7 +97,7 @@ class TransformerTrainer:
             pairs.w.shape[1], pairs.w.shape[2], pairs.features.shape[2], layer, training.dim, training.heads, training.blocks
         )  # fmt: skip
         self.network = LatentTransformer(config).to(pairs.w)
-        w = sample_w(model, 4096)
+        w = model.generator.sample_w(4096)
         self.network.centre.copy_(w.mean(dim=0))
         self.network.spread.copy_(pairs.move.square().mean().sqrt())  # so that h has unit size
         self.network.flow_scale.copy_(pairs.motion.square().mean().sqrt())
@@ -138,4 +136,4 @@ def joined(pairs: list[Pairs]) -> Pairs:
 
 def transformer_layer(model: Model) -> str:
     """Whose features describe the points: those that drags follow."""
-    return model.card.drag_layer or default_layer(model.resolution)
+    return model.card.drag_layer or default_layer(model.generator)

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gansteer.models.code import Code
 from gansteer.models.discriminator import Discriminator
 from gansteer.models.projected import ProjectedDiscriminator
-from gansteer.models.stylegan2.network import Generator
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.training import losses
 from gansteer.training.augment import ada, diffaugment
 from gansteer.training.codes import Known, expressive_parts
@@ -46,8 +47,8 @@ take a small strength to the other sign, which draws the same grain, and the ave
 class Networks:
     """The generator that trains, its average, and the discriminator."""
 
-    g: Generator
-    ema: Generator
+    g: StyleGAN2Generator
+    ema: StyleGAN2Generator
     d: Discriminator | ProjectedDiscriminator
 
 
@@ -71,10 +72,8 @@ class Trainer:
         self.device = device
         self.world = world
         self.logistic = config.loss == "stylegan2"
-        noise: list[nn.Parameter] = []
-        others: list[nn.Parameter] = []
-        for name, p in nets.g.synthesis.named_parameters():
-            (noise if name.endswith("noise_strength") else others).append(p)
+        noise = nets.g.noise_strengths()
+        others = [p for p in nets.g.synthesis.parameters() if all(p is not strength for strength in noise)]
         self.g_opt = adam(
             [others, noise, nets.g.mapping.parameters()], config.g_lr, G_REG_INTERVAL if config.path_length else None
         )
@@ -117,7 +116,7 @@ class Trainer:
         for_fakes, for_reals = self._augmenting(draws, k)
         with torch.set_grad_enabled(learning):
             ws = self._map(nets.g, draws, c, None if known is None else known.codes[:k].to(self.device))
-            fakes = nets.g.synthesize(ws, noise=draws.noise)
+            fakes = nets.g.synthesize(Code(ws), noise=draws.noise)
             fake_features = nets.d.features(self._augment(fakes, for_fakes))
         with torch.no_grad():
             real_augmented = self._augment(x, for_reals)
@@ -148,7 +147,7 @@ class Trainer:
     def _redraw(self, x: Tensor, c: Tensor | None, known: Known, draws: Draws) -> dict[str, Tensor]:
         """Draw known pictures `x` again and nothing else. It asks neither for features nor for the discriminator."""
         ws = self._map(self.nets.g, draws, c, known.codes.to(self.device))
-        fakes = self.nets.g.synthesize(ws, noise=draws.noise)
+        fakes = self.nets.g.synthesize(Code(ws), noise=draws.noise)
         report = {"anchor/pixels": losses.pyramid_distance(fakes, x)}
         loss = report["anchor/pixels"]
         if known.landmarks is not None:
@@ -219,7 +218,7 @@ class Trainer:
         self._adapt(real_logits.detach())
         return g_loss
 
-    def _map(self, g: Generator, draws: Draws, c: Tensor | None, codes: Tensor | None = None) -> Tensor:
+    def _map(self, g: StyleGAN2Generator, draws: Draws, c: Tensor | None, codes: Tensor | None = None) -> Tensor:
         """New w+ `[b, num_ws, w_dim]`, mixed at a random row in a share of the steps; follows the mean of w.
 
         The first rows come from `codes [k, z_dim]`, which have the distribution that the others are drawn from, and
@@ -264,7 +263,7 @@ class Trainer:
         draws = Draws(config.seed, self.steps, 1, max(config.batch // 2, self.world.size), self.world, self.device)
         z = draws.normal(g.config.z_dim)
         ws = g.map(z, None if c is None else c[: len(z)])
-        pictures = g.synthesize(ws, noise=draws.noise)
+        pictures = g.synthesize(Code(ws), noise=draws.noise)
         lengths = losses.path_lengths(pictures, ws, draws.normal(*pictures.shape[1:]))
         # Shares may differ in size by one, so the mean over processes is that of sums.
         share = self.world.size / draws.batch
@@ -331,27 +330,27 @@ class Trainer:
             raise ValueError(f"the discriminator does not fit: {wrong[0]}")
 
 
-def quiet(g: Generator, gain: float = 0.2) -> None:
+def quiet(g: StyleGAN2Generator, gain: float = 0.2) -> None:
     """Scale the fresh toRGBs down, so that the first pictures lie in [-1, 1] and not far beyond.
 
     Features see little of a colour beyond white, and augmentation hides the rest: from N(0, 1) weights a projected
     discriminator takes tens of thousands of images to teach the range alone.
     """
     with torch.no_grad():
-        for block in g.synthesis.each_block():
-            block.torgb.weight.mul_(gain)
+        for weight in g.colour_weights():
+            weight.mul_(gain)
 
 
 def build_networks(
-    config: TrainConfig, c_dim: int, backbone: Any, device: torch.device, start: Generator | None = None
+    config: TrainConfig, c_dim: int, backbone: Any, device: torch.device, start: StyleGAN2Generator | None = None
 ) -> Networks:
     """Fresh networks from the seed, or with the generator `start` (of the same or half the resolution) to go on from."""
-    from gansteer.models.stylegan2.network import grown
+    from gansteer.models.stylegan2.generator import grown
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         if start is None:
-            g = Generator(config.generator_config(c_dim))
+            g = StyleGAN2Generator(config.generator_config(c_dim))
             quiet(g)
         else:
             g = start if start.config.resolution == config.resolution else grown(start)

@@ -34,7 +34,7 @@ from gansteer.device import pick_device
 from gansteer.errors import UserError
 from gansteer.memory import keep_freed_memory
 from gansteer.models.projected import ProjectedDiscriminator
-from gansteer.models.stylegan2.network import Generator
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.output import replacing, save_picture
 from gansteer.sheet import sheet
 from gansteer.subject import Card, Model
@@ -359,7 +359,7 @@ def _read_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def _read_start(path: Path, config: TrainConfig, c_dim: int) -> tuple[Generator, dict[str, Tensor] | None]:
+def _read_start(path: Path, config: TrainConfig, c_dim: int) -> tuple[StyleGAN2Generator, dict[str, Tensor] | None]:
     """The generator to go on from and, if `path` is a run with the same loss, its discriminator."""
     discriminator = None
     if not path.exists():
@@ -370,13 +370,16 @@ def _read_start(path: Path, config: TrainConfig, c_dim: int) -> tuple[Generator,
         with _fitting(path / "checkpoint.pt"):
             labels = state["ema"].get("mapping.embed.weight", torch.empty(0, 0))  # [w_dim, c_dim]
             small = replace(config, **{k: before[k] for k in (*SHAPE, "resolution")}).generator_config(labels.shape[1])
-            g = Generator(small)
+            g = StyleGAN2Generator(small)
             g.load_state_dict(state["ema"])
         # The projected discriminator sees resized pictures, so it fits every resolution.
         if config.loss == before.get("loss") == "projected":
             discriminator = state["d"]
     else:
-        g = load(str(path), device="cpu").generator
+        loaded = load(str(path), device="cpu").generator
+        if not isinstance(loaded, StyleGAN2Generator):
+            raise UserError(f"{path} is of the architecture {loaded.architecture}: only stylegan2 can --grow")
+        g = loaded
     wrong = [k for k in SHAPE if getattr(g.config, k) != getattr(config, k)]
     if wrong:
         flag = wrong[0].replace("_", "-")

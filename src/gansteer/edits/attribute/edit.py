@@ -105,7 +105,7 @@ def moved(subject: Subject, edit: Attribute) -> Subject:
     directions = (edit.directions or own_directions(subject.model)).only((*edit.change, *edit.hold), edit.space)
     directions.check(subject.model)
     held = [directions.get(name, edit.space) for name in edit.hold]
-    last = len(subject.w) - 1
+    last = len(subject.code.ws) - 1
     if edit.rows is not None and edit.rows[1] > last:
         raise UserError(f"there is no row {edit.rows[1]}: the rows of this model go from 0 to {last}")
     by_rows: dict[tuple[int, int], list[str]] = {}
@@ -161,21 +161,20 @@ def _code(subject: Subject, edit: Attribute, rows: tuple[int, int]) -> Tensor:
         return edit.z.detach().cpu().double()
     if edit.space == "s":
         return styles_of(subject)
-    return exact(subject.w, subject.rest.get("w"))[rows[0] : rows[1] + 1].mean(dim=0)
+    return exact(subject.code.ws, subject.rounding.get("w"))[rows[0] : rows[1] + 1].mean(dim=0)
 
 
 def styles_of(subject: Subject) -> Tensor:
     """The subject's style code `[S]` with its offsets, in float64 on the CPU."""
     with torch.no_grad():
-        styles = subject.generator.styles(subject.w[None], {name: x[None] for name, x in subject.offsets.items()})
-        return style_code(subject.generator, styles)[0].cpu().double()
+        return style_code(subject.generator, subject.generator.styles(subject.code))[0].cpu().double()
 
 
 def allowed_channels(subject: Subject, rows: tuple[int, int]) -> Tensor:
     """`[S]`: 1 for the channels of layers that these rows of w+ drive."""
-    layers = list(subject.generator.synthesis.layers())
+    layers = subject.generator.convolutions
     return torch.cat(
-        [torch.full((layer.in_channels,), float(rows[0] <= layer.row <= rows[1])) for layer in layers]
+        [torch.full((each.style_dim,), float(rows[0] <= each.latent_index <= rows[1])) for each in layers]
     ).double()
 
 
@@ -184,25 +183,25 @@ def _shifted(subject: Subject, edit: Attribute, code: Tensor, change: Tensor, ro
     if edit.space == "s":
         return with_offsets(subject, style_parts(subject.generator, change))
     if edit.space == "z":
-        mapping = subject.model.generator.mapping
+        generator = subject.model.generator
         with torch.no_grad():
-            both = torch.stack([code, code + change]).to(mapping.w_mean)  # [2, z_dim]
-            before, after = mapping(both, subject.model.condition(edit.label, 2)).cpu().double()
+            both = torch.stack([code, code + change]).to(generator.device, generator.dtype)  # [2, z_dim]
+            before, after = generator.map_z(both, subject.model.condition(edit.label, 2)).cpu().double()
         change = edit.psi * (after - before)
-    along = torch.zeros(subject.w.shape, dtype=torch.float64)
+    along = torch.zeros(subject.code.ws.shape, dtype=torch.float64)
     along[rows[0] : rows[1] + 1] = change
-    w, rest = added(subject.w, subject.rest.get("w"), along)
-    return replace(subject, w=w, rest={**subject.rest, "w": rest})
+    ws, rest = added(subject.code.ws, subject.rounding.get("w"), along)
+    return replace(subject, code=replace(subject.code, ws=ws), rounding={**subject.rounding, "w": rest})
 
 
 def with_offsets(subject: Subject, change: Mapping[str, Tensor]) -> Subject:
-    """The subject with `change`, by layer `[C_in]`, added to its style offsets; a layer without change gets none."""
-    offsets, rest = dict(subject.offsets), dict(subject.rest)
+    """The subject with `change`, by layer `[style_dim]`, added to its style offsets; a layer without change gets none."""
+    offsets, rounding = dict(subject.code.style_offsets), dict(subject.rounding)
     for name, part in change.items():
         if bool(part.any()):
-            before = offsets[name] if name in offsets else torch.zeros_like(part).to(subject.w)
-            offsets[name], rest[name] = added(before, rest.get(name), part.cpu().double())
-    return replace(subject, offsets=offsets, rest=rest)
+            before = offsets[name] if name in offsets else torch.zeros_like(part).to(subject.code.ws)
+            offsets[name], rounding[name] = added(before, rounding.get(name), part.cpu().double())
+    return replace(subject, code=replace(subject.code, style_offsets=offsets), rounding=rounding)
 
 
 def added(x: Tensor, rest: Tensor | None, change: Tensor) -> tuple[Tensor, Tensor]:
@@ -251,8 +250,10 @@ def sliders(subject: Subject, directions: Directions | None = None) -> list[Slid
     found = []
     for direction in (directions or own_directions(subject.model)).entries:
         if direction.space == "w":
-            first, last = direction.rows or (0, len(subject.w) - 1)
-            value = float(direction.values(exact(subject.w, subject.rest.get("w"))[first : last + 1].mean(dim=0)))
+            first, last = direction.rows or (0, len(subject.code.ws) - 1)
+            value = float(
+                direction.values(exact(subject.code.ws, subject.rounding.get("w"))[first : last + 1].mean(dim=0))
+            )
             low, high = min(-REACH, math.floor(value)), max(REACH, math.ceil(value))
             found.append(Slider(direction.name, value, low, high, str(direction.about.get("method", "svm"))))
     return found

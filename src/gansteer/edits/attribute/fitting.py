@@ -49,9 +49,7 @@ class Samples:
 
 def seeded_z(model: Model, count: int, seed: int) -> Tensor:
     """`[count, z_dim]` of one seed."""
-    rng = torch.Generator().manual_seed(seed)
-    like = model.generator.mapping.w_mean
-    return torch.randn(count, model.generator.config.z_dim, generator=rng, dtype=torch.float64).to(like)
+    return model.generator.sample_z(count, torch.Generator().manual_seed(seed))
 
 
 def sample(
@@ -95,12 +93,12 @@ def of_codes(
     with torch.no_grad():
         for start in range(0, len(z), 16):
             part = z[start : start + 16]
-            rows = generator.map(part, model.condition(label, len(part)), psi=psi)  # [b, num_ws, w_dim]
-            layers = generator.styles(rows)
-            ws.append(rows[:, 0])
+            code = generator.code_of(part, model.condition(label, len(part)), psi=psi)
+            layers = generator.styles(code)
+            ws.append(code.ws[:, 0])
             styles.append(style_code(generator, layers))
             if scorer is not None:
-                for name, score in scorer(generator.synthesis(layers).clamp(-1, 1)).items():
+                for name, score in scorer(generator.synthesize(code, styles=layers).clamp(-1, 1)).items():
                     found.setdefault(name, []).append(score.detach().cpu().double())
             report(min(start + 16, len(z)), len(z))
     scores = {name: np.asarray(torch.cat(parts).numpy()) for name, parts in found.items()}
@@ -198,15 +196,15 @@ def mean_gradients(
     generator = model.generator
     for start in range(0, len(z), 16):
         leaf = z[start : start + 16].clone().requires_grad_()
-        rows = generator.map(leaf, model.condition(label, len(leaf)))  # [b, num_ws, w_dim]
-        layers = generator.styles(rows)
-        scored = scorer(generator.synthesis(layers)).items()
+        code = generator.code_of(leaf, model.condition(label, len(leaf)))
+        layers = generator.styles(code)
+        scored = scorer(generator.synthesize(code, styles=layers)).items()
         scores = {name: score for name, score in scored if names is None or name in names}
         if any(not score.requires_grad for score in scores.values()):
             return None
         for i, (name, score) in enumerate(scores.items(), 1):
             keep = i < len(scores)
-            found = torch.autograd.grad(score.sum(), [leaf, rows, *layers.values()], retain_graph=keep)
+            found = torch.autograd.grad(score.sum(), [leaf, code.ws, *layers.values()], retain_graph=keep)
             by_space: dict[Space, Tensor] = {
                 "z": found[0],
                 "w": found[1].sum(dim=1),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gansteer.directions import Direction
+from gansteer.errors import UserError
 from gansteer.subject import Model
 
 
@@ -37,7 +38,7 @@ def fit_components(w: Tensor, count: int = 10) -> list[Direction]:
 def closed_form(weights: Sequence[Tensor], count: int) -> tuple[Tensor, Tensor]:
     """Eigenvectors `[count, D]` and eigenvalues `[count]`, greatest first, of `A^T A` (SeFa, Shen and Zhou 2021, eq. 6).
 
-    `weights` are those of the affine maps, `[C, D]` each; every row of all of them is normalised, as the authors do.
+    `weights` are those of the maps from w to styles, `[C, D]` each; every row of all of them is normalised, as the authors do.
     """
     a = torch.cat([weight.detach().cpu().double() for weight in weights])  # [sum C, D]
     a = a / a.norm(dim=1, keepdim=True).clamp_min(1e-12)
@@ -50,8 +51,12 @@ def fit_closed_form(model: Model, w: Tensor, groups: Mapping[str, tuple[int, int
     found = []
     mean = w.cpu().double().mean(dim=0)
     for group, (first, last) in groups.items():
-        layers = [layer for layer in model.generator.synthesis.layers() if first <= layer.row <= last]
-        vectors, values = closed_form([layer.affine.weight for layer in layers], count)
+        layers = [each for each in model.generator.convolutions if first <= each.latent_index <= last]
+        weights = [model.generator.style_weight(each.name) for each in layers]
+        known = [weight for weight in weights if weight is not None]
+        if len(known) < len(layers):
+            raise UserError(f"{model.card.name} has no affine maps to styles: SeFa has nothing to look at, use PCA")
+        vectors, values = closed_form(known, count)
         for i, (vector, value) in enumerate(zip(vectors, values, strict=True), 1):
             std = float((w.cpu().double() @ vector).std())
             about = {"method": "sefa", "eigenvalue": float(value)}

@@ -115,7 +115,7 @@ class Drag(DragSettings, Edit):
         given = self._released(size) if self.as_released else self
         scale = size / 512
         few = len(self.handles) <= 5
-        layer = self.layer or subject.model.card.drag_layer or default_layer(size)
+        layer = self.layer or subject.model.card.drag_layer or default_layer(subject.model.generator)
         r1 = max(3.0, 3 * scale)
         if given.method == "gauss-newton":
             r1 = min(max(r1, WIDE_PATCH * Grid.of(subject.model.generator, layer).cell), self._largest("r1"))
@@ -128,7 +128,7 @@ class Drag(DragSettings, Edit):
             tolerance=given.tolerance
             if given.tolerance is not None
             else max(1.0, scale) * (1 if few else 2) * closeness,
-            rows=min(self.rows, len(subject.w)),
+            rows=min(self.rows, len(subject.code.ws)),
             patience=given.patience or (20 if given.method in ("adaptive", "gauss-newton") else 60),
             tracker=given.tracker or ("between-pixels" if given.method == "adaptive" else "nearest"),
             learning_rate=RATES[given.method] if self.learning_rate is None else self.learning_rate,

@@ -1,6 +1,6 @@
 """The feature map that dragging looks at: computed where it is needed, sampled at any point of the picture."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gansteer.errors import UserError
-from gansteer.models.stylegan2.network import Generator, Styles, Synthesis
-from gansteer.models.stylegan2.region import RegionSynthesis
+from gansteer.models.code import Code, Styles
+from gansteer.models.generator import FeatureFrame, Generator, LayerSpec
 
 Engine = Literal["auto", "region", "dense"]
 
@@ -19,18 +19,18 @@ FEW = 20_000
 """Points whose cells are remembered: a handle looks at the same ones for several steps, and more than once in each."""
 
 
-def _axis_cells(x: Tensor, size: int, r: int) -> tuple[Tensor, Tensor]:
-    """Along one axis, the cells of `r` (and their weights) whose mean is the picture's feature at pixel `x [N]`: `[N, k]`.
+def _axis_cells(x: Tensor, size: int, frame: FeatureFrame) -> tuple[Tensor, Tensor]:
+    """Along one axis, the cells (and their weights) whose mean is the picture's feature at pixel `x [N]`: `[N, k]`.
 
     The map is read as if it had been resized to `size` pixels (bilinear, half-pixel centres, clamped at the border) and
-    then sampled between pixels: pixel j lies at `u = (j + 0.5) r / size - 0.5`, and a point between two pixels takes
-    from both. Those four cells are at most three different ones (k), and two if all pixels are whole.
+    then sampled between pixels: pixel j lies at `u = frame.places(j)`, and a point between two pixels takes from both. Those four cells are at most three different ones (k), and two if all pixels are whole.
     """
+    r = frame.size
     x = x.clamp(0, size - 1)
     near = x.floor()
     share = x - near
     pixels = torch.stack([near, (near + 1).clamp(max=size - 1)], dim=1)  # [N, 2]
-    u = ((pixels + 0.5) * (r / size) - 0.5).clamp(0, r - 1)
+    u = frame.places(pixels, size).clamp(0, r - 1)
     cell = u.floor().clamp(max=r - 2)
     right = (u - cell) * torch.stack([1 - share, share], dim=1)
     left = (1 - (u - cell)) * torch.stack([1 - share, share], dim=1)
@@ -51,23 +51,29 @@ def _axis_cells(x: Tensor, size: int, r: int) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Grid:
-    """How the picture (`size` pixels wide and high) lies on a feature map of `r` cells."""
+    """How the picture lies on a feature map, and which cells of the map a point of the picture looks at."""
 
     size: int
-    r: int
+    """Width and height of the picture in pixels."""
+    frame: FeatureFrame
 
     @classmethod
     def of(cls, generator: Generator, layer: str) -> "Grid":
         """That of the features after `layer`. Raises UserError if the model has no such layer."""
-        sizes = {each.name: each.resolution for each in generator.synthesis.layers()}
-        if layer not in sizes:
-            raise UserError(f"this model has no layer {layer!r}; choose one of {', '.join(sizes)}")
-        return cls(generator.config.resolution, sizes[layer])
+        frames = {each.name: each.frame for each in generator.convolutions}
+        if layer not in frames:
+            raise UserError(f"this model has no layer {layer!r}; choose one of {', '.join(frames)}")
+        return cls(generator.config.resolution, frames[layer])
+
+    @property
+    def r(self) -> int:
+        """Cells along each side of the map."""
+        return self.frame.size
 
     @property
     def cell(self) -> float:
         """Pixels along each side of a cell."""
-        return self.size / self.r
+        return self.frame.cell(self.size)
 
     def cells(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """`points [N, 2]` (x, y) in pixels, float64 on the CPU, to their cells (row-major) and weights `[N, k]`, k <= 9."""
@@ -76,7 +82,7 @@ class Grid:
         return self._cells(points)
 
     def _cells(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        index, weight = _axis_cells(points.t().flatten(), self.size, self.r)
+        index, weight = _axis_cells(points.t().flatten(), self.size, self.frame)
         (column, row), (across, down) = index.view(2, len(points), -1), weight.view(2, len(points), -1)
         index = row[:, :, None] * self.r + column[:, None, :]
         return index.flatten(1), (down[:, :, None] * across[:, None, :]).flatten(1)
@@ -87,7 +93,7 @@ class Grid:
         Few numbers are worked out, along the axes; a square has them in all combinations.
         """
         pixels = (points[:, :, None] + reach).flatten()
-        index, weight = _axis_cells(pixels, self.size, self.r)
+        index, weight = _axis_cells(pixels, self.size, self.frame)
         shape = (len(points), 2, len(reach), -1)
         (column, row), (across, down) = index.view(shape).unbind(dim=1), weight.view(shape).unbind(dim=1)  # [n, K, k]
         index = row[:, :, None, :, None] * self.r + column[:, None, :, None, :]  # [n, K, K, k, k]
@@ -104,7 +110,7 @@ class Grid:
     def need_around(self, points: Tensor, reach: Tensor) -> Tensor:
         """The cells `[r, r]` (bool) that the squares around `points [n, 2]` look at, `reach [K]` pixels along each axis."""
         pixels = (points[:, :, None] + reach).clamp(0, self.size - 1)  # [n, 2, K]
-        index, weight = _axis_cells(pixels.flatten(), self.size, self.r)
+        index, weight = _axis_cells(pixels.flatten(), self.size, self.frame)
         seen = torch.zeros(points.numel(), self.r)
         seen.scatter_add_(1, index.view(len(seen), -1), weight.view(len(seen), -1).to(seen))
         across, down = seen.view(-1, 2, self.r).unbind(dim=1)  # [n, r]
@@ -164,49 +170,45 @@ class Features:
         """The whole map `[C, r, r]`; every cell must be known."""
         return self.table[:-1].t().reshape(-1, self.grid.r, self.grid.r)
 
+    def picture_map(self) -> Tensor:
+        """The part of the map that the picture covers; every cell must be known."""
+        return self.grid.frame.crop(self.map())
+
 
 class Extractor:
     """w+ rows that move to features of one layer. Everything that does not change during an edit is computed once."""
 
-    def __init__(
-        self, generator: Generator, w: Tensor, offsets: Mapping[str, Tensor], rows: int, layer: str, engine: Engine
-    ) -> None:
-        """`w [num_ws, w_dim]` is the start; its first `rows` rows move. Raises UserError if there is no such layer."""
-        synthesis = generator.synthesis
+    def __init__(self, generator: Generator, code: Code, rows: int, layer: str, engine: Engine) -> None:
+        """`code` is the start; the first `rows` rows of its w+ move. Raises UserError if there is no such layer."""
         self.grid = Grid.of(generator, layer)
-        last = [each.name for each in synthesis.layers()].index(layer)
-        self._layers = list(synthesis.layers())[: last + 1]
-        self._synthesis = synthesis
-        self._name = layer
-        self._offsets = offsets
+        last = generator.convolutions.index(generator.layer(layer))
+        self._layers = generator.convolutions[: last + 1]
+        self._maps = {each.name: generator.style_map(each.name) for each in self._layers}
+        self._generator, self._code, self._name = generator, code, layer
         with torch.no_grad():
-            self._fixed: Styles = {
-                each.name: self._style(each.name, each.affine(w[None, each.row]))
-                for each in self._layers
-                if each.row >= rows
-            }
+            self._fixed = {each.name: self._style(each, code.ws) for each in self._layers if each.latent_index >= rows}
         # Gathering rows beats whole convolutions by far on a CPU; other devices prefer the dense form.
-        fits = type(synthesis) is Synthesis
-        if engine == "region" and not fits:
-            raise UserError("this model can only be dragged with the dense engine")
-        if engine == "region" and w.device.type != "cpu":
-            raise UserError(f'engine "region" is for the CPU: choose "dense" or "auto" on {w.device.type}')
-        by_region = engine == "region" or (engine == "auto" and fits and w.device.type == "cpu")
-        self._region = RegionSynthesis(synthesis, layer) if by_region else None
+        device = code.ws.device.type
+        if engine == "region" and device != "cpu":
+            raise UserError(f'engine "region" is for the CPU: choose "dense" or "auto" on {device}')
+        self._region = generator.local_features(layer, code) if engine != "dense" and device == "cpu" else None
+        if engine == "region" and self._region is None:
+            raise UserError('this model can only be dragged with the dense engine: choose "dense" or "auto"')
         self.passes = 0
         """Forward passes made, and backward passes through what they gave."""
 
-    def _style(self, name: str, style: Tensor) -> Tensor:
-        return style + self._offsets[name] if name in self._offsets else style
+    def _style(self, layer: LayerSpec, ws: Tensor) -> Tensor:
+        """The layer's style `[1, style_dim]` for the rows `ws [n, w_dim]`, with the offset that it has."""
+        style = self._maps[layer.name](ws[None, layer.latent_index])
+        offset = self._code.style_offsets.get(layer.name)
+        return style if offset is None else style + offset
 
     def styles(self, rows: Tensor) -> Styles:
         """`rows [n, w_dim]`, the moving rows of w+, to the styles of all layers up to the one asked for."""
         styles = dict(self._fixed)
         for each in self._layers:
             if each.name not in styles:
-                weight, bias = each.affine.weight.detach(), each.affine.bias.detach()
-                style = F.linear(rows[None, each.row] * each.affine.weight_gain, weight, bias)
-                styles[each.name] = self._style(each.name, style)
+                styles[each.name] = self._style(each, rows)
         return styles
 
     def __call__(self, rows: Tensor, need: Tensor) -> Features:
@@ -215,7 +217,7 @@ class Extractor:
         if self._region is not None:
             table, known = self._region(styles, need), need
         else:
-            whole = self._synthesis.features(styles, [self._name])[self._name][0]  # [C, r, r]
+            whole = self._generator.features(self._code, [self._name], styles=styles)[self._name][0]  # [C, r, r]
             table, known = F.pad(whole.flatten(1).t(), (0, 0, 0, 1)), torch.ones_like(need)
         self.passes += 1
         if table.requires_grad:
@@ -235,6 +237,8 @@ class View:
     """Renders `[3, H, W]` in [-1, 1]; as dear as a whole forward pass."""
 
 
-def default_layer(resolution: int) -> str:
-    """The layer to follow: half the picture's resolution below 256 px, the 128-px block (the paper's sixth) above."""
-    return f"b{min(max(resolution // 2, 4), 128)}.conv1"
+def default_layer(generator: Generator) -> str:
+    """The layer to follow: the last at half the picture's resolution below 256 px, at 128 px (the paper's sixth) above."""
+    most = min(max(generator.config.resolution // 2, 4), 128)
+    layers = generator.last_of_each_size()
+    return next((each.name for each in reversed(layers) if each.frame.inner <= most), layers[0].name)

@@ -74,17 +74,6 @@ class Adam:
             self.parameter.sub_(self.learning_rate * m / (v.sqrt() + 1e-8))
 
 
-def sample_w(model: Model, count: int) -> Tensor:
-    """`[count, w_dim]` from seeded random z through the model's mapping; classes of a conditional model in turn."""
-    config = model.generator.config
-    like = model.generator.mapping.w_mean
-    z = torch.randn(count, config.z_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(like)
-    c = torch.eye(config.c_dim).to(like)[torch.arange(count) % config.c_dim] if config.c_dim else None
-    with torch.no_grad():
-        w: Tensor = model.generator.mapping(z, c)
-    return w
-
-
 @dataclass(frozen=True, eq=False)
 class Whitening:
     """Principal axes of the w that a model's own mapping gives, and the deviation along each."""
@@ -98,7 +87,7 @@ class Whitening:
     @lru_cache(maxsize=2)
     def of(model: Model) -> "Whitening":
         """Of 4,096 w sampled from the model's mapping; kept for the next edit of the same model."""
-        return Whitening.fit(sample_w(model, 4096))
+        return Whitening.fit(model.generator.sample_w(4096))
 
     @classmethod
     def fit(cls, w: Tensor) -> "Whitening":

@@ -50,9 +50,9 @@ class _ExactMask(torch.autograd.Function):
 def exact_mask_loss(features: Features, f0: Tensor, fixed: Tensor, chunk: int = 16) -> Tensor:
     """The mask term as published: `mean_{pixels, channels} |F - F0| (1 - M)`, F resized to the picture.
 
-    `f0 [C, r, r]`, `fixed [H, W]` is 1 - M. Never more than `chunk` channels are held at full resolution.
+    `f0 [C, r, r]` covers the picture, `fixed [H, W]` is 1 - M. Never more than `chunk` channels are held at full resolution.
     """
-    loss: Tensor = _ExactMask.apply(features.map() - f0, fixed.to(f0), chunk)  # type: ignore[no-untyped-call]
+    loss: Tensor = _ExactMask.apply(features.picture_map() - f0, fixed.to(f0), chunk)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -63,14 +63,13 @@ class MaskTerm:
         """`mask [H, W]` bool, True = may move. `exact` evaluates every pixel instead of the map's own cells."""
         self.exact = exact
         fixed = 1.0 - mask.double()
-        cell = grid.size // grid.r
-        self._fixed = fixed if exact else fixed.view(grid.r, cell, grid.r, cell).mean(dim=(1, 3))
+        self._fixed = fixed if exact else grid.frame.pool(fixed)
         self.need = torch.ones(grid.r, grid.r, dtype=torch.bool) if exact else self._fixed > 0
         """The cells `[r, r]` that it looks at."""
 
     def remember(self, features: Features) -> None:
         """Take F0 from the first picture."""
-        self._f0 = features.map() if self.exact else features.at(self.need)
+        self._f0 = features.picture_map() if self.exact else features.at(self.need)
 
     def __call__(self, features: Features) -> Tensor:
         """The term, without lambda."""

@@ -52,7 +52,7 @@ class PointRun(SteppedRun[Drag]):
             assert edit.layer is not None
             generator = present.generator
             self._passes_before = 0 if before is None else self.passes
-            self._extract = Extractor(generator, present.w, present.offsets, edit.rows, edit.layer, edit.engine)
+            self._extract = Extractor(generator, present.code, edit.rows, edit.layer, edit.engine)
         assert edit.r1 is not None
         assert edit.r2 is not None
         assert edit.tolerance is not None
@@ -63,7 +63,7 @@ class PointRun(SteppedRun[Drag]):
         self._points = torch.tensor(edit.handles, dtype=torch.float64)  # p_i, [n, 2]
         self._targets = torch.tensor(edit.targets, dtype=torch.float64)  # t_i, [n, 2]
         by_model = edit.metric == "model"
-        self._latent = Latent(present.w, edit.rows, edit.space, self._whitening if by_model else None)
+        self._latent = Latent(present.code.ws, edit.rows, edit.space, self._whitening if by_model else None)
         assert edit.learning_rate is not None
         self._rate = edit.learning_rate
         self._adam = Adam(self._latent.offset, self._rate, together=by_model)
@@ -100,7 +100,7 @@ class PointRun(SteppedRun[Drag]):
         return View(features.detach(), lambda: self._present().render())
 
     def _present(self) -> Subject:
-        return replace(self.start, w=self._latent.w())
+        return replace(self.start, code=replace(self.start.code, ws=self._latent.w()))
 
     def _held(self, features: Features) -> Tensor:
         """The terms that hold the picture: mask and priors, weighted."""

@@ -38,7 +38,7 @@ class TransformerRun(DragGANRun):
         if self.edit.mask is not None:
             anchors = held(self.edit.mask)
             points, motion = torch.cat([points, anchors]), torch.cat([motion, torch.zeros_like(anchors)])
-        extract = Extractor(start.generator, self._latent.w(), start.offsets, 1, config.layer, self.edit.engine)
+        extract = Extractor(start.generator, self._present().code, 1, config.layer, self.edit.engine)
         features = extract(self._latent.rows()[:1], extract.grid.need(points)).sample(points)
         self._extract.passes += 1
         moved = self._network.predict(w, motion, features)

@@ -20,8 +20,9 @@ from gansteer.directions import Directions, Space, projected, style_layers
 from gansteer.edits.api import Edit, Progress, SteppedRun
 from gansteer.edits.attribute.edit import Attribute, moved, set_flags, with_offsets
 from gansteer.edits.intervention.locality import channel_energy, local_channels
-from gansteer.edits.intervention.mixture import Mixing, Mixture, each_channel, layers_of
+from gansteer.edits.intervention.mixture import Mixing, Mixture, each_channel
 from gansteer.errors import UserError
+from gansteer.models.code import Code
 from gansteer.subject import Subject
 
 SPACES: tuple[Space, Space] = ("w", "s")
@@ -128,25 +129,24 @@ class InterventionRun(SteppedRun[Intervention]):
         directions = edit.directions or own_directions(subject.model)
         goal = moved(subject, Attribute(edit.change, edit.hold, edit.rows, directions=directions))
         self._before = subject.render()  # [3, H, W]
-        self._outside = 1 - edit.region.to(subject.w)
+        self._outside = 1 - edit.region.to(subject.code.ws)
         self._whole = _levels(goal.render() - self._before, self._outside)
         self.mixture = None if goal is subject else self._mixture(goal, directions)
         self._mixing: Mixing | None = None
 
     def _mixture(self, goal: Subject, directions: Directions) -> Mixture:
         """What is to be mixed; `goal` is the subject after the edit in w."""
-        subject, edit, generator, like = self.start, self.edit, self.start.generator, self.start.w
+        subject, edit, generator, like = self.start, self.edit, self.start.generator, self.start.code.ws
         with torch.no_grad():
-            offsets = {name: x[None] for name, x in subject.offsets.items()}
             styles, wanted = (
-                torch.cat([parts[layer.name] for layer in layers_of(generator)], dim=1)  # [1, C]
-                for parts in (generator.styles(x.w[None], offsets) for x in (subject, goal))
+                torch.cat([parts[layer.name] for layer in generator.styled], dim=1)  # [1, C]
+                for parts in (generator.styles(each.code) for each in (subject, goal))
             )
         realistic = wanted - styles  # Ds_z
         normal, scale = self._normal(directions)
         known = len(normal)  # the channels of the convolutions
-        first, last = edit.rows or (0, len(subject.w) - 1)
-        moving = each_channel(generator, lambda layer: first <= layer.row <= last).to(like)
+        first, last = edit.rows or (0, len(subject.code.ws) - 1)
+        moving = each_channel(generator, lambda layer: first <= layer.latent_index <= last).to(like)
         if edit.channels is not None:
             moving[known:] = 0
             moving[:known] *= local_channels(*channel_energy(subject, edit.region), scale.to(like), edit.channels)
@@ -155,7 +155,7 @@ class InterventionRun(SteppedRun[Intervention]):
         precise = torch.zeros_like(realistic)  # Ds_n
         precise[:, :known] = (normal * scale * gain).to(like)
         return Mixture(
-            generator, styles, realistic, precise, moving[None], scale.to(like)[None], normal.to(like)[None],
+            generator, Code.batch([subject.code]), styles, realistic, precise, moving[None], scale.to(like)[None], normal.to(like)[None],
             edit.region.to(like)[None], edit.lambda_inside, edit.lambda_attr, edit.lambda_norm,
         )  # fmt: skip
 

@@ -18,10 +18,10 @@ def channel_energy(subject: Subject, region: Tensor, probes: int = PROBES, seed:
     """
     generator = subject.generator
     with torch.no_grad():
-        styles = generator.styles(subject.w[None], {name: x[None] for name, x in subject.offsets.items()})
+        styles = generator.styles(subject.code)
     names = list(style_layers(generator))
     leaves = {name: styles[name].clone().requires_grad_() for name in names}
-    picture = generator.synthesis({**styles, **leaves})[0]  # [3, H, W]
+    picture = generator.synthesize(subject.code, styles={**styles, **leaves})[0]  # [3, H, W]
     rng = torch.Generator().manual_seed(seed)
     mask = region.to(picture)
     inside = outside = torch.zeros((), dtype=picture.dtype, device=picture.device)

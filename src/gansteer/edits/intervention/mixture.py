@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gansteer.edits.intervention.lbfgs import LBFGS
-from gansteer.models.stylegan2.network import Generator, Styles, SynthesisLayer, ToRGB
+from gansteer.models.code import Code, Styles
+from gansteer.models.generator import Generator, LayerSpec
 
 PROBES, WIDEST = 8, 30.0
 """Random pictures that the curvature is taken along, and by how much the reaches of channels may differ from their median."""
@@ -23,9 +24,11 @@ MIN_DECREASE, WINDOW = 5e-3, 8
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """What lambda mixes in `B` pictures of one generator, with `C` channels in the order of `layers_of`."""
+    """What lambda mixes in `B` pictures of one generator, with `C` channels in the order of `Generator.styled`."""
 
     generator: Generator
+    code: Code
+    """The pictures'."""
     styles: Tensor
     """`[B, C]`: the pictures' own."""
     realistic: Tensor
@@ -53,7 +56,7 @@ class Mixture:
             return torch.cat([getattr(mixture, name) for mixture in mixtures])
 
         return replace(
-            first, styles=all_of("styles"), realistic=all_of("realistic"), precise=all_of("precise"),
+            first, code=Code.batch([mixture.code for mixture in mixtures]), styles=all_of("styles"), realistic=all_of("realistic"), precise=all_of("precise"),
             moving=all_of("moving"), scale=all_of("scale"), towards=all_of("towards"), inside=all_of("inside"),
         )  # fmt: skip
 
@@ -63,13 +66,12 @@ class Mixture:
 
     def parts(self, change: Tensor) -> Styles:
         """A change of all styles `[..., C]` by layer."""
-        sizes = {layer.name: layer.in_channels for layer in layers_of(self.generator)}
+        sizes = {layer.name: layer.style_dim for layer in self.generator.styled}
         return dict(zip(sizes, torch.split(change, list(sizes.values()), dim=-1), strict=True))
 
     def picture(self, change: Tensor, resolution: int | None = None) -> Tensor:
-        """The pictures `[B, 3, r, r]` with their styles changed by `[B, C]`; `resolution` as in `Synthesis.forward`."""
-        picture: Tensor = self.generator.synthesis(self.parts(self.styles + change), resolution=resolution)
-        return picture
+        """The pictures `[B, 3, r, r]` with their styles changed by `[B, C]`; `resolution` as in `Generator.synthesize`."""
+        return self.generator.synthesize(self.code, resolution=resolution, styles=self.parts(self.styles + change))
 
     def wanted(self, resolution: int) -> "Wanted":
         """What the pictures shall look like at a resolution up to their own."""
@@ -151,8 +153,8 @@ class Mixing:
         self.steps = steps
         self.taken = 0
         self._reach = mixture.reaches()
-        self._resolutions = each_channel(mixture.generator, lambda layer: layer.resolution).to(self._reach)
-        self._schedule = schedule(mixture.generator.config.block_resolutions)
+        self._resolutions = each_channel(mixture.generator, lambda layer: layer.frame.inner).to(self._reach)
+        self._schedule = schedule(mixture.generator)
         self._stage = (0, 0)
         self._wanted = mixture.wanted(self._schedule[0][1])
         self._optimizer = LBFGS(torch.zeros_like(self._reach))  # of u, with lambda = 1/2 + reach u
@@ -190,23 +192,21 @@ class Mixing:
         return self._optimizer.loss
 
 
-def schedule(resolutions: Sequence[int]) -> list[tuple[int, int]]:
-    """For each step up to which block the channels move, and at which resolution the picture is looked at; the last goes on.
+def schedule(generator: Generator) -> list[tuple[int, int]]:
+    """For each step up to which size of map the channels move, and at which resolution the picture is looked at.
 
-    From coarse to fine, as the paper does. Most of what shall stay can be seen at a quarter of the size, where a step costs
-    a third.
+    The last goes on. From coarse to fine, as the paper does. Most of what shall stay can be seen at a quarter of the size,
+    where a step costs a third, if the generator draws such previews.
     """
-    last = resolutions[-1]
-    steps = [COARSE_STEPS if r * 4 < last else FINE_STEPS for r in resolutions[:-1]]
-    stages = [(r, max(r, last // 4)) for r, count in zip(resolutions[:-1], steps, strict=True) for _ in range(count)]
-    return [*stages, (last, last)]
+    last, previews = generator.config.resolution, generator.capabilities.preview_sizes
+    sizes = sorted({layer.frame.inner for layer in generator.layers})
+    stages = []
+    for r in sizes[:-1]:
+        seen = next((size for size in previews if size >= max(r, last // 4)), last)
+        stages += [(r, seen)] * (COARSE_STEPS if r * 4 < sizes[-1] else FINE_STEPS)
+    return [*stages, (sizes[-1], last)]
 
 
-def layers_of(generator: Generator) -> list[SynthesisLayer | ToRGB]:
-    """All layers that have a style: the convolutions in the order of style space, then the toRGBs."""
-    return [*generator.synthesis.layers(), *(block.torgb for block in generator.synthesis.each_block())]
-
-
-def each_channel(generator: Generator, value: Callable[[SynthesisLayer | ToRGB], float]) -> Tensor:
-    """A number of every layer for each of its channels, `[C]`."""
-    return torch.cat([torch.full((layer.in_channels,), float(value(layer))) for layer in layers_of(generator)])
+def each_channel(generator: Generator, value: Callable[[LayerSpec], float]) -> Tensor:
+    """A number of every layer for each of its channels, `[C]`, in the order of `Generator.styled`."""
+    return torch.cat([torch.full((layer.style_dim,), float(value(layer))) for layer in generator.styled])

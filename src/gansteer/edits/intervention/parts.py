@@ -16,6 +16,8 @@ from gansteer.errors import UserError
 from gansteer.models.face_reader import HAIR_STYLES, Faces
 from gansteer.subject import Subject
 
+KNOWS_PARTS, KNOWS_HAIR = 32, 64
+"""Sizes of the finest feature maps that are asked for parts, and for hair."""
 PARTS = ("mouth", "eyes", "brows", "nose", "face", "hair")
 
 JAW, RIGHT_BROW, LEFT_BROW, NOSE = slice(0, 17), slice(17, 22), slice(22, 27), slice(27, 36)
@@ -123,11 +125,12 @@ def feature_clusters(subject: Subject, layer: str | None = None, count: int = 8,
     By default the last layer of at most 32 px, whose features know parts. Begins at cells far from each other, so that
     the same picture always gives the same clusters.
     """
-    layers = [x.name for x in subject.generator.synthesis.layers() if x.resolution <= 32]
+    generator = subject.generator
+    coarse = [each for each in generator.last_of_each_size() if each.frame.inner <= KNOWS_PARTS]
+    chosen = generator.layer(layer) if layer else coarse[-1] if coarse else generator.convolutions[0]
     with torch.no_grad():
-        offsets = {name: offset[None] for name, offset in subject.offsets.items()}
-        found = subject.generator.features(subject.w[None], [layer or layers[-1]], offsets=offsets)
-    features = next(iter(found.values()))[0].float()  # [C, r, r]
+        found = generator.features(subject.code, [chosen.name])[chosen.name][0]
+    features = chosen.frame.crop(found).float()  # [C, r, r]
     cells = F.normalize(features - features.mean(dim=(1, 2), keepdim=True), dim=0).flatten(1).t()  # [r * r, C]
     nearest = cells @ cells[0]
     centres = [cells[0]]
@@ -222,10 +225,10 @@ class _Places:
 
 def _looks(subject: Subject, size: int) -> Tensor:
     """What the generator made of every pixel: features of two layers and the colour, `[size * size, D]` in float64."""
-    layers = [x.name for x in subject.generator.synthesis.layers() if x.resolution <= 64 and not x.up][-2:]
+    layers = [each for each in subject.generator.last_of_each_size() if each.frame.inner <= KNOWS_HAIR][-2:]
     with torch.no_grad():
-        offsets = {name: offset[None] for name, offset in subject.offsets.items()}
-        found = list(subject.generator.features(subject.w[None], layers, offsets=offsets).values())
+        maps = subject.generator.features(subject.code, [each.name for each in layers])
+    found = [each.frame.crop(maps[each.name]) for each in layers]
     looks = [torch.ones(1, size, size, dtype=torch.float64)]
     for x in (*found, subject.render()[None]):
         resized = F.interpolate(x.float().cpu(), (size, size), mode="bilinear", antialias=True)

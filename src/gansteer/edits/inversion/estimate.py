@@ -33,19 +33,18 @@ class Estimate:
 def estimate(model: Model, edit: Inversion) -> Estimate:
     """Draws and compares two pictures to see how fast this machine is. Raises UserError if what compares is missing."""
     subject = model.sample(0, label=0 if model.generator.config.c_dim else None)
-    distance = comparison(edit.perceptual, model.generator.synthesis.constant)(subject.render()[None])
+    distance = comparison(edit.perceptual, model.generator.mean_w())(subject.render()[None])
     begin = time.perf_counter()
     with torch.no_grad():
         distance(subject.render()[None]).cpu()  # a GPU answers before it is done
     once = time.perf_counter() - begin
-    state = model.generator.synthesis.state_dict()
-    large, small = tunable(state)
-    tuned = {"none": 0, "light": LIGHT_BYTES // 2, "full": sum(state[n].numel() for n in [*large, *small])}[edit.tuning]
+    weights = sum(x.numel() for part in tunable(model.generator) for x in part.values())
+    tuned = {"none": 0, "light": LIGHT_BYTES // 2, "full": weights}[edit.tuning]
     per_tuning = TUNING_HELD if edit.locality else TUNING
     steps = edit.projection * PROJECTION + (edit.tuning_steps if tuned else 0) * per_tuning
-    width = state["constant"].element_size()
-    cells = sum(layer.resolution**2 * layer.out_channels for layer in model.generator.synthesis.layers())
+    width = model.generator.dtype.itemsize
+    cells = sum(each.frame.size**2 * each.out_channels for each in model.generator.convolutions)
     pictures = 2 if tuned and edit.locality else 1
     memory = FIXED + ACTIVATIONS * pictures * cells * width + WEIGHTS * tuned * width
-    size = 2 * tuned + subject.w.numel() * width + edit.picture.numel()
+    size = 2 * tuned + subject.code.ws.numel() * width + edit.picture.numel()
     return Estimate(once * steps, memory, size)

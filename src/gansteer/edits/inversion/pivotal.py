@@ -1,7 +1,6 @@
 """Pivotal tuning (Roich et al. 2022): w stays, the generator's weights move a little until its picture is the photo."""
 
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -9,6 +8,8 @@ from torch import Tensor
 from gansteer.edits.inversion.edit import Inversion
 from gansteer.edits.inversion.perceptual import Comparison
 from gansteer.edits.inversion.projection import falling
+from gansteer.models.code import Code
+from gansteer.models.generator import Generator
 from gansteer.models.tuning import LEFT, RIGHT, Tuning, changed
 from gansteer.subject import Subject
 
@@ -16,44 +17,38 @@ LIGHT_BYTES = 1_950_000
 """What a light tuning may weigh in float16, so that photo, w+ and the file's head stay below 2 MB with it."""
 
 
-def tunable(state: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:
-    """The names of a synthesis' convolutions, and of its small weights: toRGBs, biases, noise strengths.
-
-    The affine layers stay: for a fixed w they could only move the styles, which every edit moves anyway.
-    """
-    large = [name for name, x in state.items() if x.dim() == 4 and "torgb" not in name]
-    small = [
-        name for name in state
-        if "affine" not in name and name.endswith(("torgb.weight", "bias", "noise_strength"))
-    ]  # fmt: skip
+def tunable(generator: Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The large and the small weights of `Generator.tunable_weights`, by name."""
+    state = generator.state_dict()
+    large, small = ({name: state[name] for name in names} for names in generator.tunable_weights())
     return large, small
 
 
-def low_rank(state: Mapping[str, Tensor], budget: int) -> int:
+def low_rank(generator: Generator, budget: int) -> int:
     """The largest rank with which the changes of all tunable weights number at most `budget`; at least 1."""
-    large, small = tunable(state)
+    large, small = tunable(generator)
 
     def count(rank: int) -> int:
-        return sum(state[n].numel() for n in small) + sum(
-            min(rank * (len(state[n]) + state[n][0].numel()), state[n].numel()) for n in large
+        return sum(x.numel() for x in small.values()) + sum(
+            min(rank * (len(x) + x[0].numel()), x.numel()) for x in large.values()
         )
 
-    rank, most = 1, max(len(state[n]) for n in large)
+    rank, most = 1, max((len(x) for x in large.values()), default=1)
     while rank < most and count(rank + 1) <= budget:
         rank += 1
     return rank
 
 
-def no_changes(state: Mapping[str, Tensor], rank: int | None, seed: int) -> dict[str, Tensor]:
-    """Changes of a synthesis' weights as `Tuning` has them, that change nothing yet and may be learnt.
+def no_changes(generator: Generator, rank: int | None, seed: int) -> dict[str, Tensor]:
+    """Changes of a generator's weights as `Tuning` has them, that change nothing yet and may be learnt.
 
-    With a `rank`, convolutions of which two factors are smaller than themselves have those: the left zero, the right random.
+    With a `rank`, large weights of which two factors are smaller than themselves have those: the left zero, the right
+    random.
     """
-    large, small = tunable(state)
+    large, small = tunable(generator)
     rng = torch.Generator().manual_seed(seed)
     changes: dict[str, Tensor] = {}
-    for name in [*small, *large]:
-        weight = state[name]
+    for name, weight in [*small.items(), *large.items()]:
         if name in small or rank is None or rank * (len(weight) + weight[0].numel()) >= weight.numel():
             changes[name] = torch.zeros_like(weight)
             continue
@@ -71,10 +66,10 @@ class PivotalTuning:
         generator = pivot.model.generator
         self._generator, self._compare = generator, compare
         self._kept = {} if pivot.tuning is None else dict(pivot.tuning.changes)
-        self._noise = {n.removeprefix("synthesis."): x for n, x in changed(generator.state_dict(), self._kept).items()}
-        self._state = {name: x.detach() for name, x in generator.synthesis.state_dict().items()}
-        rank = low_rank(self._state, LIGHT_BYTES // 2) if edit.tuning == "light" else None
-        self._changes = no_changes(self._state, rank, edit.seed)
+        self._state = generator.state_dict()  # detached
+        self._noise = changed(self._state, self._kept)
+        rank = low_rank(generator, LIGHT_BYTES // 2) if edit.tuning == "light" else None
+        self._changes = no_changes(generator, rank, edit.seed)
         self._adam = torch.optim.Adam(list(self._changes.values()), lr=edit.tuning_rate)
         self._rng = torch.Generator().manual_seed(edit.seed)
         self._other: tuple[Tensor, Tensor] | None = None
@@ -82,27 +77,26 @@ class PivotalTuning:
 
     def draw(self) -> Tensor:
         """The present picture `[1, 3, R, R]`, differentiable."""
-        ws = self.pivot.w[None]
-        if self.edit.locality and self.taken < self.steps:
-            ws = torch.cat([ws, self._sample()])
+        generator, code = self._generator, Code.batch([self.pivot.code])
+        other = self._sample() if self.edit.locality and self.taken < self.steps else None
+        if other is not None:
+            code = Code.batch([code, other])
         with torch.no_grad():
-            styles = self._generator.synthesis.styles(ws)
-            if len(ws) > 1:
-                before = self._generator.synthesis({name: style[1:] for name, style in styles.items()})
-        weights = changed(self._state, self._changes)
-        pictures: Tensor = torch.func.functional_call(self._generator.synthesis, {**weights, **self._noise}, (styles,))
-        self._other = (pictures[1:], before) if len(ws) > 1 else None
+            styles = generator.styles(code)
+            if other is not None:
+                before = generator.synthesize(other, styles={name: style[1:] for name, style in styles.items()})
+        weights = {**changed(self._state, self._changes), **self._noise}
+        pictures: Tensor = torch.func.functional_call(generator, weights, (code,), {"styles": styles})
+        self._other = (pictures[1:], before) if other is not None else None
         return pictures[:1]
 
-    def _sample(self) -> Tensor:
-        """w+ of a fresh sample `[1, num_ws, w_dim]`; its class too, if there are some."""
-        config, like = self._generator.config, self.pivot.w
-        z = torch.randn(1, config.z_dim, generator=self._rng, dtype=torch.float64).to(like)
-        c = None
-        if config.c_dim:
-            c = torch.eye(config.c_dim)[torch.randint(config.c_dim, (1,), generator=self._rng)].to(like)
+    def _sample(self) -> Code:
+        """The code of a fresh sample; its class too, if there are some."""
+        generator = self._generator
+        z, classes = generator.sample_z(1, self._rng), generator.config.c_dim
+        c = generator.one_hot(torch.randint(classes, (1,), generator=self._rng)) if classes else None
         with torch.no_grad():
-            return self._generator.map(z, c)
+            return generator.code_of(z, c, rng=self._rng)
 
     def held(self, picture: Tensor) -> Tensor:
         """Locality: the tuned generator shall draw another w as before, `L(G(w_z; theta), G(w_z; theta*))`.
@@ -128,6 +122,6 @@ class PivotalTuning:
 
     def subject(self) -> Subject:
         """What was reached, its changes in float16."""
-        changes = {f"synthesis.{name}": x.detach().half() for name, x in self._changes.items()}
+        changes = {name: x.detach().half() for name, x in self._changes.items()}
         model = self.pivot.model
-        return Subject(model, self.pivot.w, self.pivot.offsets, Tuning(model.generator, {**self._kept, **changes}))
+        return Subject(model, self.pivot.code, Tuning(model.generator, {**self._kept, **changes}))

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gansteer.edits.drag.latent import Whitening, sample_w
+from gansteer.edits.drag.latent import Whitening
 from gansteer.edits.inversion.edit import Inversion
 from gansteer.models.tuning import Tuning
 from gansteer.subject import Model, Subject
@@ -49,10 +50,10 @@ class Projection:
     """The stage in which w moves."""
 
     def __init__(self, start: Subject, edit: Inversion, explore: bool) -> None:
-        """`start.w [num_ws, w_dim]` is the first guess; `explore` shakes w at first, as from the mean one should."""
+        """`start` is the first guess; `explore` shakes w at first, as from the mean one should."""
         self.start, self.edit = start, edit
         model, config = start.model, start.model.generator.config
-        w = sample_w(model, 4096 if edit.projection else 1)  # without a step nobody needs them
+        w = model.generator.sample_w(4096 if edit.projection else 1)  # without a step nobody needs them
         self._mean = w.mean(dim=0)
         self._deviation = float(
             (w - self._mean).square().sum(dim=1).mean().sqrt()
@@ -60,11 +61,11 @@ class Projection:
         spread = self._deviation / math.sqrt(config.w_dim)
         self._explore = EXPLORE * self._deviation if explore else 0.0
         self._whitening = Whitening.fit(w) if edit.prior and edit.projection else None
-        first = start.w if edit.space == "w+" else start.w.mean(dim=0, keepdim=True)
+        first = start.code.ws if edit.space == "w+" else start.code.ws.mean(dim=0, keepdim=True)
         self._w = first.detach().clone().requires_grad_()
         self._names, self._noise = [], []
         if edit.noise is not None:
-            maps = {name: x for name, x in model.generator.state_dict().items() if name.endswith(".noise_fixed")}
+            maps = model.generator.noise_maps()
             self._names = list(maps)
             self._noise = [x.clone().requires_grad_() for x in maps.values()]
         self._adam = torch.optim.Adam([self._w, *self._noise], lr=edit.learning_rate * spread)
@@ -74,14 +75,13 @@ class Projection:
 
     def draw(self) -> Tensor:
         """The present picture `[1, 3, R, R]`, differentiable; of a shaken w in the first steps."""
-        synthesis = self.start.model.generator.synthesis
         w = self._w
         shake = self._explore * max(0.0, 1 - self.taken / max(self.steps, 1) / EXPLORE_UNTIL) ** 2
         if shake and self.taken < self.steps:
             w = w + shake * torch.randn(w.shape, generator=self._rng, dtype=torch.float64).to(w)
-        styles = synthesis.styles(w.expand_as(self.start.w)[None])
-        maps = {name.removeprefix("synthesis."): x for name, x in zip(self._names, self._noise, strict=True)}
-        picture: Tensor = torch.func.functional_call(synthesis, maps, (styles,))
+        code = replace(self.start.code, ws=w.expand_as(self.start.code.ws))
+        maps = dict(zip(self._names, self._noise, strict=True))
+        picture: Tensor = torch.func.functional_call(self.start.model.generator, maps, (code,))
         return picture
 
     def held(self, picture: Tensor) -> Tensor:
@@ -113,9 +113,10 @@ class Projection:
             state = model.generator.state_dict()
             changes = {n: (x.detach() - state[n]).half() for n, x in zip(self._names, self._noise, strict=True)}
             tuning = Tuning(model.generator, changes)
-        return Subject(model, self._w.detach().expand_as(self.start.w).clone(), tuning=tuning)
+        ws = self._w.detach().expand_as(self.start.code.ws).clone()
+        return Subject(model, replace(self.start.code, ws=ws), tuning)
 
 
 def mean_subject(model: Model) -> Subject:
     """The subject of the mean w."""
-    return Subject(model, model.generator.mapping.w_mean.expand(model.generator.config.num_ws, -1).clone())
+    return Subject(model, model.generator.mean_code())

@@ -14,6 +14,7 @@ from gansteer.edits.inversion.perceptual import comparison
 from gansteer.edits.inversion.pivotal import PivotalTuning
 from gansteer.edits.inversion.projection import Projection, mean_subject
 from gansteer.errors import UserError
+from gansteer.models.code import Code
 from gansteer.models.inverter import Inverter
 from gansteer.subject import Subject
 
@@ -41,11 +42,11 @@ class InversionRun(SteppedRun[Inversion]):
         """Raises UserError if the picture does not fit the subject's model."""
         edit.check(subject)
         super().__init__(subject, edit)
-        constant = subject.model.generator.synthesis.constant
-        target = edit.picture.to(constant).permute(2, 0, 1)[None] / 127.5 - 1  # [1, 3, R, R]
+        like = subject.model.generator.mean_w()
+        target = edit.picture.to(like).permute(2, 0, 1)[None] / 127.5 - 1  # [1, 3, R, R]
         self._target = target
         encoder = self._encoder()
-        self._compare = comparison(edit.perceptual, constant, None if encoder is None else encoder.trunk)
+        self._compare = comparison(edit.perceptual, like, None if encoder is None else encoder.trunk)
         self._distance = self._compare(target)
         guess, guessed = self._guess(encoder, target)
         self._stage: Stage = Projection(guess, edit, explore=not guessed)
@@ -63,11 +64,11 @@ class InversionRun(SteppedRun[Inversion]):
         """The first guess, and whether it is better than the mean."""
         model = self.start.model
         if self.edit.start == "present":
-            return Subject(model, self.start.w), True
+            return Subject(model, replace(self.start.code, style_offsets={})), True
         if encoder is None:
             return mean_subject(model), False
         with torch.no_grad():
-            return Subject(model, encoder(target)[0]), True
+            return Subject(model, Code(encoder(target)[0])), True
 
     def _step(self) -> Progress:
         """Look at the present picture and, unless that ends the run, take one step."""

@@ -87,20 +87,18 @@ def perturbed(model: Model, number: int, psi: float, sigma: float = SIGMA) -> tu
     truncation; the other rows stay (Endo 2022, as DragGAN's section 4.2 takes it over).
     """
     subject = model.sample(number, psi)
-    w = subject.w.clone()
-    for row in range(min(MOVING_ROWS, len(w))):
-        w[row] = w[row].lerp(_random_row(model, number, row), sigma)
-    return subject, replace(subject, w=w)
+    ws = subject.code.ws.clone()
+    for row in range(min(MOVING_ROWS, len(ws))):
+        ws[row] = ws[row].lerp(_random_row(model, number, row), sigma)
+    return subject, replace(subject, code=replace(subject.code, ws=ws))
 
 
 def _random_row(model: Model, number: int, row: int) -> Tensor:
     """`[w_dim]` of a z that belongs to (`number`, `row`) alone."""
-    config, like = model.generator.config, model.generator.mapping.w_mean
-    rng = torch.Generator().manual_seed(1_000_003 * (number + 1) + row)
-    z = torch.randn(1, config.z_dim, generator=rng, dtype=torch.float64).to(like)
+    z = model.generator.sample_z(1, torch.Generator().manual_seed(1_000_003 * (number + 1) + row))
     with torch.no_grad():
-        w: Tensor = model.generator.map(z, model.condition(0 if config.c_dim else None), psi=1.0)
-    return w[0, row]
+        ws = model.generator.map(z, model.condition(0 if model.generator.config.c_dim else None))
+    return ws[0, row]
 
 
 def paired_case(start: Subject, goal: Tensor, flow: Tensor, sure: Tensor, number: int) -> Case:

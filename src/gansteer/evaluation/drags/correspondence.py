@@ -51,11 +51,10 @@ def reconstruction_case(model: Model, number: int, psi: float, how: Literal["fea
 def follow(start: Subject, end: Subject, points: Tensor, steps: int = STEPS) -> Tensor:
     """Where `points [n, 2]` of `start` are in `end`, by the nearest feature from picture to picture, `[n, 2]`."""
     model = start.model
-    layer = model.card.drag_layer or default_layer(model.resolution)
+    layer = model.card.drag_layer or default_layer(model.generator)
     tracker = None
     for share in torch.linspace(0, 1, steps + 1).tolist():
-        w = start.w.lerp(end.w, share)
-        features = view(model, replace(start, w=w), layer)
+        features = view(model, replace(start, code=start.code.lerp(end.code, share)), layer)
         if tracker is None:
             tracker = Nearest(features, points, radius=max(6.0, 12 * model.resolution / 512))
         points = tracker.track(features, points).points
@@ -64,7 +63,7 @@ def follow(start: Subject, end: Subject, points: Tensor, steps: int = STEPS) -> 
 
 def view(model: Model, subject: Subject, layer: str) -> View:
     """What a tracker looks at: the whole feature map after `layer`, and the picture."""
-    whole = model.generator.features(subject.w[None], [layer])[layer][0]  # [C, r, r]
-    grid = Grid(model.resolution, whole.shape[-1])
+    whole = model.generator.features(subject.code, [layer])[layer][0]  # [C, r, r]
+    grid = Grid.of(model.generator, layer)
     table = F.pad(whole.flatten(1).t(), (0, 0, 0, 1))  # [r * r + 1, C]
     return View(Features.of(grid, table, torch.ones(grid.r, grid.r, dtype=torch.bool)), subject.render)

@@ -91,15 +91,16 @@ def followed(
     """
     if walks < 1 or steps < 1 or not 0 < strength <= 1:
         raise UserError("--walks and --steps must be at least 1, and --strength above 0 and at most 1")
-    layer = model.card.drag_layer or default_layer(model.resolution)
+    layer = model.card.drag_layer or default_layer(model.generator)
     errors: dict[str, list[Tensor]] = {name: [] for name in trackers}
     motion = []
     for number in range(walks):
         begin, towards = (model.sample(seed + 2 * number + i, psi) for i in range(2))
-        w = begin.w.repeat(steps + 1, 1, 1)  # [steps + 1, num_ws, w_dim]
-        share = torch.linspace(0, strength, steps + 1).to(w)
-        w[:, :MOVING_ROWS] = begin.w[:MOVING_ROWS].lerp(towards.w[:MOVING_ROWS], share[:, None, None])
-        views = [view(model, replace(begin, w=each), layer) for each in w]
+        ws = begin.code.ws.repeat(steps + 1, 1, 1)  # [steps + 1, num_ws, w_dim]
+        share = torch.linspace(0, strength, steps + 1).to(ws)
+        rows = slice(MOVING_ROWS)
+        ws[:, rows] = begin.code.ws[rows].lerp(towards.code.ws[rows], share[:, None, None])
+        views = [view(model, replace(begin, code=replace(begin.code, ws=each)), layer) for each in ws]
         first, last = (landmarks(views[i].picture()) for i in (0, -1))
         kept = ((first >= 0) & (first <= model.resolution - 1)).all(dim=1)
         first, last = first[kept], last[kept]
@@ -110,9 +111,9 @@ def followed(
                 points = tracker.track(each, points).points
             errors[name].append((points - last).norm(dim=1))
         report(number + 1, walks)
-    rows = tuple(_row(name, found, model.resolution / 128) for name, found in errors.items())
+    found = tuple(_row(name, found, model.resolution / 128) for name, found in errors.items())
     return TrackersReport(
-        model.card.name, model.digest, layer, walks, steps, strength, psi, seed, sum(motion) / walks, rows
+        model.card.name, model.digest, layer, walks, steps, strength, psi, seed, sum(motion) / walks, found
     )
 
 

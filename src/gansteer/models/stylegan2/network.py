@@ -1,34 +1,25 @@
-"""StyleGAN2's generator (Karras et al. 2020), in the form that is fast on a CPU and made for editing.
+"""StyleGAN2's two networks (Karras et al. 2020), in the form that is fast on a CPU and made for editing.
 
 The modulated convolution is unfused: scale the input channels by the style, convolve with the shared weights, scale
 the output channels by the demodulation coefficient. That equals the grouped convolution of the paper (eq. 1 to 3) and
 needs no per-sample weights.
 
-The way of a picture: `z -> map -> w+ -> styles -> synthesize -> image`, each step callable by itself. Every layer can
+The way of a picture: `z -> mapping -> w+ -> styles -> synthesis -> image`, each step callable by itself. Every layer can
 also be called on a window of its input (`halo=True`), because nothing in the synthesis looks further than its receptive
 field: there is no spatial normalisation.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
-from typing import Literal
+from collections.abc import Collection, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gansteer.models.layers import LRELU_GAIN, LRELU_SLOPE, Linear, blur, normalize_second_moment, upsample
-from gansteer.models.stylegan2.config import GeneratorConfig as GeneratorConfig
-
-Styles = dict[str, Tensor]
-"""Layer name (`b8.conv0`, `b8.torgb` ...) to the style `s [B, C_in]` of that layer: a point of StyleSpace."""
-
-NoiseSource = Callable[[int, int], Tensor]
-"""`(batch, resolution)` to standard normal noise `[batch, 1, resolution, resolution]`."""
-
-Noise = Literal["fixed", "random", "none"] | NoiseSource
-"""The model's own maps, fresh ones from PyTorch's global generator, none, or those of a source."""
+from gansteer.models.code import Styles
+from gansteer.models.generator import Noise
+from gansteer.models.layers import LRELU_GAIN, LRELU_SLOPE, Fill, Linear, blur, normalize_second_moment, upsample
+from gansteer.models.stylegan2.config import GeneratorConfig
 
 
 class Mapping(nn.Module):
@@ -36,14 +27,14 @@ class Mapping(nn.Module):
 
     w_mean: Tensor
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    def __init__(self, config: GeneratorConfig, fill: Fill = torch.randn) -> None:
         super().__init__()
         self.c_dim = config.c_dim
-        self.embed = Linear(config.c_dim, config.w_dim) if config.c_dim else None
+        self.embed = Linear(config.c_dim, config.w_dim, fill=fill) if config.c_dim else None
         width = config.w_dim
         first = config.z_dim + (width if config.c_dim else 0)
         self.layers = nn.ModuleList(
-            Linear(first if i == 0 else width, width, activate=True, lr_multiplier=0.01)
+            Linear(first if i == 0 else width, width, activate=True, lr_multiplier=0.01, fill=fill)
             for i in range(config.mapping_layers)
         )
         self.register_buffer("w_mean", torch.zeros(width))
@@ -89,24 +80,25 @@ class SynthesisLayer(nn.Module):
         resolution: int,
         in_channels: int,
         out_channels: int,
-        row: int,
+        latent_index: int,
         up: bool,
         config: GeneratorConfig,
+        fill: Fill = torch.randn,
     ) -> None:
         super().__init__()
         self.name = name
         self.resolution = resolution
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.row = row
+        self.latent_index = latent_index
         """The row of w+ that drives this layer."""
         self.up = up
         self.clamp = config.conv_clamp
-        self.affine = Linear(config.w_dim, in_channels, bias_init=1.0)
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
+        self.affine = Linear(config.w_dim, in_channels, bias_init=1.0, fill=fill)
+        self.weight = nn.Parameter(fill((out_channels, in_channels, 3, 3)))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.noise_strength = nn.Parameter(torch.zeros([]))
-        self.register_buffer("noise_fixed", torch.randn(resolution, resolution))
+        self.register_buffer("noise_fixed", fill((resolution, resolution)))
 
     def energy(self) -> Tensor:
         """`sum_k W_oik^2 [O, I]`, all that demodulation needs of the weights. A long edit computes it once."""
@@ -151,15 +143,18 @@ class SynthesisLayer(nn.Module):
 class ToRGB(nn.Module):
     """Modulated 1x1 convolution to the picture's channels, without demodulation (so with the fan-in gain)."""
 
-    def __init__(self, name: str, resolution: int, in_channels: int, row: int, config: GeneratorConfig) -> None:
+    def __init__(
+        self, name: str, resolution: int, in_channels: int, latent_index: int, config: GeneratorConfig,
+        fill: Fill = torch.randn,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.name = name
         self.resolution = resolution
         self.in_channels = in_channels
-        self.row = row
+        self.latent_index = latent_index
         self.clamp = config.conv_clamp
-        self.affine = Linear(config.w_dim, in_channels, bias_init=1.0)
-        self.weight = nn.Parameter(torch.randn(config.img_channels, in_channels, 1, 1))
+        self.affine = Linear(config.w_dim, in_channels, bias_init=1.0, fill=fill)
+        self.weight = nn.Parameter(fill((config.img_channels, in_channels, 1, 1)))
         self.bias = nn.Parameter(torch.zeros(config.img_channels))
         self.weight_gain = 1.0 / math.sqrt(in_channels)
 
@@ -174,7 +169,7 @@ class ToRGB(nn.Module):
 class Block(nn.Module):
     """The layers of one resolution: (up-convolution,) convolution, toRGB."""
 
-    def __init__(self, resolution: int, config: GeneratorConfig) -> None:
+    def __init__(self, resolution: int, config: GeneratorConfig, fill: Fill = torch.randn) -> None:
         super().__init__()
         k = int(math.log2(resolution))
         out = config.channels(resolution)
@@ -182,12 +177,12 @@ class Block(nn.Module):
         self.convs = nn.ModuleDict()
         if resolution > 4:
             self.convs["conv0"] = SynthesisLayer(
-                f"b{resolution}.conv0", resolution, config.channels(resolution // 2), out, 2 * k - 5, True, config
+                f"b{resolution}.conv0", resolution, config.channels(resolution // 2), out, 2 * k - 5, True, config, fill
             )
         self.convs["conv1"] = SynthesisLayer(
-            f"b{resolution}.conv1", resolution, out, out, max(2 * k - 4, 0), False, config
+            f"b{resolution}.conv1", resolution, out, out, max(2 * k - 4, 0), False, config, fill
         )
-        self.torgb = ToRGB(f"b{resolution}.torgb", resolution, out, 2 * k - 3, config)
+        self.torgb = ToRGB(f"b{resolution}.torgb", resolution, out, 2 * k - 3, config, fill)
 
     def layers(self) -> Iterator[SynthesisLayer]:
         for layer in self.convs.values():
@@ -198,11 +193,11 @@ class Block(nn.Module):
 class Synthesis(nn.Module):
     """Styles to a picture, or to the features after any layer. toRGBs are summed over the resolutions (skip form)."""
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    def __init__(self, config: GeneratorConfig, fill: Fill = torch.randn) -> None:
         super().__init__()
         self.config = config
-        self.constant = nn.Parameter(torch.randn(config.channels(4), 4, 4))
-        self.blocks = nn.ModuleList(Block(r, config) for r in config.block_resolutions)
+        self.constant = nn.Parameter(fill((config.channels(4), 4, 4)))
+        self.blocks = nn.ModuleList(Block(r, config, fill) for r in config.block_resolutions)
 
     def each_block(self) -> Iterator[Block]:
         for block in self.blocks:
@@ -214,18 +209,19 @@ class Synthesis(nn.Module):
         for block in self.each_block():
             yield from block.layers()
 
+    def styled(self) -> Iterator[SynthesisLayer | ToRGB]:
+        """All layers that have a style, block by block."""
+        for block in self.each_block():
+            yield from block.layers()
+            yield block.torgb
+
     def styles(self, ws: Tensor) -> Styles:
         """`ws [B, num_ws, w_dim]` to the style of every layer."""
         if ws.dim() != 3 or ws.shape[1:] != (self.config.num_ws, self.config.w_dim):
             raise ValueError(
                 f"w+ must be [B, {self.config.num_ws}, {self.config.w_dim}] for this model, not {list(ws.shape)}"
             )
-        styles: Styles = {}
-        for block in self.each_block():
-            layers: list[SynthesisLayer | ToRGB] = [*block.layers(), block.torgb]
-            for layer in layers:
-                styles[layer.name] = layer.affine(ws[:, layer.row])
-        return styles
+        return {layer.name: layer.affine(ws[:, layer.latent_index]) for layer in self.styled()}
 
     def _noise(self, layer: SynthesisLayer, batch: int, noise: Noise) -> Tensor | None:
         if noise == "none":
@@ -277,67 +273,3 @@ class Synthesis(nn.Module):
                 break
         assert image is not None
         return image
-
-
-class Generator(nn.Module):
-    """StyleGAN2: `mapping` and `synthesis`, with the steps between them as methods."""
-
-    def __init__(self, config: GeneratorConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.mapping = Mapping(config)
-        self.synthesis = Synthesis(config)
-
-    def map(self, z: Tensor, c: Tensor | None = None, *, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
-        """`z [B, z_dim]` to `w+ [B, num_ws, w_dim]`, its first `cutoff` rows (all by default) truncated towards the mean.
-
-        `w = mean + psi (w - mean)`: psi 1 leaves w as it is, 0 gives the mean picture.
-        """
-        w: Tensor = self.mapping(z, c)
-        ws = w.unsqueeze(1).repeat(1, self.config.num_ws, 1)
-        if psi != 1.0:
-            ws[:, :cutoff] = self.mapping.w_mean.lerp(ws[:, :cutoff], psi)
-        return ws
-
-    def styles(self, ws: Tensor, offsets: Styles | None = None) -> Styles:
-        """`ws [B, num_ws, w_dim]` to styles, plus the `offsets [B or 1, C_in]` given for some layers by name."""
-        styles = self.synthesis.styles(ws)
-        for name, offset in (offsets or {}).items():
-            if name not in styles:
-                raise ValueError(f"this model has no layer {name!r}; it has {', '.join(styles)}")
-            styles[name] = styles[name] + offset
-        return styles
-
-    def synthesize(
-        self, ws: Tensor, *, offsets: Styles | None = None, noise: Noise = "fixed", resolution: int | None = None
-    ) -> Tensor:
-        """`ws [B, num_ws, w_dim]` to the picture `[B, img_channels, resolution, resolution]`, nominally in [-1, 1].
-
-        `resolution` as in `Synthesis.forward`.
-        """
-        image: Tensor = self.synthesis(self.styles(ws, offsets), noise=noise, resolution=resolution)
-        return image
-
-    def features(
-        self, ws: Tensor, layers: Collection[str], *, offsets: Styles | None = None, noise: Noise = "fixed"
-    ) -> dict[str, Tensor]:
-        """The activations after each layer named in `layers`, as `Synthesis.features`."""
-        return self.synthesis.features(self.styles(ws, offsets), layers, noise=noise)
-
-    def forward(self, z: Tensor, c: Tensor | None = None, *, psi: float = 1.0) -> Tensor:
-        """`z [B, z_dim]` to pictures, with the fixed noise."""
-        return self.synthesize(self.map(z, c, psi=psi))
-
-
-def grown(small: Generator) -> Generator:
-    """A generator of twice the resolution that draws, at first, exactly the small one's pictures upsampled.
-
-    All layers are copied (so `channel_base` and `channel_max` stay); the new toRGB starts at zero, and the last row of
-    w+ of the small model drives the new block as well.
-    """
-    big = Generator(replace(small.config, resolution=small.config.resolution * 2)).to(small.synthesis.constant)
-    big.load_state_dict(small.state_dict(), strict=False)
-    for block in big.synthesis.each_block():
-        if block.resolution == big.config.resolution:
-            nn.init.zeros_(block.torgb.weight)
-    return big

@@ -8,8 +8,10 @@ everything beyond the border, and a convolution is: gather rows, multiply by the
 rows, borders need no special case, and the whole map is simply the case where every position is needed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gansteer.models.code import Styles
 from gansteer.models.layers import LRELU_GAIN, LRELU_SLOPE
-from gansteer.models.stylegan2.network import Styles, Synthesis, SynthesisLayer, demodulation
+from gansteer.models.stylegan2.network import Synthesis, SynthesisLayer, demodulation
 from gansteer.models.stylegan2.region_plan import LayerBack, LayerPlan, UpBack, UpPlan, plan, plan_back
 from gansteer.models.stylegan2.winograd import Tiles, Winograd
 
@@ -105,7 +108,7 @@ class _Pass(torch.autograd.Function):
     """All layers in one node of the graph, so that few passes go over the tables and gradients stay on their rows.
 
     Per layer, with `a` the activations of the one below, s its style, d its demodulation, n noise, b bias:
-    `a' = lrelu(sqrt2 (d conv(s a) + n + b))`. Takes every layer's d `[1, O]`, then every layer's s `[1, I]`, which gets
+    `a' = lrelu(sqrt2 (d conv(s a) + n + b))`, and then `a' m + t` where something modulates positions. Takes every layer's d `[1, O]`, then every layer's s `[1, I]`, which gets
     the gradient by way of d, too: that of `d = 1 / sqrt(sum_i s_i^2 E_oi + eps)` is `-d^3 E_oi s_i`.
     """
 
@@ -113,12 +116,14 @@ class _Pass(torch.autograd.Function):
     def forward(
         ctx: Any, region: "RegionSynthesis", plans: list[LayerPlan], ds: list[Tensor], *styles: Tensor
     ) -> Tensor:
-        tables = [region.constant]
-        for layer, kernel, step, style, d in zip(region.layers, region.kernels, plans, styles, ds, strict=True):
+        tables, results = [region.constant], []
+        each = zip(region.layers, region.kernels, plans, styles, ds, region.modulations, strict=True)
+        for layer, kernel, step, style, d, modulation in each:
             y = torch.addcmul(step.noise, _convolve(_scaled(tables[-1], style), step, kernel), d * LRELU_GAIN)
             y = F.leaky_relu_(y.add_(layer.bias.detach() * LRELU_GAIN), LRELU_SLOPE)
-            tables.append(y if layer.clamp is None else y.clamp_(-layer.clamp, layer.clamp))
-        ctx.region, ctx.plans, ctx.tables, ctx.ds, ctx.styles = region, plans, tables, ds, styles
+            results.append(y if layer.clamp is None else y.clamp_(-layer.clamp, layer.clamp))
+            tables.append(results[-1] if modulation is None else modulation.applied(results[-1], step))
+        ctx.region, ctx.plans, ctx.tables, ctx.results, ctx.ds, ctx.styles = region, plans, tables, results, ds, styles
         return F.pad(tables[-1], (0, 0, 0, 1))
 
     @staticmethod
@@ -131,7 +136,10 @@ class _Pass(torch.autograd.Function):
         rows = live.nonzero()[:, 0]
         g, a = (x.index_select(0, rows) for x in (g, ctx.tables[-1]))
         for i, way in reversed(list(enumerate(ways))):
-            layer, step = region.layers[i], ctx.plans[i]
+            layer, step, modulation = region.layers[i], ctx.plans[i], region.modulations[i]
+            if modulation is not None:
+                g = g * modulation.rows(modulation.gain, step).index_select(0, rows)
+                a = ctx.results[i].index_select(0, rows)
             if layer.clamp is not None:
                 g = g.masked_fill(a.abs() >= layer.clamp, 0)
             # Times what stands in lrelu, the gradient there is g a: what came out, times the gradient of that.
@@ -190,18 +198,40 @@ class Kernel:
         return self._tiled_back[form]
 
 
+@dataclass(frozen=True)
+class Modulation:
+    """What multiplies a layer's results, position by position, and what is added to them: constants of an edit."""
+
+    gain: Tensor
+    """`[r r, C]`, row by row."""
+    shift: Tensor
+    """`[r r, C]`."""
+
+    def rows(self, table: Tensor, step: LayerPlan) -> Tensor:
+        """Those of the positions that `step` computes, `[M, C]`."""
+        return table.index_select(0, step.need.flatten().nonzero()[:, 0].to(table.device))
+
+    def applied(self, x: Tensor, step: LayerPlan) -> Tensor:
+        """Results `[M, C]` modulated."""
+        return torch.addcmul(self.rows(self.shift, step), x, self.rows(self.gain, step))
+
+
 class RegionSynthesis:
     """A synthesis network that evaluates its layers up to `layer` at chosen positions only.
 
-    Weights are packed at construction and must not change afterwards; no gradient reaches them.
+    Weights are packed at construction and must not change afterwards; no gradient reaches them, nor the modulations, which
+    some layers have by name.
     """
 
-    def __init__(self, synthesis: Synthesis, layer: str) -> None:
+    def __init__(
+        self, synthesis: Synthesis, layer: str, modulations: Mapping[str, Modulation] = MappingProxyType({})
+    ) -> None:
         self.layers: list[SynthesisLayer] = []
         for each in synthesis.layers():
             self.layers.append(each)
             if each.name == layer:
                 break
+        self.modulations = [modulations.get(each.name) for each in self.layers]
         with torch.no_grad():
             self.kernels = [Kernel(each) for each in self.layers]
             self.energies = [each.energy().detach() for each in self.layers]

@@ -3,7 +3,8 @@
 import { find } from "./keys.js";
 import { clamp, zoom } from "./geometry.js";
 import { actual, Look } from "./look.js";
-import { sideOf } from "./state.js";
+import { invert, isBlank } from "./paint.js";
+import { draftOf, inHand, sideOf } from "./state.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
 
@@ -28,7 +29,11 @@ function take(studio, tool) {
  * @param {Studio} studio @param {number} way */
 function resize(studio, way) {
   const { radius } = studio.state;
-  const next = clamp(Math.round(way > 0 ? radius * 1.2 + 1 : (radius - 1) / 1.2), 1, Math.max(4, sideOf(studio.state) / 2));
+  const next = clamp(
+    Math.round(way > 0 ? radius * 1.2 + 1 : (radius - 1) / 1.2),
+    1,
+    Math.max(4, sideOf(studio.state) / 2),
+  );
   studio.store.set({ radius: next, said: `Brush ${next}.` });
 }
 
@@ -47,8 +52,8 @@ export const ACTIONS = {
   "tool-held": (studio) => take(studio, "held"),
   "tool-erase": (studio) => take(studio, "erase"),
   "tool-part": (studio) => {
-    const { tool, tab } = studio.state;
-    take(studio, tool !== "points" ? tool : tab === "area" ? "area" : "free");
+    const { tool } = studio.state;
+    take(studio, tool !== "points" && tool !== "own" ? tool : inHand(studio.state)?.layer ? "region" : "free");
     studio.store.set({ shape: "part", said: "Point at a part of the picture." });
   },
   adding: (studio) => {
@@ -57,7 +62,11 @@ export const ACTIONS = {
   },
   smaller: (studio) => resize(studio, -1),
   larger: (studio) => resize(studio, 1),
-  invert: (studio) => studio.invert(),
+  invert: (studio) => {
+    const draft = draftOf(studio.state);
+    if (isBlank(draft.paint)) studio.tell("Paint something first: then what moves and what stays can be swapped.");
+    else studio.change({ ...draft, paint: invert(draft.paint) }, "", "Swapped what may move and what must stay.");
+  },
   shape: (studio) => {
     const shape = SHAPES[(SHAPES.indexOf(studio.state.shape) + 1) % SHAPES.length];
     studio.store.set({ shape, said: shape === "part" ? "Point at a part of the picture." : `Shape: ${shape}.` });

@@ -2,7 +2,7 @@
 
 import { copies, corners, largest, place, proper, reaching, SMALLEST, STEEPEST } from "./crop.js";
 import { distance } from "./geometry.js";
-import { num } from "./frame.js";
+import { num } from "./controls.js";
 import { bring } from "./photos.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { sentence } from "./words.js";
@@ -19,7 +19,11 @@ const FINE = 128; // pixels of the small picture of what is taken
 /** @type {{tuning: string, words: string, what: string}[]} */
 const AIMS = [
   { tuning: "light", words: "Most alike", what: "The model itself is adjusted to the photo." },
-  { tuning: "none", words: "Easy to edit", what: "The nearest that the model knows by itself; sliders and drags work best on it." },
+  {
+    tuning: "none",
+    words: "Easy to edit",
+    what: "The nearest that the model knows by itself; sliders and drags work best on it.",
+  },
 ];
 
 /** @param {{studio: Studio}} props */
@@ -33,32 +37,90 @@ export function Align({ studio }) {
     studio.store.set({ dialog: null });
     bring(studio, file, crop, tuning);
   };
-  return html`<div class="align">
-    <${Photo} sight=${sight} crop=${crop} set=${set} />
-    <div class="stack wide">
-      <div class="row"><${Taken} sight=${sight} crop=${crop} />
-        <p class="grow muted">${found(sight)}</p></div>
-      ${sight.faces > 1 && html`<div class="segmented" role="group" aria-label="What to take">
-        ${sight.crops.map((one, i) => html`<button key=${i} aria-pressed=${near(one, crop)} onClick=${() => setCrop(one)}>${i < sight.faces ? `Face ${i + 1}` : "Middle"}</button>`)}</div>`}
-      <div class="stack"><label class="field">Size
-        <input type="range" min=${Math.log(SMALLEST)} max=${Math.log(largest(sight))} step="0.01" value=${Math.log(crop.size)}
-          aria-valuetext=${`${Math.round(crop.size)} pixels`} onInput=${num((value) => set({ size: Math.exp(value) }))} /></label>
-      <label class="field"><span class="row"><span class="grow">Turn</span><output class="muted number">${String(Math.round(crop.angle)).replace("-", "−")}°</output></span>
-        <input type="range" min=${-STEEPEST} max=${STEEPEST} step="1" value=${crop.angle} onInput=${num((angle) => set({ angle }))} /></label></div>
-      <div class="stack"><div class="segmented" role="group" aria-label="Aim">
-        ${AIMS.map((one) => html`<button key=${one.tuning} aria-pressed=${one === aim} onClick=${() => setTuning(one.tuning)}>${one.words}</button>`)}</div>
-        <p class="muted">${aim.what}</p></div>
-      <div class="stack begin"><p class="cost">${cost(sight.costs[tuning])} <span class="muted">Stop whenever it is good enough.</span></p>
-        <div class="row"><button class="primary" autofocus onClick=${begin}>Begin</button>
-          <button onClick=${() => studio.store.set({ dialog: null })}>Cancel</button></div></div>
-    </div></div>`;
+  return html`
+    <div class="align">
+      <${Photo} sight=${sight} crop=${crop} set=${set} />
+      <div class="stack wide">
+        <div class="row">
+          <${Taken} sight=${sight} crop=${crop} />
+          <p class="grow muted">${found(sight)}</p>
+        </div>
+        ${
+          sight.faces > 1 &&
+          html`
+            <div class="segmented" role="group" aria-label="What to take">
+              ${sight.crops.map(
+                (one, i) => html`
+                  <button key=${i} aria-pressed=${near(one, crop)} onClick=${() => setCrop(one)}>
+                    ${i < sight.faces ? `Face ${i + 1}` : "Middle"}
+                  </button>
+                `,
+              )}
+            </div>
+          `
+        }
+        <div class="stack">
+          <label class="field">
+            Size
+            <input
+              type="range"
+              min=${Math.log(SMALLEST)}
+              max=${Math.log(largest(sight))}
+              step="0.01"
+              value=${Math.log(crop.size)}
+              aria-valuetext=${`${Math.round(crop.size)} pixels`}
+              onInput=${num((value) => set({ size: Math.exp(value) }))}
+            />
+          </label>
+          <label class="field">
+            <span class="row">
+              <span class="grow">Turn</span>
+              <output class="muted number">${String(Math.round(crop.angle)).replace("-", "−")}°</output>
+            </span>
+            <input
+              type="range"
+              min=${-STEEPEST}
+              max=${STEEPEST}
+              step="1"
+              value=${crop.angle}
+              onInput=${num((angle) => set({ angle }))}
+            />
+          </label>
+        </div>
+        <div class="stack">
+          <div class="segmented" role="group" aria-label="Aim">
+            ${AIMS.map(
+              (one) => html`
+                <button key=${one.tuning} aria-pressed=${one === aim} onClick=${() => setTuning(one.tuning)}>
+                  ${one.words}
+                </button>
+              `,
+            )}
+          </div>
+          <p class="muted">${aim.what}</p>
+        </div>
+        <div class="stack begin">
+          <p class="cost">
+            ${cost(sight.costs[tuning])}${" "}
+            <span class="muted">Stop whenever it is good enough.</span>
+          </p>
+          <div class="row">
+            <button class="primary" autofocus onClick=${begin}>Begin</button>
+            <button onClick=${() => studio.store.set({ dialog: null })}>Cancel</button>
+          </div>
+        </div>
+      </div>
+    </div>
+  `;
 }
 
 /** @type {(sight: Sight) => string} */
 const found = ({ faces, note }) =>
-  faces === 0 ? `${sentence(note)} Put the square where it shall be.`
-  : faces === 1 ? "One face was found. This is what is taken of the photo."
-  : `${faces} faces were found. This is what is taken of the photo.`;
+  faces === 0
+    ? `${sentence(note)} Put the square where it shall be.`
+    : faces === 1
+      ? "One face was found. This is what is taken of the photo."
+      : `${faces} faces were found. This is what is taken of the photo.`;
 
 /** @type {(a: Crop, b: Crop) => boolean} */
 const near = (a, b) => distance([a.x, a.y], [b.x, b.y]) < 0.02 * a.size && Math.abs(a.size - b.size) < 0.02 * a.size;
@@ -68,7 +130,8 @@ function cost(cost) {
   if (!cost) return "";
   const { seconds, memory, size } = cost;
   const time = seconds < 90 ? `${Math.max(1, Math.round(seconds))} seconds` : `${Math.round(seconds / 60)} minutes`;
-  return `About ${time}, ${Math.round(memory / 1e6)} MB of memory meanwhile, and ${(size / 1e6).toFixed(1)} MB to keep.`;
+  const [meanwhile, kept] = [Math.round(memory / 1e6), (size / 1e6).toFixed(1)];
+  return `About ${time}, ${meanwhile} MB of memory meanwhile, and ${kept} MB to keep.`;
 }
 
 /** The photo with the square on it, which is moved by pointer or by keys.
@@ -120,18 +183,46 @@ function Photo({ sight, crop, set }) {
     event.preventDefault();
     event.stopPropagation();
   };
-  const line = (/** @type {Crop} */ one) => `M${corners(one).map(([x, y]) => `${x + 0.5} ${y + 0.5}`).join("L")}Z`;
-  return html`<div class="photo" ref=${box} tabindex="0" role="application" style=${{ aspectRatio: `${width} / ${height}`, "--shape": width / height }}
-    aria-label="The photo. Arrow keys move the square that is taken, plus and minus change its size."
-    onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${up} onKeyDown=${key}>
-    <img src=${sight.preview} alt="" draggable=${false} />
-    <svg viewBox=${`0 0 ${width} ${height}`} aria-hidden="true">
-      <path class="rest" fill-rule="evenodd" d=${`M0 0H${width}V${height}H0Z${line(crop)}`} />
-      ${others.map((one) => html`<path class="other" d=${line(one)} />`)}
-      <path class="casing" d=${line(crop)} /><path class="taken" d=${line(crop)} />
-    </svg>
-    ${corners(crop).map(([x, y], i) => html`<span key=${i} class="knob" style=${{ left: `${((x + 0.5) / width) * 100}%`, top: `${((y + 0.5) / height) * 100}%` }}></span>`)}
-  </div>`;
+  const line = (/** @type {Crop} */ one) =>
+    `M${corners(one)
+      .map(([x, y]) => `${x + 0.5} ${y + 0.5}`)
+      .join("L")}Z`;
+  return html`
+    <div
+      class="photo"
+      ref=${box}
+      tabindex="0"
+      role="application"
+      style=${{ aspectRatio: `${width} / ${height}`, "--shape": width / height }}
+      aria-label="The photo. Arrow keys move the square that is taken, plus and minus change its size."
+      onPointerDown=${down}
+      onPointerMove=${move}
+      onPointerUp=${up}
+      onPointerCancel=${up}
+      onKeyDown=${key}
+    >
+      <img src=${sight.preview} alt="" draggable=${false} />
+      <svg viewBox=${`0 0 ${width} ${height}`} aria-hidden="true">
+        <path class="rest" fill-rule="evenodd" d=${`M0 0H${width}V${height}H0Z${line(crop)}`} />
+        ${others.map(
+          (one) => html`
+            <path class="other" d=${line(one)} />
+          `,
+        )}
+        <path class="casing" d=${line(crop)} />
+        <path class="taken" d=${line(crop)} />
+      </svg>
+      ${corners(crop).map(
+        ([x, y], i) => html`
+          <span
+            key=${i}
+            class="knob"
+            style=${{ left: `${((x + 0.5) / width) * 100}%`, top: `${((y + 0.5) / height) * 100}%` }}
+          ></span>
+        `,
+      )}
+    </div>
+  `;
 }
 
 /** What is taken, upright.
@@ -166,5 +257,14 @@ function Taken({ sight, crop }) {
       context.restore();
     }
   }, [picture, crop]);
-  return html`<canvas class="small-picture" ref=${ref} width=${FINE} height=${FINE} role="img" aria-label="What is taken of the photo, upright"></canvas>`;
+  return html`
+    <canvas
+      class="small-picture"
+      ref=${ref}
+      width=${FINE}
+      height=${FINE}
+      role="img"
+      aria-label="What is taken of the photo, upright"
+    ></canvas>
+  `;
 }

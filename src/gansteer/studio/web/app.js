@@ -2,11 +2,15 @@
 
 import { pressed, released } from "./actions.js";
 import { Dialogs } from "./dialogs.js";
-import { Bar, Header, Rail, ToolOptions, ViewControls } from "./frame.js";
+import { Bar } from "./bar.js";
+import { KINDS } from "./edits/index.js";
+import { Header } from "./header.js";
 import { History } from "./history.js";
+import { ViewControls } from "./looking.js";
 import { Panels } from "./panels.js";
 import { Stage } from "./stage.js";
 import { Studio } from "./studio.js";
+import { Rail, ToolOptions } from "./tools.js";
 import { html, render, useEffect, useState } from "./vendor/preact.js";
 
 /** @param {{studio: Studio}} props */
@@ -45,20 +49,37 @@ function App({ studio }) {
     </main>
     <${Dialogs} studio=${studio} />
     <${Notice} studio=${studio} />
-    <div class="unseen" role="status" aria-live="polite">${state.said}</div>`;
+    <div class="unseen" role="status" aria-live="polite">${state.said}</div>
+  `;
 }
 
 /** What is over the picture when there is none to work on.
  * @param {{studio: Studio}} props */
 function Cover({ studio }) {
   const { link, reason, session, welcome } = studio.state;
-  if (link === "lost") return html`<p class="cover" role="alert">The line to the studio is lost; nothing of yours is. Trying again …</p>`;
+  if (link === "lost")
+    return html`
+      <p class="cover" role="alert">The line to the studio is lost; nothing of yours is. Trying again …</p>
+    `;
   if (link === "refused")
-    return html`<div class="cover" role="alert"><p>${reason || "The studio closed the line."}</p>
-      <button class="plain" onClick=${() => location.reload()}>Load the page again</button></div>`;
+    return html`
+      <div class="cover" role="alert">
+        <p>${reason || "The studio closed the line."}</p>
+        <button class="plain" onClick=${() => location.reload()}>Load the page again</button>
+      </div>
+    `;
   if (welcome && !welcome.models.length)
-    return html`<p class="cover" role="alert">There is no model here. Start the studio with <code>--models FOLDER</code>.</p>`;
-  if (!session || session.current == null) return html`<p class="cover quiet">A picture is on its way …</p>`;
+    return html`
+      <p class="cover" role="alert">
+        There is no model here. Start the studio with${" "}
+        <code>--models FOLDER</code>
+        .
+      </p>
+    `;
+  if (!session || session.current == null)
+    return html`
+      <p class="cover quiet">A picture is on its way …</p>
+    `;
   return null;
 }
 
@@ -71,9 +92,19 @@ function Notice({ studio }) {
     const timer = setTimeout(close, 6000);
     return () => clearTimeout(timer);
   }, [notice, uploading]);
-  return html`<div class="notices" aria-live="assertive">
-    ${notice && html`<p class=${`notice ${notice.kind}`}><span>${notice.text}</span>
-      <button class="small" onClick=${close}>Close</button></p>`}</div>`;
+  return html`
+    <div class="notices" aria-live="assertive">
+      ${
+        notice &&
+        html`
+          <p class=${`notice ${notice.kind}`}>
+            <span>${notice.text}</span>
+            <button class="small" onClick=${close}>Close</button>
+          </p>
+        `
+      }
+    </div>
+  `;
 }
 
 /** @param {"auto" | "light" | "dark"} theme */
@@ -98,21 +129,34 @@ function manners(studio) {
   addEventListener("keyup", (event) => released(studio, event), { signal });
   addEventListener("blur", () => studio.store.set({ peeking: false, panning: false }), { signal });
   addEventListener("dragover", (event) => event.preventDefault(), { signal });
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    const [file] = event.dataTransfer?.files ?? [];
-    if (file) studio.receive(file);
-  }, { signal });
-  addEventListener("paste", (event) => {
-    const [file] = event.clipboardData?.files ?? [];
-    if (file) studio.receive(file);
-  }, { signal });
+  addEventListener(
+    "drop",
+    (event) => {
+      event.preventDefault();
+      const [file] = event.dataTransfer?.files ?? [];
+      if (file) studio.receive(file);
+    },
+    { signal },
+  );
+  addEventListener(
+    "paste",
+    (event) => {
+      const [file] = event.clipboardData?.files ?? [];
+      if (file) studio.receive(file);
+    },
+    { signal },
+  );
   addEventListener("pagehide", () => studio.keep(studio.state.session?.current ?? -1), { signal });
   return () => away.abort();
 }
 
 const root = /** @type {HTMLElement} */ (document.getElementById("app"));
-const studio = new Studio();
-render(html`<${App} studio=${studio} />`, root);
+const studio = new Studio(KINDS);
+render(
+  html`
+    <${App} studio=${studio} />
+  `,
+  root,
+);
 studio.wire.open();
 Object.assign(globalThis, { studio }); // for the console, and the tests

@@ -22,7 +22,12 @@ export function place(crop, [u, v]) {
 /** Top left, top right, bottom right and bottom left in the photo.
  * @type {(crop: Crop) => Point[]} */
 export const corners = (crop) =>
-  /** @type {Point[]} */ ([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]).map((along) => place(crop, along));
+  /** @type {Point[]} */ ([
+    [-0.5, -0.5],
+    [0.5, -0.5],
+    [0.5, 0.5],
+    [-0.5, 0.5],
+  ]).map((along) => place(crop, along));
 
 /** A crop that the studio takes: its centre in the photo, neither tiny nor much larger than the photo.
  * @type {(crop: Crop, photo: Size) => Crop} */
@@ -33,8 +38,8 @@ export const proper = ({ x, y, size, angle }, { width, height }) => ({
   angle: clamp(angle, -STEEPEST, STEEPEST),
 });
 
-/** Where copies of the photo are laid, in numbers of photos across and down, so that none of the crop stays empty. Every
- * other copy is mirrored, as the studio mirrors what hangs over the border.
+/** Where copies of the photo are laid, in numbers of photos across and down, so that none of the crop stays empty.
+ * Every other copy is mirrored, as the studio mirrors what hangs over the border.
  * @type {(crop: Crop, photo: Size) => Point[]} */
 export function copies(crop, { width, height }) {
   /** @param {0 | 1} axis @param {number} size */

@@ -1,6 +1,7 @@
 // What opens over the page: hot keys, export, models.
 
 import { Align } from "./align.js";
+import { MAC } from "./controls.js";
 import { STAGE_KEYS, KEYS, shown } from "./keys.js";
 import { icon } from "./icons.js";
 import { photoIn, putBack } from "./photos.js";
@@ -10,15 +11,25 @@ import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 /** @typedef {import("./studio.js").Studio} Studio */
 /** @typedef {{studio: Studio}} Props */
 
-const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
-
 /** @param {Props} props */
 export function Dialogs({ studio }) {
   const { dialog } = studio.state;
-  if (dialog === "help") return html`<${Dialog} studio=${studio} title="Hot keys"><${Help} studio=${studio} /><//>`;
-  if (dialog === "export") return html`<${Dialog} studio=${studio} title="Export"><${Export} studio=${studio} /><//>`;
-  if (dialog === "photo" && studio.state.sight) return html`<${Dialog} studio=${studio} title="Photo" wide><${Align} studio=${studio} /><//>`;
-  if (dialog === "model") return html`<${Dialog} studio=${studio} title="Model"><${Models} studio=${studio} /><//>`;
+  if (dialog === "help")
+    return html`
+      <${Dialog} studio=${studio} title="Hot keys"><${Help} studio=${studio} /><//>
+    `;
+  if (dialog === "export")
+    return html`
+      <${Dialog} studio=${studio} title="Export"><${Export} studio=${studio} /><//>
+    `;
+  if (dialog === "photo" && studio.state.sight)
+    return html`
+      <${Dialog} studio=${studio} title="Photo" wide><${Align} studio=${studio} /><//>
+    `;
+  if (dialog === "model")
+    return html`
+      <${Dialog} studio=${studio} title="Model"><${Models} studio=${studio} /><//>
+    `;
   return null;
 }
 
@@ -36,10 +47,15 @@ function Dialog({ studio, title, wide, children }) {
   const close = () => studio.store.set({ dialog: null });
   /** @param {MouseEvent} event */
   const outside = (event) => event.target === ref.current && close();
-  return html`<dialog ref=${ref} class=${wide ? "wide" : ""} aria-label=${title} onClose=${close} onPointerDown=${outside}>
-    <header><h2>${title}</h2><button class="icon" aria-label="Close" onClick=${close}>${icon("close")}</button></header>
-    <div class="body">${children}</div>
-  </dialog>`;
+  return html`
+    <dialog ref=${ref} class=${wide ? "wide" : ""} aria-label=${title} onClose=${close} onPointerDown=${outside}>
+      <header>
+        <h2>${title}</h2>
+        <button class="icon" aria-label="Close" onClick=${close}>${icon("close")}</button>
+      </header>
+      <div class="body">${children}</div>
+    </dialog>
+  `;
 }
 
 /** @param {Props} props */
@@ -47,53 +63,149 @@ function Help({ studio }) {
   const all = [...KEYS, ...STAGE_KEYS];
   const groups = [...new Set(all.map((key) => key.group))];
   return html`
-    <label class="check"><input type="checkbox" checked=${studio.state.settings.keys}
-      onChange=${() => studio.prefer({ keys: !studio.state.settings.keys })} />Single letters are hot keys</label>
-    ${groups.map((group) => html`<section key=${group}><h3>${group}</h3><dl class="keys">
-      ${all.filter((key) => key.group === group).map((key) => html`<div key=${key.what}><dt>${key.what}</dt>
-        <dd>${key.keys.map((keys, i) => html`${i > 0 && html`<span class="muted"> or </span>`}${shown(keys, MAC).map((one) => html`<kbd>${one}</kbd>`)}`)}</dd></div>`)}
-    </dl></section>`)}`;
+    <label class="check">
+      <input
+        type="checkbox"
+        checked=${studio.state.settings.keys}
+        onChange=${() => studio.prefer({ keys: !studio.state.settings.keys })}
+      />
+      Single letters are hot keys
+    </label>
+    ${groups.map(
+      (group) => html`
+        <section key=${group}>
+          <h3>${group}</h3>
+          <dl class="keys">
+            ${all
+              .filter((key) => key.group === group)
+              .map(
+                (key) => html`
+                  <div key=${key.what}>
+                    <dt>${key.what}</dt>
+                    <dd>
+                      ${key.keys.map(
+                        (keys, i) => html`
+                          ${
+                            i > 0 &&
+                            html`
+                              <span class="muted">${" or "}</span>
+                            `
+                          }${shown(keys, MAC).map(
+                            (one) => html`
+                              <kbd>${one}</kbd>
+                            `,
+                          )}
+                        `,
+                      )}
+                    </dd>
+                  </div>
+                `,
+              )}
+          </dl>
+        </section>
+      `,
+    )}
+  `;
 }
 
 /** What can be kept, in a person's order and words. */
 const FILES = [
-  { title: "Picture", of: [["png", "PNG, can be dropped here again"], ["jpeg", "JPEG"]] },
-  { title: "Film of the edit", of: [["mp4", "MP4"], ["webp", "WebP"], ["gif", "GIF"]] },
-  { title: "Parts", of: [["mask", "What may change, as a picture"], ["points", "Points, JSON"], ["latent", "Latent vector, safetensors"]] },
+  {
+    title: "Picture",
+    of: [
+      ["png", "PNG, can be dropped here again"],
+      ["jpeg", "JPEG"],
+    ],
+  },
+  {
+    title: "Film of the edit",
+    of: [
+      ["mp4", "MP4"],
+      ["webp", "WebP"],
+      ["gif", "GIF"],
+    ],
+  },
+  {
+    title: "Parts",
+    of: [
+      ["mask", "What may change, as a picture"],
+      ["points", "Points, JSON"],
+      ["latent", "Latent vector, safetensors"],
+    ],
+  },
   { title: "Everything", of: [["steer", "Session"]] },
 ];
 
-/** What an edit has to be for a file to be made of it; all others can always be had.
- * @type {Record<string, (edit: import("./protocol").Edit) => unknown>} */
-const NEEDS = {
-  mp4: () => true,
-  webp: () => true,
-  gif: () => true,
-  mask: ({ mask, region }) => mask ?? region,
-  points: ({ kind }) => kind === "drag",
-};
+/** Files that only an edit has, and those that only some kinds of edits have. */
+const FILMS = ["mp4", "webp", "gif"];
+const SPECIAL = ["mask", "points"];
 
 /** @param {Props} props */
 function Export({ studio }) {
   const { session, welcome } = studio.state;
   const [marks, setMarks] = useState(true);
   const known = welcome?.exports ?? {};
-  if (session?.current == null) return html`<p>There is no picture yet.</p>`;
-  if (session.run) return html`<p>Stop the edit first; then what it has reached can be exported.</p>`;
+  if (session?.current == null)
+    return html`
+      <p>There is no picture yet.</p>
+    `;
+  if (session.run)
+    return html`
+      <p>Stop the edit first; then what it has reached can be exported.</p>
+    `;
   const { edit } = session;
-  const had = (/** @type {string} */ what) => what in known && (!(what in NEEDS) || (edit && NEEDS[what](edit)));
+  const special = studio.state.kinds.find(({ needs }) => needs === edit?.kind)?.files ?? [];
+  const had = (/** @type {string} */ what) =>
+    what in known &&
+    (!FILMS.includes(what) || edit != null) &&
+    (!SPECIAL.includes(what) || special.includes(what)) &&
+    (what !== "mask" || edit?.mask != null || edit?.region != null);
   return html`
-    ${FILES.filter(({ of }) => of.some(([what]) => had(what))).map(({ title, of }) => html`<section key=${title} class="stack"><h3>${title}</h3>
-      <div class="row wrap">${of.map(([what, words]) => had(what) && html`<button class="plain" key=${what}
-        onClick=${() => studio.save(what, { marks: marks ? 1 : 0 })}>${words}</button>`)}</div>
-      ${title.startsWith("Film") && html`<label class="check"><input type="checkbox" checked=${marks} onChange=${() => setMarks(!marks)} />With points and arrows</label>`}
-    </section>`)}
-    ${photoIn(studio.state) && html`<section class="stack"><h3>The whole photo, with this picture in it</h3>
-      <div class="row wrap"><button class="plain" onClick=${() => putBack(studio, "jpeg")}>Whole photo, JPEG</button>
-        <button class="plain" onClick=${() => putBack(studio, "png")}>Whole photo, PNG</button></div></section>`}
-    <section class="stack"><h3>The same elsewhere</h3>
+    ${FILES.filter(({ of }) => of.some(([what]) => had(what))).map(
+      ({ title, of }) => html`
+        <section key=${title} class="stack">
+          <h3>${title}</h3>
+          <div class="row wrap">
+            ${of.map(
+              ([what, words]) =>
+                had(what) &&
+                html`
+                  <button class="plain" key=${what} onClick=${() => studio.save(what, { marks: marks ? 1 : 0 })}>
+                    ${words}
+                  </button>
+                `,
+            )}
+          </div>
+          ${
+            title.startsWith("Film") &&
+            html`
+              <label class="check">
+                <input type="checkbox" checked=${marks} onChange=${() => setMarks(!marks)} />
+                With points and arrows
+              </label>
+            `
+          }
+        </section>
+      `,
+    )}
+    ${
+      photoIn(studio.state) &&
+      html`
+        <section class="stack">
+          <h3>The whole photo, with this picture in it</h3>
+          <div class="row wrap">
+            <button class="plain" onClick=${() => putBack(studio, "jpeg")}>Whole photo, JPEG</button>
+            <button class="plain" onClick=${() => putBack(studio, "png")}>Whole photo, PNG</button>
+          </div>
+        </section>
+      `
+    }
+    <section class="stack">
+      <h3>The same elsewhere</h3>
       <${Code} studio=${studio} what="python" title="Python" />
-      <${Code} studio=${studio} what="shell" title="command line" /></section>`;
+      <${Code} studio=${studio} what="shell" title="command line" />
+    </section>
+  `;
 }
 
 /** The edit as text, to be copied.
@@ -109,10 +221,19 @@ function Code({ studio, what, title }) {
     await navigator.clipboard.writeText(text).catch(() => document.execCommand("copy"));
     setCopied(true);
   };
-  if (!text) return html`<div><button class="plain" onClick=${show}>Show as ${title}</button></div>`;
-  return html`<div class="stack"><textarea readonly rows="6" aria-label=${title} ref=${area} value=${text}></textarea>
-    <div class="row"><button class="plain" onClick=${copy}>${copied ? "Copied" : "Copy"}</button>
-      <button onClick=${() => studio.save(what)}>Save as a file</button></div></div>`;
+  if (!text)
+    return html`
+      <div><button class="plain" onClick=${show}>Show as ${title}</button></div>
+    `;
+  return html`
+    <div class="stack">
+      <textarea readonly rows="6" aria-label=${title} ref=${area} value=${text}></textarea>
+      <div class="row">
+        <button class="plain" onClick=${copy}>${copied ? "Copied" : "Copy"}</button>
+        <button onClick=${() => studio.save(what)}>Save as a file</button>
+      </div>
+    </div>
+  `;
 }
 
 /** @param {Props} props */
@@ -124,24 +245,81 @@ function Models({ studio }) {
     studio.sample(0, model.name, model.classes ? 0 : null);
     studio.store.set({ dialog: null, view: null });
   };
-  return html`<ul class="stack">${(welcome?.models ?? []).map((model) => html`<li key=${model.name} class="card stack">
-    <div class="row"><h3 class="grow">${model.name}</h3>
-      ${model.name === now ? html`<span class="muted">In use</span>` : html`<button class="plain small" onClick=${() => choose(model)}>Use</button>`}</div>
-    <p>${model.description || model.domain}</p>
-    <dl class="facts"><div><dt>Draws</dt><dd>${model.domain}</dd></div>
-      <div><dt>Size</dt><dd>${model.resolution} × ${model.resolution} px</dd></div>
-      <div><dt>Licence</dt><dd>${model.licence}</dd></div></dl>
-    ${model.limits.length > 0 && html`<details><summary>What it can't do</summary><ul class="limits">${model.limits.map((limit) => html`<li>${limit}</li>`)}</ul></details>`}
-    <${Table} title="How it was trained" rows=${model.training} />
-    <${Table} title="What was measured" rows=${model.metrics} />
-  </li>`)}</ul>`;
+  return html`
+    <ul class="stack">
+      ${(welcome?.models ?? []).map(
+        (model) => html`
+          <li key=${model.name} class="card stack">
+            <div class="row">
+              <h3 class="grow">${model.name}</h3>
+              ${
+                model.name === now
+                  ? html`
+                      <span class="muted">In use</span>
+                    `
+                  : html`
+                      <button class="plain small" onClick=${() => choose(model)}>Use</button>
+                    `
+              }
+            </div>
+            <p>${model.description || model.domain}</p>
+            <dl class="facts">
+              <div>
+                <dt>Draws</dt>
+                <dd>${model.domain}</dd>
+              </div>
+              <div>
+                <dt>Size</dt>
+                <dd>${model.resolution} × ${model.resolution} px</dd>
+              </div>
+              <div>
+                <dt>Licence</dt>
+                <dd>${model.licence}</dd>
+              </div>
+            </dl>
+            ${
+              model.limits.length > 0 &&
+              html`
+                <details>
+                  <summary>What it can't do</summary>
+                  <ul class="limits">
+                    ${model.limits.map(
+                      (limit) => html`
+                        <li>${limit}</li>
+                      `,
+                    )}
+                  </ul>
+                </details>
+              `
+            }
+            <${Table} title="How it was trained" rows=${model.training} />
+            <${Table} title="What was measured" rows=${model.metrics} />
+          </li>
+        `,
+      )}
+    </ul>
+  `;
 }
 
 /** @param {{title: string, rows: Record<string, unknown>}} props */
 function Table({ title, rows }) {
   const entries = flat(rows);
   if (!entries.length) return null;
-  return html`<details><summary>${title}</summary><dl class="facts">${entries.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></details>`;
+  return html`
+    <details>
+      <summary>${title}</summary>
+      <dl class="facts">
+        ${entries.map(
+          ([name, value]) => html`
+            <div>
+              <dt>${name}</dt>
+              <dd>${value}</dd>
+            </div>
+          `,
+        )}
+      </dl>
+    </details>
+  `;
 }
 
 /** Nested records as lines.

@@ -1,6 +1,6 @@
 // The gallery: pictures of many seeds to begin with.
 
-import { num } from "./frame.js";
+import { num } from "./controls.js";
 import { icon } from "./icons.js";
 import { present } from "./state.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
@@ -43,18 +43,64 @@ export function Gallery({ studio }) {
     if (Number.isInteger(seed) && seed >= 0 && seed <= LARGEST) studio.sample(seed);
     else studio.complain(`A number is a whole one from 0 to ${LARGEST}.`);
   };
-  const tiles = (/** @type {number[]} */ list) => list.map((seed) => html`<${Tile} key=${seed} studio=${studio} seed=${seed} psi=${drawn}
-    locked=${locked.has(seed)} starred=${stars.includes(seed)} lock=${seeds.includes(seed) ? () => lock(seed) : null} star=${() => star(seed)} />`);
-  return html`<div class="stack wide">
-    <div class="row"><h2 class="grow">Gallery</h2>
-      <button class="plain small" onClick=${() => setSeeds(shuffled(seeds, locked, Math.random))}>${icon("shuffle")}Shuffle</button></div>
-    <label class="field"><span class="row"><span class="grow">Variety</span><output class="muted number">${spread.toFixed(2)}</output></span>
-      <input type="range" min="0" max="1" step="0.05" value=${spread} onInput=${num((spread) => studio.prefer({ spread }))} /></label>
-    <ul class="tiles">${tiles(seeds)}</ul>
-    ${stars.length > 0 && html`<h3>Starred</h3><ul class="tiles">${tiles(stars)}</ul>`}
-    <form class="row" onSubmit=${typed}><label class="grow row"><span>Number</span><input name="seed" type="number" min="0" max=${LARGEST} aria-label="Number of a picture" /></label>
-      <button class="plain small">Show</button></form>
-  </div>`;
+  const tiles = (/** @type {number[]} */ list) =>
+    list.map(
+      (seed) => html`
+        <${Tile}
+          key=${seed}
+          studio=${studio}
+          seed=${seed}
+          psi=${drawn}
+          locked=${locked.has(seed)}
+          starred=${stars.includes(seed)}
+          lock=${seeds.includes(seed) ? () => lock(seed) : null}
+          star=${() => star(seed)}
+        />
+      `,
+    );
+  return html`
+    <div class="stack wide">
+      <div class="row">
+        <h2 class="grow">Gallery</h2>
+        <button class="plain small" onClick=${() => setSeeds(shuffled(seeds, locked, Math.random))}>
+          ${icon("shuffle")}Shuffle
+        </button>
+      </div>
+      <label class="field">
+        <span class="row">
+          <span class="grow">Variety</span>
+          <output class="muted number">${spread.toFixed(2)}</output>
+        </span>
+        <input
+          type="range"
+          min="0"
+          max="1"
+          step="0.05"
+          value=${spread}
+          onInput=${num((spread) => studio.prefer({ spread }))}
+        />
+      </label>
+      <ul class="tiles">
+        ${tiles(seeds)}
+      </ul>
+      ${
+        stars.length > 0 &&
+        html`
+          <h3>Starred</h3>
+          <ul class="tiles">
+            ${tiles(stars)}
+          </ul>
+        `
+      }
+      <form class="row" onSubmit=${typed}>
+        <label class="grow row">
+          <span>Number</span>
+          <input name="seed" type="number" min="0" max=${LARGEST} aria-label="Number of a picture" />
+        </label>
+        <button class="plain small">Show</button>
+      </form>
+    </div>
+  `;
 }
 
 /** @type {(all: Set<number>, one: number) => Set<number>} */
@@ -64,12 +110,46 @@ function toggled(all, one) {
   return next;
 }
 
-/** @param {{studio: import("./studio.js").Studio, seed: number, psi: number, locked: boolean, starred: boolean, lock: (() => void) | null, star: () => void}} props */
+/** @param {{studio: import("./studio.js").Studio, seed: number, psi: number, locked: boolean, starred: boolean,
+ *   lock: (() => void) | null, star: () => void}} props */
 function Tile({ studio, seed, psi, locked, starred, lock, star }) {
   const model = present(studio.state)?.model ?? "";
   const src = studio.wire.file(`seed/${seed}`, { model, psi, size: 96 });
-  return html`<li class="tile"><button class="show" aria-label=${`Picture ${seed}`} title=${`Picture ${seed}`} onClick=${() => studio.sample(seed)}>
-      <img alt="" src=${src} width="96" height="96" loading="lazy" draggable=${false} /></button>
-    <div class="row tight">${lock && html`<button class="icon small" aria-pressed=${locked} aria-label=${`Keep picture ${seed} when shuffling`} title="Keep when shuffling" onClick=${lock}>${icon(locked ? "lock" : "unlock")}</button>`}
-      <button class="icon small" aria-pressed=${starred} aria-label=${`Star picture ${seed}`} title="Star" onClick=${star}>${icon("star")}</button></div></li>`;
+  return html`
+    <li class="tile">
+      <button
+        class="show"
+        aria-label=${`Picture ${seed}`}
+        title=${`Picture ${seed}`}
+        onClick=${() => studio.sample(seed)}
+      >
+        <img alt="" src=${src} width="96" height="96" loading="lazy" draggable=${false} />
+      </button>
+      <div class="row tight">
+        ${
+          lock &&
+          html`
+            <button
+              class="icon small"
+              aria-pressed=${locked}
+              aria-label=${`Keep picture ${seed} when shuffling`}
+              title="Keep when shuffling"
+              onClick=${lock}
+            >
+              ${icon(locked ? "lock" : "unlock")}
+            </button>
+          `
+        }
+        <button
+          class="icon small"
+          aria-pressed=${starred}
+          aria-label=${`Star picture ${seed}`}
+          title="Star"
+          onClick=${star}
+        >
+          ${icon("star")}
+        </button>
+      </div>
+    </li>
+  `;
 }

@@ -1,7 +1,7 @@
 // Where the picture lies on the stage. Pure.
 //
-// A point of the picture is [x, y] in its pixels, the centre of the top-left pixel being [0, 0]; a point of the stage is
-// in CSS pixels from its top-left corner.
+// A point of the picture is [x, y] in its pixels, the centre of the top-left pixel being [0, 0]; a point of the stage
+// is in CSS pixels from its top-left corner.
 
 /** @typedef {[number, number]} Point */
 /** @typedef {{scale: number, x: number, y: number}} View  CSS pixels per pixel, and where the picture's corner lies */

@@ -4,7 +4,7 @@ import { distance, pan, pinch, toPicture, toStage, zoom } from "./geometry.js";
 import { ellipse, fill, FREE, HELD, NONE, rectangle, stroke } from "./paint.js";
 import { called, under } from "./parts.js";
 import * as points from "./points.js";
-import { draftOf, running, sideOf } from "./state.js";
+import { draftOf, inHand, layerOf, running, sideOf } from "./state.js";
 
 /** @typedef {import("./geometry.js").Point} Point */
 /** @typedef {import("./state.js").Draft} Draft */
@@ -15,17 +15,18 @@ import { draftOf, running, sideOf } from "./state.js";
  *   | {kind: "new", from: Point, moved: boolean, base: Draft}
  *   | {kind: "stroke", last: Point, base: Draft}
  *   | {kind: "shape", from: Point, moved: boolean, base: Draft}
+ *   | {kind: "own", own: import("./edits/index.js").Gesture}
  *   | {kind: "part"}} Gesture
  */
 
 const STILL = 4; // CSS pixels that a click may wander
 
 /** The layer that a tool paints on, and with what.
- * @type {(state: State) => {layer: "paint" | "area", value: number}} */
-export function brushOf({ tool, tab }) {
-  const layer = tool === "area" || (tool === "erase" && tab === "area") ? "area" : "paint";
-  return { layer, value: tool === "erase" ? NONE : tool === "held" ? HELD : FREE };
-}
+ * @type {(state: State) => {layer: string, value: number}} */
+export const brushOf = (state) => ({
+  layer: layerOf(state),
+  value: state.tool === "erase" ? NONE : state.tool === "held" ? HELD : FREE,
+});
 
 /** The draft with a shape of the tool in hand filled.
  * @type {(state: State, draft: Draft, shape: import("./paint.js").Shape) => Draft} */
@@ -51,7 +52,8 @@ export class Gestures {
     this.corner = null;
   }
 
-  /** @param {Point} at @param {number} pointer @param {{button: number, target: {id: number, end: points.End} | null}} how */
+  /** @param {Point} at @param {number} pointer
+   *  @param {{button: number, target: {id: number, end: points.End} | null}} how */
   down(at, pointer, { button, target }) {
     const { state } = this.studio;
     this.pointers.set(pointer, at);
@@ -64,7 +66,11 @@ export class Gestures {
     const from = toPicture(this.look().view, at);
     if (button === 1 || state.panning) this.gesture = { kind: "pan", last: at };
     else if (running(state)) this.studio.tell("Stop first, then change points or paint.");
-    else if (target && state.tool === "points") this.gesture = { kind: "end", ...target, from: at, moved: false, base };
+    else if (state.tool === "own") {
+      const own = inHand(state)?.press?.(this.studio, from);
+      this.gesture = own ? { kind: "own", own } : null;
+    } else if (target && state.tool === "points")
+      this.gesture = { kind: "end", ...target, from: at, moved: false, base };
     else if (state.tool === "points") this.gesture = { kind: "new", from: at, moved: false, base };
     else if (state.shape === "brush") {
       this.gesture = { kind: "stroke", last: from, base };
@@ -97,6 +103,10 @@ export class Gestures {
       return;
     }
     const here = toPicture(view, at);
+    if (gesture.kind === "own") {
+      gesture.own.move(here);
+      return;
+    }
     if (gesture.kind === "stroke") {
       store.set({ live: painted(state, draftOf(state), stroke(gesture.last, here, state.radius)) });
       gesture.last = here;
@@ -128,7 +138,8 @@ export class Gestures {
     this.gesture = null;
     const { studio } = this;
     const { live } = studio.state;
-    if (gesture.kind === "pan" || gesture.kind === "end") {
+    if (gesture.kind === "own") gesture.own.end(toPicture(this.look().view, at));
+    else if (gesture.kind === "pan" || gesture.kind === "end") {
       if (live) studio.change(live);
     } else if (gesture.kind !== "part" && (gesture.kind === "stroke" || gesture.moved)) {
       if (live) studio.change(live);
@@ -144,11 +155,17 @@ export class Gestures {
     const draft = draftOf(state);
     if (running(state)) {
       studio.tell("Stop first, then change points or paint.");
+    } else if (state.tool === "own") {
+      inHand(state)?.press?.(studio, here)?.end(here);
     } else if (state.tool === "points") {
       const open = points.waiting(draft.pairs);
       const pairs = open ? points.place(draft.pairs, open.id, "to", here, side) : points.add(draft.pairs, here, side);
       const number = open ? draft.pairs.indexOf(open) + 1 : pairs.length;
-      studio.change({ ...draft, pairs }, "", open ? `Target ${number} is set.` : `Point ${number} is set; now its target.`);
+      studio.change(
+        { ...draft, pairs },
+        "",
+        open ? `Target ${number} is set.` : `Point ${number} is set; now its target.`,
+      );
     } else if (state.shape === "brush") {
       studio.change(painted(state, draft, stroke(here, here, state.radius)), "", "Painted.");
     } else if (state.shape === "part") {
@@ -171,11 +188,17 @@ export class Gestures {
     if (!part) return state.parts.list ? undefined : studio.tell("One moment: the picture is still being looked at.");
     const draft = draftOf(state);
     const { layer, value } = brushOf(state);
-    const there = part.layer.every((inside, i) => !inside || draft[layer][i] === value);
+    /** @type {import("./paint.js").Layer} */
+    const now = draft[layer];
+    const there = part.layer.every((inside, i) => !inside || now[i] === value);
     const result = there && adding ? NONE : value;
-    const rest = adding || value === NONE ? draft[layer] : draft[layer].map((one) => (one === value ? NONE : one));
+    const rest = adding || value === NONE ? now : now.map((one) => (one === value ? NONE : one));
     const said = result === NONE ? "taken away" : adding ? "added" : "taken";
-    studio.change({ ...draft, [layer]: rest.map((one, i) => (part.layer[i] ? result : one)) }, "", `${called(part)}: ${said}.`);
+    studio.change(
+      { ...draft, [layer]: rest.map((one, i) => (part.layer[i] ? result : one)) },
+      "",
+      `${called(part)}: ${said}.`,
+    );
     return undefined;
   }
 
@@ -183,6 +206,7 @@ export class Gestures {
   drop() {
     const { studio } = this;
     const any = Boolean(this.gesture || this.corner || studio.state.live);
+    if (this.gesture?.kind === "own") this.gesture.own.drop();
     this.gesture = this.corner = null;
     if (any) studio.store.set({ live: null });
     const draft = draftOf(studio.state);

@@ -1,5 +1,6 @@
 // The history: every picture of the session, newest branches below, to go back to, to branch from and to compare with.
 
+import { choice, num } from "./controls.js";
 import { beforeOf, present } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { titled } from "./words.js";
@@ -24,7 +25,11 @@ export function arranged(nodes) {
       if (at.row < 0) at.row = rows++;
       placed.push(at);
       const { node, column: here, row: own } = at;
-      const next = (children.get(node.id) ?? []).map((child, i) => ({ node: child, column: here + 1, row: i ? -1 : own }));
+      const next = (children.get(node.id) ?? []).map((child, i) => ({
+        node: child,
+        column: here + 1,
+        row: i ? -1 : own,
+      }));
       open.push(...next.reverse()); // the first child is taken first
     }
   };
@@ -53,18 +58,42 @@ export function History({ studio }) {
   const columns = Math.max(1, ...placed.map((one) => one.column + 1));
   const rows = Math.max(1, ...placed.map((one) => one.row + 1));
   const before = beforeOf(state);
-  return html`<section class=${`history${tall ? " tall" : ""}`} aria-label="History">
-    <div class="scroll" ref=${box}>
-      <div class="tree" style=${{ width: `${columns * WIDE + 8}px`, height: `${rows * HIGH}px` }}>
-        <svg class="branches" aria-hidden="true" width=${columns * WIDE} height=${rows * HIGH}>
-          ${placed.map((one) => one.node.parent != null && html`<path d=${line(/** @type {Placed} */ (at.get(one.node.parent)), one)} />`)}
-        </svg>
-        ${placed.map((one) => html`<${Entry} key=${one.node.id} studio=${studio} placed=${one} before=${one.node.id === before && state.comparing !== "off"} />`)}
+  return html`
+    <section class=${`history${tall ? " tall" : ""}`} aria-label="History">
+      <div class="scroll" ref=${box}>
+        <div class="tree" style=${{ width: `${columns * WIDE + 8}px`, height: `${rows * HIGH}px` }}>
+          <svg class="branches" aria-hidden="true" width=${columns * WIDE} height=${rows * HIGH}>
+            ${placed.map(
+              (one) =>
+                one.node.parent != null &&
+                html`
+                  <path d=${line(/** @type {Placed} */ (at.get(one.node.parent)), one)} />
+                `,
+            )}
+          </svg>
+          ${placed.map(
+            (one) => html`
+              <${Entry}
+                key=${one.node.id}
+                studio=${studio}
+                placed=${one}
+                before=${one.node.id === before && state.comparing !== "off"}
+              />
+            `,
+          )}
+        </div>
       </div>
-    </div>
-    ${rows > 1 && html`<button class="small more" aria-expanded=${tall} onClick=${() => setTall(!tall)}>${tall ? "Less" : "All branches"}</button>`}
-    <${Between} studio=${studio} />
-  </section>`;
+      ${
+        rows > 1 &&
+        html`
+          <button class="small more" aria-expanded=${tall} onClick=${() => setTall(!tall)}>
+            ${tall ? "Less" : "All branches"}
+          </button>
+        `
+      }
+      <${Between} studio=${studio} />
+    </section>
+  `;
 }
 
 /** @type {(parent: Placed, child: Placed) => string} */
@@ -77,15 +106,24 @@ function line(parent, child) {
 /** @param {{studio: import("./studio.js").Studio, placed: Placed, before: boolean}} props */
 function Entry({ studio, placed, before }) {
   const { node, column, row } = placed;
-  const { session } = studio.state;
-  const now = session?.current === node.id;
+  const { session, kinds } = studio.state;
+  const here = session?.current === node.id;
   const runs = session?.run?.node === node.id;
-  const words = `${titled(node)}${runs ? ", running" : node.done ? "" : ", stopped"}${before ? ", compared with" : ""}`;
-  return html`<button class=${`entry${before ? " before" : ""}`} title=${words} aria-label=${words} aria-current=${now ? "step" : undefined}
-    style=${{ left: `${column * WIDE + 4}px`, top: `${row * HIGH + 4}px` }} onClick=${() => studio.go(node.id)}>
-    <${Thumb} studio=${studio} node=${node} becoming=${runs || (now && studio.state.turning)} runs=${runs} />
-    <span class="name">${titled(node)}</span>
-  </button>`;
+  const now = runs ? ", running" : node.done ? "" : ", stopped";
+  const words = `${titled(node, kinds)}${now}${before ? ", compared with" : ""}`;
+  return html`
+    <button
+      class=${`entry${before ? " before" : ""}`}
+      title=${words}
+      aria-label=${words}
+      aria-current=${here ? "step" : undefined}
+      style=${{ left: `${column * WIDE + 4}px`, top: `${row * HIGH + 4}px` }}
+      onClick=${() => studio.go(node.id)}
+    >
+      <${Thumb} studio=${studio} node=${node} becoming=${runs || (here && studio.state.turning)} runs=${runs} />
+      <span class="name">${titled(node, kinds)}</span>
+    </button>
+  `;
 }
 
 /** A small picture: drawn from the stage while it is the one there, under the one that comes when it is done.
@@ -97,14 +135,29 @@ function Thumb({ studio, node, becoming, runs }) {
     if (studio.picture && studio.state.shown === node.id)
       ref.current.getContext("2d")?.drawImage(studio.picture, 0, 0, 2 * THUMB, 2 * THUMB);
   });
-  return html`<span class=${runs ? "thumb busy" : "thumb"}><canvas ref=${ref} width=${2 * THUMB} height=${2 * THUMB}></canvas>
-    ${!becoming && html`<img alt="" loading="lazy" draggable=${false} src=${studio.wire.file(`node/${node.id}`, { size: 96, at: node.steps })} />`}</span>`;
+  return html`
+    <span class=${runs ? "thumb busy" : "thumb"}>
+      <canvas ref=${ref} width=${2 * THUMB} height=${2 * THUMB}></canvas>
+      ${
+        !becoming &&
+        html`
+          <img
+            alt=""
+            loading="lazy"
+            draggable=${false}
+            src=${studio.wire.file(`node/${node.id}`, { size: 96, at: node.steps })}
+          />
+        `
+      }
+    </span>
+  `;
 }
 
 /** Compare the present picture with any other, and mix the two.
  * @param {{studio: import("./studio.js").Studio}} props */
 function Between({ studio }) {
   const { state } = studio;
+  const { kinds } = state;
   const node = present(state);
   const others = (state.session?.nodes ?? []).filter((one) => one.id !== node?.id && one.model === node?.model);
   const before = beforeOf(state);
@@ -114,19 +167,53 @@ function Between({ studio }) {
     studio.store.set({ blend: keep ? 1 : blend });
     if (before != null) studio.send({ type: "interpolate", a: before, b: node.id, t: blend, keep });
   };
-  return html`<div class="between stack">
-    <label class="field">Compare with
-      <select value=${String(before ?? "")} onChange=${(/** @type {Event} */ event) => studio.store.set({ before: Number(/** @type {HTMLSelectElement} */ (event.target).value), blend: 1 })}>
-        ${before == null && html`<option value="" selected disabled>Choose</option>`}
-        ${others.map((one) => html`<option key=${one.id} value=${String(one.id)} selected=${one.id === before}>${titled(one)}${nth(one, others)}</option>`)}
-      </select></label>
-    ${before != null && html`<div class="row">
-      <label class="grow field">Mix of both
-        <input type="range" min="0" max="1" step="0.02" value=${state.blend} aria-valuetext=${`${Math.round(state.blend * 100)} % of the present picture`}
-          onInput=${(/** @type {Event} */ event) => mix(/** @type {HTMLInputElement} */ (event.target).valueAsNumber, false)} /></label>
-      <button class="plain small" disabled=${state.blend === 1} onClick=${() => mix(state.blend, true)}>Keep</button>
-    </div>`}
-  </div>`;
+  return html`
+    <div class="between stack">
+      <label class="field">
+        Compare with
+        <select
+          value=${String(before ?? "")}
+          onChange=${choice((id) => studio.store.set({ before: Number(id), blend: 1 }))}
+        >
+          ${
+            before == null &&
+            html`
+              <option value="" selected disabled>Choose</option>
+            `
+          }
+          ${others.map(
+            (one) => html`
+              <option key=${one.id} value=${String(one.id)} selected=${one.id === before}>
+                ${titled(one, kinds)}${nth(one, others)}
+              </option>
+            `,
+          )}
+        </select>
+      </label>
+      ${
+        before != null &&
+        html`
+          <div class="row">
+            <label class="grow field">
+              Mix of both
+              <input
+                type="range"
+                min="0"
+                max="1"
+                step="0.02"
+                value=${state.blend}
+                aria-valuetext=${`${Math.round(state.blend * 100)} % of the present picture`}
+                onInput=${num((blend) => mix(blend, false))}
+              />
+            </label>
+            <button class="plain small" disabled=${state.blend === 1} onClick=${() => mix(state.blend, true)}>
+              Keep
+            </button>
+          </div>
+        `
+      }
+    </div>
+  `;
 }
 
 /** Tells entries of the same title apart.

@@ -25,7 +25,8 @@ const PATHS = {
   side: "M3 4.5h6v11H3ZM11 4.5h6v11h-6Z",
   changes: "M3.5 4h13v12h-13ZM11 8.5a2.5 2.5 0 1 0 .01 0ZM6 6.5v.01M6 9.5v.01",
   eye: "M2.5 10s2.8-5 7.5-5 7.5 5 7.5 5-2.8 5-7.5 5-7.5-5-7.5-5ZM10 8a2 2 0 1 0 .01 0Z",
-  shuffle: "M3 6h3c4 0 4 8 8 8h3M3 14h3c1.3 0 2.2-.9 2.9-2.1M11.1 8.1C11.8 6.9 12.7 6 14 6h3M15 4l2 2-2 2M15 12l2 2-2 2",
+  shuffle:
+    "M3 6h3c4 0 4 8 8 8h3M3 14h3c1.3 0 2.2-.9 2.9-2.1M11.1 8.1C11.8 6.9 12.7 6 14 6h3M15 4l2 2-2 2M15 12l2 2-2 2",
   star: "m10 3 2.1 4.5 4.9.6-3.6 3.4.9 4.9L10 14l-4.3 2.4.9-4.9L3 8.1l4.9-.6Z",
   lock: "M6.5 9V6.8a3.5 3.5 0 0 1 7 0V9M5 9h10v7.5H5Z",
   unlock: "M6.5 9V6.8a3.5 3.5 0 0 1 6.7-1.4M5 9h10v7.5H5Z",
@@ -44,5 +45,6 @@ const PATHS = {
 /** @typedef {keyof typeof PATHS} Glyph */
 
 /** @type {(name: Glyph) => import("./vendor/preact.js").Child} */
-export const icon = (name) =>
-  html`<svg class="glyph" viewBox="0 0 20 20" aria-hidden="true" focusable="false"><path d=${PATHS[name]} /></svg>`;
+export const icon = (name) => html`
+  <svg class="glyph" viewBox="0 0 20 20" aria-hidden="true" focusable="false"><path d=${PATHS[name]} /></svg>
+`;

@@ -3,26 +3,28 @@
 import { fromText, toText } from "./draft.js";
 
 /** @typedef {import("./draft.js").Draft} Draft */
+/** @typedef {import("./draft.js").Kinds} Kinds */
 
 const SESSIONS = 12;
 
 /** @type {(session: string, node: number) => string} */
 const place = (session, node) => `draft:${session}:${node}`;
 
-/** @type {(session: string, node: number, draft: Draft) => void} */
-export function keep(session, node, draft) {
+/** @type {(kinds: Kinds, session: string, node: number, draft: Draft) => void} */
+export function keep(kinds, session, node, draft) {
   try {
-    localStorage.setItem(place(session, node), toText(draft));
+    localStorage.setItem(place(session, node), toText(kinds, draft));
   } catch {
     forget(() => true); // full: make room, this one comes again with its next change
   }
 }
 
 /** What was kept for a picture of `side` pixels, or null.
- * @type {(session: string, node: number, side: number) => Draft | null} */
-export const kept = (session, node, side) => fromText(localStorage.getItem(place(session, node)), side);
+ * @type {(kinds: Kinds, session: string, node: number, side: number) => Draft | null} */
+export const kept = (kinds, session, node, side) => fromText(kinds, localStorage.getItem(place(session, node)), side);
 
-/** @typedef {{key: string, when: number, pictures: number}} Earlier  a session: when it was here last, and how long its history was */
+/** @typedef {{key: string, when: number, pictures: number}} Earlier
+ *  a session: when it was here last, and how long its history was */
 
 /** The sessions that this browser knows, newest first.
  * @returns {Earlier[]} */
@@ -37,7 +39,10 @@ export function recent() {
 /** This session is the newest, and holds so many pictures; what belongs to those long gone is dropped.
  * @type {(session: string, pictures: number) => void} */
 export function remember(session, pictures) {
-  const all = [{ key: session, when: Date.now(), pictures }, ...recent().filter((one) => one.key !== session)].slice(0, SESSIONS);
+  const all = [{ key: session, when: Date.now(), pictures }, ...recent().filter((one) => one.key !== session)].slice(
+    0,
+    SESSIONS,
+  );
   localStorage.setItem("recent", JSON.stringify(all));
   forget((key) => !all.some((one) => key.startsWith(`draft:${one.key}:`)));
 }

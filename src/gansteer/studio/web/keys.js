@@ -7,7 +7,12 @@
 export const KEYS = [
   { keys: ["Enter"], action: "start", what: "Start, or go on (when the picture isn't focused)", group: "Edit" },
   { keys: ["Shift+Enter"], action: "toggle", what: "Start or stop, from anywhere", group: "Edit" },
-  { keys: ["Escape"], action: "escape", what: "Stop; or drop the unfinished point, or close what is open", group: "Edit" },
+  {
+    keys: ["Escape"],
+    action: "escape",
+    what: "Stop; or drop the unfinished point, or close what is open",
+    group: "Edit",
+  },
   { keys: ["Mod+Z"], action: "undo", what: "Undo", group: "Edit" },
   { keys: ["Mod+Shift+Z", "Mod+Y"], action: "redo", what: "Redo", group: "Edit" },
   { keys: ["N"], action: "shuffle", what: "Another picture", group: "Edit" },
@@ -43,7 +48,11 @@ export const KEYS = [
 export const STAGE_KEYS = [
   { keys: ["Arrows"], what: "Move the cross, or the point that has the focus, by one pixel", group: "On the picture" },
   { keys: ["Shift+Arrows"], what: "By eight pixels", group: "On the picture" },
-  { keys: ["Enter"], what: "Put a point, its target or a corner of a shape where the cross is, or take the part there", group: "On the picture" },
+  {
+    keys: ["Enter"],
+    what: "Put a point, its target or a corner of a shape where the cross is, or take the part there",
+    group: "On the picture",
+  },
   { keys: ["Delete"], what: "Remove the point that has the focus", group: "On the picture" },
   { keys: ["Tab"], what: "From the picture to its points", group: "On the picture" },
 ];

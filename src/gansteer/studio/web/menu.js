@@ -64,28 +64,81 @@ export function Menu({ studio }) {
   /** @param {Earlier} one */
   const earlier = (one) =>
     doomed === one.key
-      ? html`<div class="row" key=${one.key}>
-          <button class="grow" onClick=${() => drop(one.key)}>${icon("trash")}Delete for good</button>
-          <button class="grow" onClick=${() => setDoomed("")}>Keep it</button>
-        </div>`
-      : html`<div class="row" key=${one.key}>
-          <button class="grow" onClick=${() => studio.enter(one.key)}><span class="grow">${when(one.when)}</span>
-            ${one.pictures > 0 && html`<small class="muted">${one.pictures === 1 ? "1 picture" : `${one.pictures} pictures`}</small>`}</button>
-          <button class="icon" aria-label=${`Delete the session of ${when(one.when)}`} title="Delete this session" onClick=${() => setDoomed(one.key)}>${icon("trash")}</button>
-        </div>`;
+      ? html`
+          <div class="row" key=${one.key}>
+            <button class="grow" onClick=${() => drop(one.key)}>${icon("trash")}Delete for good</button>
+            <button class="grow" onClick=${() => setDoomed("")}>Keep it</button>
+          </div>
+        `
+      : html`
+          <div class="row" key=${one.key}>
+            <button class="grow" onClick=${() => studio.enter(one.key)}>
+              <span class="grow">${when(one.when)}</span>
+              ${
+                one.pictures > 0 &&
+                html`
+                  <small class="muted">${one.pictures === 1 ? "1 picture" : `${one.pictures} pictures`}</small>
+                `
+              }
+            </button>
+            <button
+              class="icon"
+              aria-label=${`Delete the session of ${when(one.when)}`}
+              title="Delete this session"
+              onClick=${() => setDoomed(one.key)}
+            >
+              ${icon("trash")}
+            </button>
+          </div>
+        `;
   const days = studio.state.welcome?.keep_days;
-  return html`<div class="menu" ref=${box} onKeyDown=${key}>
-    <button class="icon" aria-label="Sessions and files" title="Sessions and files" aria-expanded=${open} onClick=${() => setOpen(!open)}>${icon("menu")}</button>
-    ${open && html`<div class="popover">
-      <button onClick=${then(() => ACTIONS.save(studio))}>${icon("download")}Save the session</button>
-      <button onClick=${then(() => ACTIONS.open(studio))}>${icon("folder")}Open a session, picture or photo</button>
-      <button onClick=${then(() => studio.fresh())}>${icon("plus")}New session</button>
-      ${others.length > 0 && html`<hr /><h3 class="muted">Earlier sessions</h3>
-        ${others.map(earlier)}
-        ${days != null && html`<p class="muted">Deleted when nobody opened them for ${days} days.</p>`}`}
-    </div>`}
-  </div>`;
+  return html`
+    <div class="menu" ref=${box} onKeyDown=${key}>
+      <button
+        class="icon"
+        aria-label="Sessions and files"
+        title="Sessions and files"
+        aria-expanded=${open}
+        onClick=${() => setOpen(!open)}
+      >
+        ${icon("menu")}
+      </button>
+      ${
+        open &&
+        html`
+          <div class="popover">
+            <button onClick=${then(() => ACTIONS.save(studio))}>${icon("download")}Save the session</button>
+            <button onClick=${then(() => ACTIONS.open(studio))}>
+              ${icon("folder")}Open a session, picture or photo
+            </button>
+            <button onClick=${then(() => studio.fresh())}>${icon("plus")}New session</button>
+            ${
+              others.length > 0 &&
+              html`
+                <hr />
+                <h3 class="muted">Earlier sessions</h3>
+                ${others.map(earlier)}
+                ${
+                  days != null &&
+                  html`
+                    <p class="muted">Deleted when nobody opened them for ${days} days.</p>
+                  `
+                }
+              `
+            }
+          </div>
+        `
+      }
+    </div>
+  `;
 }
 
 /** @type {(time: number) => string} */
-const when = (time) => new Date(time).toLocaleString(undefined, { weekday: "short", day: "numeric", month: "short", hour: "numeric", minute: "2-digit" });
+const when = (time) =>
+  new Date(time).toLocaleString(undefined, {
+    weekday: "short",
+    day: "numeric",
+    month: "short",
+    hour: "numeric",
+    minute: "2-digit",
+  });

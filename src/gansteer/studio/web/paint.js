@@ -61,7 +61,12 @@ export function border(layer) {
       const corners = [at(x, y), at(x + 1, y), at(x + 1, y + 1), at(x, y + 1)];
       const sum = corners[0] + corners[1] + corners[2] + corners[3];
       if (sum === 0 || sum === 4) continue;
-      const middles = [[x + 0.5, y], [x + 1, y + 0.5], [x + 0.5, y + 1], [x, y + 0.5]]; // of the sides, from the top
+      const middles = [
+        [x + 0.5, y],
+        [x + 1, y + 0.5],
+        [x + 0.5, y + 1],
+        [x, y + 0.5],
+      ]; // of the sides, from the top
       const crossed = middles.filter((_, i) => corners[i] !== corners[(i + 1) % 4]);
       for (let i = 0; i < crossed.length; i += 2)
         lines.push(/** @type {[number, number, number, number]} */ ([...crossed[i], ...crossed[i + 1]]));

@@ -4,7 +4,8 @@ import { unpack } from "./draft.js";
 import { pieces } from "./paint.js";
 import { present } from "./state.js";
 
-/** @typedef {{name: string, layer: import("./paint.js").Layer, share: number}} Part  without a name: what is alike there */
+/** @typedef {import("./paint.js").Layer} Layer */
+/** @typedef {{name: string, layer: Layer, share: number}} Part  without a name: what is alike there */
 /** @typedef {{of: string, list: Part[] | null}} Parts  `of` names the picture; null while it is being looked at */
 
 /** The finest part at a point of a picture of `side` pixels.
@@ -17,15 +18,22 @@ export function under(list, [x, y], side) {
 
 /** What a part is called, and how much of the picture it is.
  * @type {(part: Part) => string} */
-export const called = ({ name, share }) =>
-  `${name ? name.charAt(0).toUpperCase() + name.slice(1) : "This area"}, ${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
+export const called = ({ name, share }) => `${name ? sentenced(name) : "This area"}, ${percent(share)}`;
+
+/** @type {(text: string) => string} */
+const sentenced = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** A share of the picture, in words.
+ * @type {(share: number) => string} */
+export const percent = (share) => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
 
 /** @type {(layer: import("./paint.js").Layer) => number} */
 const shareOf = (layer) => layer.reduce((sum, value) => sum + value, 0) / layer.length;
 
 /** Whether parts are pointed at just now.
  * @type {(state: import("./state.js").State) => boolean} */
-export const pointing = ({ tool, shape, session }) => tool !== "points" && shape === "part" && !session?.run;
+export const pointing = ({ tool, shape, session }) =>
+  tool !== "points" && tool !== "own" && shape === "part" && !session?.run;
 
 /** Which picture the parts must be of.
  * @type {(state: import("./state.js").State) => string} */

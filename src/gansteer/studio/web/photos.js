@@ -11,10 +11,9 @@ import { present } from "./state.js";
  * @type {(state: import("./state.js").State) => import("./protocol").NodeInfo | undefined} */
 export function photoIn(state) {
   let node = present(state);
-  while (node && node.kind !== "inversion") {
-    const { parent } = node;
-    node = parent == null ? undefined : state.session?.nodes.find((one) => one.id === parent);
-  }
+  const nodes = new Map(state.session?.nodes.map((one) => [one.id, one]));
+  const photo = (/** @type {string} */ kind) => state.kinds.some(({ needs, beneath }) => needs === kind && beneath);
+  while (node && !photo(node.kind)) node = nodes.get(node.parent ?? 0);
   return node;
 }
 

@@ -110,7 +110,7 @@ export function Stage({ studio }) {
         studio.change({ ...draft, pairs }, `nudge ${id} ${end}`);
       }
     } else if ((event.key === "Delete" || event.key === "Backspace") && mark && !running(state)) {
-      studio.removePoint(Number(id));
+      studio.change({ ...draft, pairs: points.remove(draft.pairs, Number(id)) }, "", "Point removed.");
       box.current.focus();
     } else if (event.key === "Enter" && !event.shiftKey && !mark) {
       gestures.current.click(state.cross ?? crossed(state, 0, 0));
@@ -123,21 +123,86 @@ export function Stage({ studio }) {
   const node = present(state);
   const before = beforeOf(state);
   const under = beneath(state);
+  const changes = node && before != null && studio.wire.file(`change/${before}/${node.id}`, { at: node.steps });
   const peek = state.peeking && under != null;
-  const pointer = state.panning ? "grab" : running(state) ? "default" : state.tool === "points" ? "crosshair" : state.shape === "part" ? "pointer" : "none";
+  const pointer = state.panning
+    ? "grab"
+    : running(state)
+      ? "default"
+      : state.tool === "points"
+        ? "crosshair"
+        : state.shape === "part"
+          ? "pointer"
+          : "none";
   return html`
-    <div class="stage" ref=${box} tabindex="0" role="application" aria-label=${WORDS} data-cursor=${pointer}
-      onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${cancel}
-      onPointerLeave=${() => setHover(null)} onKeyDown=${key} onContextMenu=${quiet}>
-      <canvas class="picture" ref=${canvas} width=${side || 1} height=${side || 1}
-        style=${look.place(1)} role="img" aria-label=${node ? `${titled(node)}, now` : "No picture yet"}></canvas>
-      ${under && (peek || state.comparing !== "off") && html`<${Before} studio=${studio} look=${look} under=${under} peek=${peek} />`}
-      ${state.changes && before != null && node && !peek && html`<div class="changes" role="img" aria-label="Where the picture changed"
-        style=${{ ...look.place(1), maskImage: `url("${studio.wire.file(`change/${before}/${node.id}`, { at: node.steps })}")` }}></div>`}
-      ${state.marks && !peek && side > 0 && html`<${Marks} studio=${studio} look=${look} hover=${hover} corner=${gestures.current.corner} />`}
-      ${state.comparing === "slider" && under && !peek && html`<${Divider} studio=${studio} look=${look} />`}
-      ${state.comparing === "side" && html`<span class="pane-line" style=${{ left: `${size.width / 2}px` }}></span>`}
-    </div>`;
+    <div
+      class="stage"
+      ref=${box}
+      tabindex="0"
+      role="application"
+      aria-label=${WORDS}
+      data-cursor=${pointer}
+      onPointerDown=${down}
+      onPointerMove=${move}
+      onPointerUp=${up}
+      onPointerCancel=${cancel}
+      onPointerLeave=${() => setHover(null)}
+      onKeyDown=${key}
+      onContextMenu=${quiet}
+    >
+      <canvas
+        class="picture"
+        ref=${canvas}
+        width=${side || 1}
+        height=${side || 1}
+        style=${look.place(1)}
+        role="img"
+        aria-label=${node ? `${titled(node, state.kinds)}, now` : "No picture yet"}
+      ></canvas>
+      ${
+        under &&
+        (peek || state.comparing !== "off") &&
+        html`
+          <${Before} studio=${studio} look=${look} under=${under} peek=${peek} />
+        `
+      }
+      ${
+        state.changes &&
+        changes &&
+        !peek &&
+        html`
+          <div
+            class="changes"
+            role="img"
+            aria-label="Where the picture changed"
+            style=${{ ...look.place(1), maskImage: `url("${changes}")` }}
+          ></div>
+        `
+      }
+      ${
+        state.marks &&
+        !peek &&
+        side > 0 &&
+        html`
+          <${Marks} studio=${studio} look=${look} hover=${hover} corner=${gestures.current.corner} />
+        `
+      }
+      ${
+        state.comparing === "slider" &&
+        under &&
+        !peek &&
+        html`
+          <${Divider} studio=${studio} look=${look} />
+        `
+      }
+      ${
+        state.comparing === "side" &&
+        html`
+          <span class="pane-line" style=${{ left: `${size.width / 2}px` }}></span>
+        `
+      }
+    </div>
+  `;
 }
 
 /** @param {Event} event */
@@ -176,8 +241,15 @@ function Before({ studio, look, under, peek }) {
   const { state } = studio;
   const beside = state.comparing === "side" && !peek;
   const clip = state.comparing === "slider" && !peek ? { clipPath: `inset(0 ${(1 - state.split) * 100}% 0 0)` } : {};
-  return html`<img class="before" src=${studio.wire.file(under.path)} alt=${`Before: ${under.title}`} draggable=${false}
-    style=${{ ...look.place(beside ? 0 : 1), ...clip }} />`;
+  return html`
+    <img
+      class="before"
+      src=${studio.wire.file(under.path)}
+      alt=${`Before: ${under.title}`}
+      draggable=${false}
+      style=${{ ...look.place(beside ? 0 : 1), ...clip }}
+    />
+  `;
 }
 
 /** Moves the border between before and after, by pointer and by keys.
@@ -186,6 +258,8 @@ function Divider({ studio, look }) {
   const { state } = studio;
   const side = sideOf(state);
   const [left, top] = toStage(look.view, [state.split * side - 0.5, -0.5]);
+  /** @param {PointerEvent} event */
+  const hold = (event) => /** @type {HTMLElement} */ (event.currentTarget).setPointerCapture(event.pointerId);
   /** @param {PointerEvent} event */
   const move = (event) => {
     const bar = /** @type {HTMLElement} */ (event.currentTarget);
@@ -201,9 +275,22 @@ function Divider({ studio, look }) {
     event.preventDefault();
     event.stopPropagation();
   };
-  return html`<div class="divider" data-own role="slider" tabindex="0" aria-label="Border between before and after"
-    aria-valuemin="0" aria-valuemax="100" aria-valuenow=${Math.round(state.split * 100)}
-    style=${{ left: `${left}px`, top: `${top}px`, height: `${side * look.view.scale}px` }}
-    onPointerDown=${(/** @type {PointerEvent} */ event) => /** @type {HTMLElement} */ (event.currentTarget).setPointerCapture(event.pointerId)}
-    onPointerMove=${move} onKeyDown=${key}><span></span></div>`;
+  return html`
+    <div
+      class="divider"
+      data-own
+      role="slider"
+      tabindex="0"
+      aria-label="Border between before and after"
+      aria-valuemin="0"
+      aria-valuemax="100"
+      aria-valuenow=${Math.round(state.split * 100)}
+      style=${{ left: `${left}px`, top: `${top}px`, height: `${side * look.view.scale}px` }}
+      onPointerDown=${hold}
+      onPointerMove=${move}
+      onKeyDown=${key}
+    >
+      <span></span>
+    </div>
+  `;
 }

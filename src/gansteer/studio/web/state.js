@@ -4,15 +4,17 @@ import { empty } from "./draft.js";
 import { titled } from "./words.js";
 
 /** @typedef {import("./protocol").State} Session */
-/** @typedef {import("./protocol").Trace} Trace */
+/** @typedef {import("./protocol").StepRecord} Trace */
 /** @typedef {import("./draft.js").Draft} Draft */
-/** @typedef {"points" | "free" | "held" | "erase" | "area"} Tool */
+/** @typedef {import("./edits/index.js").Kind<any>} Kind */
+/** @typedef {"points" | "free" | "held" | "erase" | "region" | "own"} Tool
+ *  region: a brush for the layer of the panel's kind; own: that kind sees to presses itself */
 /** @typedef {"brush" | "rectangle" | "ellipse" | "part"} Shape  part: what is under the pointer */
 /** @typedef {"off" | "slider" | "side"} Comparing */
-/** @typedef {"drag" | "sliders" | "area" | "layout" | "photo" | "gallery"} Tab */
 /** @typedef {"help" | "export" | "model" | "photo" | null} Dialog */
 /**
  * @typedef {object} State
+ * @property {Kind[]} kinds  of edits that the page knows
  * @property {import("./wire.js").Link} link
  * @property {string} reason  why the line is closed
  * @property {import("./protocol").Welcome | null} welcome
@@ -20,7 +22,6 @@ import { titled } from "./words.js";
  * @property {Record<number, import("./undo.js").Trail<Draft>>} trails  what was prepared on each node
  * @property {Draft | null} live  a gesture that isn't finished
  * @property {Trace[]} traces  the steps of the edit in progress, or of the one that made the present node
- * @property {number} began  the number of latent steps before the present start
  * @property {number | null} shown  the node whose picture is on the canvas
  * @property {boolean} whole  whether that picture is the final one
  * @property {Tool} tool
@@ -31,7 +32,7 @@ import { titled } from "./words.js";
  * @property {number} opacity  of the paint on the picture
  * @property {boolean} marks  whether points and paint are shown
  * @property {import("./geometry.js").Point | null} cross  where the keyboard's cross is
- * @property {Tab} tab
+ * @property {string} tab  the open panel
  * @property {Comparing} comparing
  * @property {number} split  0 to 1, where the picture before ends
  * @property {boolean} peeking
@@ -46,7 +47,7 @@ import { titled } from "./words.js";
  * @property {{file: File, sight: import("./protocol").Sight} | null} sight  a photo that is not brought in yet
  * @property {boolean} turning  whether a slider is being moved
  * @property {string[]} locks  attributes that are held while others move
- * @property {{name: string, amount: number}} local  the attribute of a local change, and how much
+ * @property {Record<string, any>} own  what each kind of edit keeps for itself, by the names of their panels
  * @property {boolean} changes  whether it is shown where the picture changed
  * @property {Settings} settings
  */
@@ -72,8 +73,9 @@ function settings() {
   }
 }
 
-/** @type {() => State} */
-export const initial = () => ({
+/** @type {(kinds: Kind[]) => State} */
+export const initial = (kinds) => ({
+  kinds,
   link: "opening",
   reason: "",
   welcome: null,
@@ -81,7 +83,6 @@ export const initial = () => ({
   trails: {},
   live: null,
   traces: [],
-  began: 0,
   shown: null,
   whole: false,
   tool: "points",
@@ -92,7 +93,7 @@ export const initial = () => ({
   opacity: 0.75,
   marks: true,
   cross: null,
-  tab: "drag",
+  tab: kinds[0]?.tab ?? "gallery",
   comparing: "off",
   split: 0.5,
   peeking: false,
@@ -107,15 +108,19 @@ export const initial = () => ({
   sight: null,
   turning: false,
   locks: [],
-  local: { name: "", amount: 2 },
+  own: Object.fromEntries(kinds.flatMap(({ tab, own }) => (own === undefined ? [] : [[tab, own]]))),
   changes: false,
   settings: settings(),
 });
 
 export class Store {
-  state = initial();
   /** @type {Set<() => void>} */
   listeners = new Set();
+
+  /** @param {Kind[]} kinds */
+  constructor(kinds) {
+    this.state = initial(kinds);
+  }
 
   /** @param {Partial<State>} change */
   set(change) {
@@ -136,7 +141,47 @@ export const present = (state) => state.session?.nodes.find((node) => node.id ==
 export function draftOf(state) {
   const current = state.session?.current;
   const kept = current == null ? undefined : state.trails[current];
-  return state.live ?? kept?.present ?? empty(sideOf(state));
+  return state.live ?? kept?.present ?? empty(state.kinds, sideOf(state));
+}
+
+/** The kinds of edits that the server knows too.
+ * @type {(state: State) => Kind[]} */
+export const kindsOf = ({ kinds, welcome }) => kinds.filter(({ needs }) => !welcome || welcome.edits.includes(needs));
+
+/** The kind whose edit Start begins: that of the open panel or, where there is nothing to start, the first that has
+ * anything.
+ * @type {(state: State) => Kind | undefined} */
+export function inHand(state) {
+  const kinds = kindsOf(state).filter(({ toEdit }) => toEdit);
+  return kinds.find(({ tab }) => tab === state.tab) ?? kinds[0];
+}
+
+/** The layer of the draft that the brush in hand paints on.
+ * @type {(state: State) => string} */
+export function layerOf(state) {
+  const own = inHand(state)?.layer;
+  return own && (state.tool === "region" || state.tool === "erase") ? own : "paint";
+}
+
+/** The state that Start would have to find so that it went on with an edit after its step `last`.
+ * @type {(state: State, edit: import("./protocol").Edit, last: Trace | null) => State} */
+export function asIf(state, edit, last) {
+  const { draft, ...rest } = byName(state, edit.kind)?.fromEdit?.(edit, last, sideOf(state), state) ?? {};
+  return { ...state, ...rest, live: { ...draftOf(state), ...draft } };
+}
+
+/** @type {(state: State, kind: string) => Kind | undefined} */
+const byName = ({ kinds }, kind) => kinds.find(({ needs }) => needs === kind);
+
+/** Whether Start would go on with the edit that was stopped: what is prepared now is still what that was asked to do.
+ * @type {(state: State) => boolean} */
+export function goesOn(state) {
+  const { session } = state;
+  if (!session?.can_resume || !session.edit) return false;
+  const kind = inHand(state);
+  if (kind?.needs !== session.edit.kind) return !kind?.ready?.(state).ok;
+  const then = asIf(state, session.edit, session.trail[session.trail.length - 1] ?? null);
+  return JSON.stringify(kind.toEdit?.(state)) === JSON.stringify(kind.toEdit?.(then));
 }
 
 /** The node to compare with.
@@ -147,18 +192,18 @@ export function beforeOf(state) {
   return chosen && chosen.id !== node?.id && chosen.model === node?.model ? chosen.id : (node?.parent ?? null);
 }
 
-/** What lies beside or under the present picture when one compares: a picture before it or, for a photo that was brought
- * in, the photo itself.
+/** What lies beside or under the present picture when one compares: a picture before it or, for a photo that was
+ * brought in, the photo itself.
  * @type {(state: State) => {path: string, title: string} | null} */
 export function beneath(state) {
   const node = present(state);
   const before = state.session?.nodes.find((one) => one.id === beforeOf(state));
-  if (before) return { path: `node/${before.id}`, title: titled(before) };
-  return node?.kind === "inversion" ? { path: `photo/${node.id}`, title: "the photo" } : null;
+  if (before) return { path: `node/${before.id}`, title: titled(before, state.kinds) };
+  return (node && byName(state, node.kind)?.beneath?.(node)) ?? null;
 }
 
 /** Handles now, if the edit in progress moves any.
- * @type {(state: State) => import("./protocol").Trace | undefined} */
+ * @type {(state: State) => import("./protocol").StepRecord | undefined} */
 export const traceOf = (state) => state.traces[state.traces.length - 1];
 
 /** @type {(state: State) => boolean} */

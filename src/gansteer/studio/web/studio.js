@@ -2,32 +2,30 @@
 
 import * as drafts from "./draft.js";
 import { keep, kept, remember } from "./keeping.js";
-import { blank, ellipse, fill, FREE, HELD, invert, isBlank, rectangle } from "./paint.js";
 import { chosen } from "./photos.js";
-import * as points from "./points.js";
-import { draftOf, present, running, sideOf, Store } from "./state.js";
+import { draftOf, goesOn, inHand, present, running, sideOf, Store } from "./state.js";
 import { changed, redone, trail, undone } from "./undo.js";
 import { Wire } from "./wire.js";
 import { ahead, ending, sentence, titled } from "./words.js";
 
 /** @typedef {import("./state.js").Draft} Draft */
 /** @typedef {import("./protocol").State} Session */
-/** @typedef {import("./protocol").Edit} Edit */
+/** @typedef {{answered: (value: unknown) => void, failed: (error: Error) => void}} Question */
 
 const PROTOCOL = 1;
 const LONGEST_TRACE = 2000;
-const RATES = [2e-3, 5e-3, 1e-2, 2e-2]; // of settings.strength, 1 to 4
 
 export class Studio {
-  constructor() {
-    this.store = new Store();
+  /** @param {import("./state.js").Kind[]} kinds  of edits that the page knows */
+  constructor(kinds) {
+    this.store = new Store(kinds);
     this.wire = new Wire(this);
     /** Draws a picture that came; the stage sets it.
      * @type {(node: number | null, picture: ImageBitmap) => void} */
     this.onPicture = () => {};
     /** @type {ImageBitmap | null} */
     this.picture = null;
-    /** @type {Map<number, {answered: (value: unknown) => void, failed: (error: Error) => void}>} */
+    /** @type {Map<number, Question>} */
     this.asked = new Map();
     this.questions = 0;
     /** @type {import("./gestures.js").Gestures | null} */
@@ -40,7 +38,7 @@ export class Studio {
     return this.store.state;
   }
 
-  // --- From the server ------------------------------------------------------------------------------------------------
+  // --- From the server ---------------------------------------------------------------------------------------------
 
   /** @param {import("./wire.js").Link} link @param {string} reason */
   link(link, reason) {
@@ -64,7 +62,10 @@ export class Studio {
 
   /** @param {import("./protocol").Welcome} welcome */
   welcomed(welcome) {
-    if (welcome.protocol !== PROTOCOL) return location.reload();
+    if (welcome.protocol !== PROTOCOL) {
+      location.reload();
+      return;
+    }
     // The entries of another session have no pictures in this one, so they are not shown until its own are told.
     const other = this.state.welcome != null && this.state.welcome.session !== welcome.session;
     this.store.set(other ? { welcome, session: null } : { welcome });
@@ -79,7 +80,7 @@ export class Studio {
     const node = present(this.state);
     if (session.current != null && (moved || ended || !trails[session.current])) this.arrive(session, Boolean(ended));
     if (ended) this.say(session.ended ? ending(session.ended) : "Stopped.");
-    if (moved && before && !session.run) this.say(`Now at ${node ? titled(node) : "the start"}.`);
+    if (moved && before && !session.run) this.say(`Now at ${node ? titled(node, this.state.kinds) : "the start"}.`);
     if (session.run?.state === "waiting" && session.run.position !== before?.run?.position)
       this.say(`Waiting: ${ahead(session.run.position)}.`);
   }
@@ -88,25 +89,31 @@ export class Studio {
    * @param {Session} session @param {boolean} ended */
   arrive(session, ended) {
     const current = /** @type {number} */ (session.current);
-    const side = session.resolution;
-    const known = this.state.trails[current];
-    const last = session.trail[session.trail.length - 1];
-    let draft = known?.present ?? kept(this.wire.session, current, side);
-    if ((!draft || ended || session.run) && session.edit?.kind === "drag")
-      draft = drafts.fromDrag(session.edit, last?.points ?? null, side);
-    const trails = { ...this.state.trails };
-    if (!known || ended || session.run) trails[current] = trail(draft ?? this.inherited(side));
-    this.store.set({ trails, live: null, traces: session.trail, blend: 1 });
-    if (session.nodes.length > 1) remember(this.wire.session, session.nodes.length); // one picture is no work to come back to
+    const { kinds, trails: before } = this.state;
+    const known = before[current];
+    const last = session.trail[session.trail.length - 1] ?? null;
+    const stored = known?.present ?? kept(kinds, this.wire.session, current, session.resolution);
+    const kind = kinds.find(({ needs }) => needs === session.edit?.kind);
+    const found = session.edit ? kind?.fromEdit?.(session.edit, last, session.resolution, this.state) : undefined;
+    const { draft: asked, ...chosen } = found ?? {};
+    const draft = {
+      ...(stored ?? this.inherited(session.resolution)),
+      ...(!stored || ended || session.run ? asked : {}),
+    };
+    // After a reload what was chosen for a stopped edit is chosen again, or Start would not go on with it.
+    const rest = !known && session.can_resume ? chosen : {};
+    const trails = { ...before };
+    if (!known || ended || session.run) trails[current] = trail(draft);
+    this.store.set({ ...rest, trails, live: null, traces: session.trail, blend: 1 });
+    // One picture is no work to come back to.
+    if (session.nodes.length > 1) remember(this.wire.session, session.nodes.length);
   }
 
   /** Paint stays from a picture to the one made of it.
    * @param {number} side */
   inherited(side) {
     const parent = present(this.state)?.parent;
-    const from = parent == null ? undefined : this.state.trails[parent]?.present;
-    const fits = from && from.paint.length === side * side;
-    return fits ? { ...drafts.empty(side), paint: from.paint, area: from.area } : drafts.empty(side);
+    return drafts.inherited(this.state.kinds, parent == null ? undefined : this.state.trails[parent]?.present, side);
   }
 
   /** @param {import("./protocol").Progress} progress */
@@ -115,7 +122,7 @@ export class Studio {
     this.traced(progress.trace);
   }
 
-  /** @param {import("./protocol").Trace} trace */
+  /** @param {import("./protocol").StepRecord} trace */
   traced(trace) {
     const { traces } = this.state;
     const last = traces[traces.length - 1];
@@ -133,14 +140,14 @@ export class Studio {
       this.store.set({ shown: frame.node, whole: frame.final });
   }
 
-  /** @param {number} id @param {(question: {answered: (value: unknown) => void, failed: (error: Error) => void}) => void} how */
+  /** @param {number} id @param {(question: Question) => void} how */
   settle(id, how) {
     const question = this.asked.get(id);
     if (question) how(question);
     this.asked.delete(id);
   }
 
-  // --- Telling the person ---------------------------------------------------------------------------------------------
+  // --- Telling the person ------------------------------------------------------------------------------------------
 
   /** @param {string} said */
   say(said) {
@@ -157,7 +164,7 @@ export class Studio {
     this.store.set({ notice: { kind: "plain", text }, said: "" });
   }
 
-  // --- To the server --------------------------------------------------------------------------------------------------
+  // --- To the server -----------------------------------------------------------------------------------------------
 
   /** @param {import("./protocol").FromPage} message */
   send(message) {
@@ -188,37 +195,18 @@ export class Studio {
     this.sample(Math.floor(Math.random() * 100000));
   }
 
-  /** Start the drag that is prepared, or go on with the one that was stopped. */
+  /** Start the edit that is prepared, or go on with the one that was stopped. */
   start() {
     const { state } = this;
-    if (running(state) || !state.session) return;
-    const current = /** @type {number} */ (state.session.current);
-    if (state.session.can_resume && !state.trails[current]?.past.length) {
+    const kind = inHand(state);
+    if (running(state) || !state.session || !kind?.toEdit) return;
+    if (goesOn(state)) {
       this.send({ type: "resume" });
       return;
     }
-    const draft = draftOf(state);
-    if (state.tab === "area") {
-      this.startLocal(draft);
-      return;
-    }
-    if (!points.complete(draft.pairs).length) {
-      this.tell("Put a point on the picture and drag it to where it shall go.");
-      return;
-    }
-    const choices = { steps: state.settings.limit, learning_rate: RATES[state.settings.strength - 1] };
-    this.send({ type: "start", edit: drafts.toDrag(draft, choices) });
-  }
-
-  /** Change an attribute within the area.
-   * @param {Draft} draft */
-  startLocal(draft) {
-    const { local, locks } = this.state;
-    if (isBlank(draft.area)) return this.tell("Point at the area that shall change, or paint it.");
-    if (!local.name || !local.amount) return this.tell("Choose an attribute, and how much of it.");
-    const hold = locks.filter((name) => name !== local.name);
-    const edit = { kind: "intervention", change: { [local.name]: local.amount }, hold, region: drafts.pack(draft.area) };
-    this.send({ type: "start", edit });
+    const ready = kind.ready?.(state);
+    if (ready && !ready.ok) this.tell(ready.says);
+    else this.send({ type: "start", edit: kind.toEdit(state) });
   }
 
   stop() {
@@ -255,14 +243,17 @@ export class Studio {
     this.send({ type: "go", node });
   }
 
-  // --- Points and paint -----------------------------------------------------------------------------------------------
+  // --- Points and paint --------------------------------------------------------------------------------------------
 
   /** What is prepared becomes `draft`; changes in a row with the same tag are undone as one.
    * @param {Draft} draft @param {string} [tag] @param {string} [said] */
   change(draft, tag = "", said = "") {
     const current = this.state.session?.current;
     if (current == null) return;
-    this.put(changed(this.state.trails[current] ?? trail(drafts.empty(sideOf(this.state))), draft, tag), said);
+    this.put(
+      changed(this.state.trails[current] ?? trail(drafts.empty(this.state.kinds, sideOf(this.state))), draft, tag),
+      said,
+    );
   }
 
   /** @param {import("./undo.js").Trail<Draft>} trail @param {string} said */
@@ -278,41 +269,24 @@ export class Studio {
    * @param {number} node */
   keep(node) {
     const draft = this.state.trails[node]?.present;
-    if (draft) keep(this.wire.session, node, draft);
+    if (draft) keep(this.state.kinds, this.wire.session, node, draft);
   }
 
-  /** @param {number} id */
-  removePoint(id) {
-    const draft = draftOf(this.state);
-    this.change({ ...draft, pairs: points.remove(draft.pairs, id) }, "", "Point removed.");
+  /** Nothing is prepared any more of one part of the draft.
+   * @param {string} part @param {string} said */
+  clear(part, said) {
+    const blank = drafts.empty(this.state.kinds, sideOf(this.state));
+    this.change({ ...draftOf(this.state), [part]: blank[part] }, "", said);
   }
 
-  clearPoints() {
-    this.change({ ...draftOf(this.state), pairs: [] }, "", "All points removed.");
+  /** Change what a kind of edit keeps for itself.
+   * @param {import("./state.js").Kind} kind @param {Record<string, unknown>} change */
+  keepOwn({ tab }, change) {
+    const { own } = this.state;
+    this.store.set({ own: { ...own, [tab]: { ...own[tab], ...change } } });
   }
 
-  clearPaint() {
-    this.change({ ...draftOf(this.state), paint: blank(sideOf(this.state)) }, "", "Everything may move.");
-  }
-
-  clearArea() {
-    this.change({ ...draftOf(this.state), area: blank(sideOf(this.state)) }, "", "The area is empty.");
-  }
-
-  invert() {
-    const draft = draftOf(this.state);
-    if (isBlank(draft.paint)) this.tell("Paint something first: then what moves and what stays can be swapped.");
-    else this.change({ ...draft, paint: invert(draft.paint) }, "", "Swapped what may move and what must stay.");
-  }
-
-  /** @param {string} shape @param {points.Point} a @param {points.Point} b @param {boolean} held */
-  paintShape(shape, a, b, held) {
-    const draft = draftOf(this.state);
-    const where = shape === "ellipse" ? ellipse(a, b) : rectangle(a, b);
-    this.change({ ...draft, paint: fill(draft.paint, held ? HELD : FREE, where) }, "", "Painted.");
-  }
-
-  // --- Files and settings ---------------------------------------------------------------------------------------------
+  // --- Files and settings ------------------------------------------------------------------------------------------
 
   /** Another session in this tab.
    * @param {string} key */
@@ -332,7 +306,10 @@ export class Studio {
    * @param {File} file */
   async receive(file) {
     const most = this.state.welcome?.upload_bytes ?? Infinity;
-    if (file.size > most) return this.complain(`${file.name} is too large: ${Math.round(most / 2 ** 20)} MB at most.`);
+    if (file.size > most) {
+      this.complain(`${file.name} is too large: ${Math.round(most / 2 ** 20)} MB at most.`);
+      return;
+    }
     this.store.set({ uploading: true });
     this.tell(`Opening ${file.name} …`);
     try {

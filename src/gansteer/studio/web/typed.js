@@ -2,7 +2,8 @@
 
 import { html, useState } from "./vendor/preact.js";
 
-/** @param {{value: number | string, use: (value: number) => void, [attribute: string]: any}} props  `use` gets the number when it is done */
+/** A field; `use` gets the number when it is done.
+ * @param {{value: number | string, use: (value: number) => void, [attribute: string]: any}} props */
 export function NumberField({ value, use, ...attributes }) {
   const [text, setText] = useState(/** @type {string | null} */ (null));
   /** @param {Event} event */
@@ -11,6 +12,14 @@ export function NumberField({ value, use, ...attributes }) {
     setText(null);
     if (!Number.isNaN(valueAsNumber)) use(valueAsNumber);
   };
-  return html`<input type="number" ...${attributes} value=${text ?? value} onChange=${done} onBlur=${() => setText(null)}
-    onInput=${(/** @type {Event} */ event) => setText(/** @type {HTMLInputElement} */ (event.target).value)} />`;
+  return html`
+    <input
+      type="number"
+      ...${attributes}
+      value=${text ?? value}
+      onChange=${done}
+      onBlur=${() => setText(null)}
+      onInput=${(/** @type {Event} */ event) => setText(/** @type {HTMLInputElement} */ (event.target).value)}
+    />
+  `;
 }

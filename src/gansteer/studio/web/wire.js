@@ -13,7 +13,8 @@
  */
 
 const PATIENCE = [300, 600, 1200, 2500, 5000]; // ms until the next try
-const FINAL = new Set([1002, 1003, 1007, 1008, 1009, 1013]); // codes of a socket that was closed for a reason that trying again doesn't mend
+/** Codes of a socket that was closed for a reason that trying again doesn't mend. */
+const FINAL = new Set([1002, 1003, 1007, 1008, 1009, 1013]);
 
 /** The head and the picture of a binary message.
  * @type {(data: ArrayBuffer) => {head: Frame, picture: Blob}} */
@@ -58,7 +59,10 @@ export class Wire {
   /** @param {CloseEvent} event */
   closed(event) {
     this.socket = null;
-    if (FINAL.has(event.code)) return this.listener.link("refused", event.reason);
+    if (FINAL.has(event.code)) {
+      this.listener.link("refused", event.reason);
+      return;
+    }
     this.listener.link("lost", event.reason);
     this.timer = setTimeout(() => this.open(), PATIENCE[Math.min(this.tries++, PATIENCE.length - 1)]);
   }

@@ -10,16 +10,22 @@ export const unnamed = (name) => name.includes(":");
 /** A name as a label: `hair_length` is "Hair length", `pc:3` "Variation 3", `sefa:pose:2` "Pose 2".
  * @type {(name: string) => string} */
 export function label(name) {
-  const plain = name.replace(/^pc:/, "variation:").replace(/^sefa:/, "").replace(/[_:-]/g, " ");
+  const plain = name
+    .replace(/^pc:/, "variation:")
+    .replace(/^sefa:/, "")
+    .replace(/[_:-]/g, " ");
   return WORDS[name] ?? plain.charAt(0).toUpperCase() + plain.slice(1);
 }
 
-/** What an entry of the history is called: names as labels, minus signs as such.
- * @type {(node: import("./protocol").NodeInfo) => string} */
-export function titled({ title, kind }) {
+/** A title that consists of the names of attributes and of what became of each.
+ * @type {(title: string) => string} */
+export const turned = (title) => title.replace(/(^|, )(\S+)/g, (_, before, name) => before + label(name));
+
+/** What an entry of the history is called: as its kind of edit says, minus signs as such.
+ * @type {(node: import("./protocol").NodeInfo, kinds: import("./state.js").Kind[]) => string} */
+export function titled({ title, kind }, kinds) {
   if (kind === "seed") return title.replace("Seed", "Picture"); // as the gallery calls it
-  const turned = kind === "attribute" || kind === "intervention";
-  const named = turned ? title.replace(/(^|, )(\S+)/g, (_, before, name) => before + label(name)) : title;
+  const named = kinds.find(({ needs }) => needs === kind)?.title?.(title) ?? title;
   return named.charAt(0).toUpperCase() + named.slice(1).replace(/-(?=\d)/g, "−");
 }
 
@@ -33,13 +39,15 @@ export const sentence = (text) => {
  * @type {(ended: string) => string} */
 export const ending = (ended) =>
   sentence(
-    ended === "all handles have arrived" ? "Arrived"
-    : ended.startsWith("the latent blew up") ? "The picture fell apart: choose a lower speed (the nearest picture is kept)"
-    : ended.replace(/: (?=\d).*$/, ""),
+    ended === "all handles have arrived"
+      ? "Arrived"
+      : ended.startsWith("the latent blew up")
+        ? "The picture fell apart: choose a lower speed (the nearest picture is kept)"
+        : ended.replace(/: (?=\d).*$/, ""),
   );
 
 /** What it took, and what is left. The picture that is kept may be the one that the edit began with.
- * @type {(trace: import("./protocol").Trace, ended?: string) => string} */
+ * @type {(trace: import("./protocol").StepRecord, ended?: string) => string} */
 export function numbers({ step, distances, seconds }, ended = "") {
   if (!distances.length && step <= 1) return "";
   const arrived = ended.includes("arrived");

@@ -1,0 +1,46 @@
+// Mistakes that TypeScript doesn't see. Needs nothing but eslint itself: `package.json` pins it.
+
+const PAGE = ["src/gansteer/studio/web/**/*.js"];
+
+export default [
+  { ignores: ["src/gansteer/studio/web/vendor/"] },
+  {
+    files: PAGE,
+    linterOptions: { reportUnusedDisableDirectives: "error" },
+    rules: {
+      "array-callback-return": "error",
+      "consistent-return": "error",
+      "default-param-last": "error",
+      eqeqeq: ["error", "always", { null: "ignore" }],
+      "max-lines": ["error", 400],
+      "no-alert": "error",
+      "no-cond-assign": "error",
+      "no-console": "error",
+      "no-constant-condition": "error",
+      "no-dupe-else-if": "error",
+      "no-duplicate-imports": "error",
+      "no-else-return": "error",
+      "no-empty": "error",
+      "no-eval": "error",
+      "no-fallthrough": "error",
+      "no-implicit-coercion": "error",
+      "no-lonely-if": "error",
+      "no-loop-func": "error",
+      "no-param-reassign": "error",
+      "no-self-compare": "error",
+      "no-shadow-restricted-names": "error",
+      "no-template-curly-in-string": "error",
+      "no-unneeded-ternary": "error",
+      "no-unreachable-loop": "error",
+      "no-unused-expressions": ["error", { allowTaggedTemplates: true }],
+      "no-unused-vars": "error",
+      "no-use-before-define": ["error", { functions: false, classes: false, variables: false }],
+      "no-useless-return": "error",
+      "no-var": "error",
+      "object-shorthand": "error",
+      "prefer-const": "error",
+      "prefer-template": "error",
+      "require-atomic-updates": "off",
+    },
+  },
+];

@@ -1,0 +1,38 @@
+"""Read the checkpoint of a rooms run as a generator."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gansteer.models.spatial.config import SpatialConfig
+from gansteer.models.spatial.generator import SpatialGenerator
+
+FIRST_LAW = {
+    "blobs": 6,
+    "drop": 0.2,
+    "radius_low": 0.1,
+    "radius_high": 0.45,
+    "top": -0.5,
+    "bottom": 0.9,
+    "side": 0.85,
+    "apart": 2,
+}
+
+
+def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names of the first trainer's tensors to those of the package."""
+    prefixes = {"blob_style.": "synthesis.conditioning.blob_style.", "encodings.": "synthesis.conditioning.encodings."}
+    return {
+        next((new + name.removeprefix(old) for old, new in prefixes.items() if name.startswith(old)), name): x
+        for name, x in state.items()
+    }
+
+
+def load_run(checkpoint: str | Path, which: str = "ema") -> SpatialGenerator:
+    """The averaged generator of `checkpoint.pt` of a run of `first.py`."""
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    config = SpatialConfig(**{**saved["config"], **FIRST_LAW, "noise": False, "mean_rows": 5})
+    generator = SpatialGenerator(config)
+    generator.load_state_dict(renamed(saved[which]))
+    return generator.eval().requires_grad_(False)

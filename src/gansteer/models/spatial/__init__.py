@@ -1,0 +1,1 @@
+"""SpatialGAN: a StyleGAN2 whose picture is arranged by blobs."""

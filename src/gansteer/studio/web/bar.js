@@ -1,0 +1,127 @@
+// Start, stop, and where the edit is.
+
+import { tip } from "./controls.js";
+import { icon } from "./icons.js";
+import { goesOn, inHand, running, traceOf } from "./state.js";
+import { html } from "./vendor/preact.js";
+import { ahead, ending, numbers } from "./words.js";
+
+/** @typedef {{studio: import("./studio.js").Studio}} Props */
+
+/** @param {Props} props */
+export function Bar({ studio }) {
+  const { state } = studio;
+  const runs = running(state);
+  const word = runs ? "Stop" : goesOn(state) ? "Go on" : "Start";
+  return html`
+    <div class="bar">
+      <button
+        class="primary"
+        aria-pressed=${runs}
+        title=${tip(word, "toggle")}
+        disabled=${!state.session || state.link !== "open"}
+        onClick=${() => studio.toggle()}
+      >
+        ${icon(runs ? "stop" : "start")}${word}
+      </button>
+      <${Readout} studio=${studio} />
+    </div>
+  `;
+}
+
+/** @param {Props} props */
+function Readout({ studio }) {
+  const { state } = studio;
+  const { session } = state;
+  if (session?.run?.state === "waiting")
+    return html`
+      <p class="readout">${`Waiting for the machine: ${ahead(session.run.position)}.`}</p>
+    `;
+  const trace = traceOf(state);
+  if (running(state))
+    return trace
+      ? html`
+          <${Live} studio=${studio} trace=${trace} />
+        `
+      : html`
+          <p class="readout">Starting …</p>
+        `;
+  const ready = inHand(state)?.ready?.(state);
+  if (ready?.first)
+    return html`
+      <p class="readout">${ready.says}</p>
+    `;
+  if (trace && session?.ended)
+    return html`
+      <p class="readout" title=${session.ended}>
+        <strong>${ending(session.ended)}</strong>
+        ${" "}
+        <span class="muted">${numbers(trace, session.ended)}</span>
+      </p>
+    `;
+  if (trace && session?.can_resume)
+    return html`
+      <p class="readout">
+        <strong>Stopped.</strong>
+        ${" "}
+        <span class="muted">${numbers(trace)}</span>
+      </p>
+    `;
+  return html`
+    <p class="readout muted">${ready?.says}</p>
+  `;
+}
+
+/** The edit in progress in numbers.
+ * @param {Props & {trace: import("./protocol").StepRecord}} props */
+function Live({ studio, trace }) {
+  const { state } = studio;
+  const kind = state.kinds.find(({ needs }) => needs === state.session?.run?.edit.kind);
+  const { share = null, steps = null, facts = [] } = kind?.readout?.(state, trace) ?? {};
+  return html`
+    <div class="readout live">
+      ${
+        share != null &&
+        html`
+          <div class="meter"><span style=${{ transform: `scaleX(${share})` }}></span></div>
+        `
+      }
+      <dl class="number">
+        <div>
+          <dt>Step</dt>
+          <dd>
+            ${trace.step}${
+              steps
+                ? html`
+                    ${" "}
+                    <span class="muted">${`of ${steps}`}</span>
+                  `
+                : ""
+            }
+          </dd>
+        </div>
+        ${facts.map(
+          ([name, value]) => html`
+            <div key=${name}>
+              <dt>${name}</dt>
+              <dd>${value}</dd>
+            </div>
+          `,
+        )}
+        <div>
+          <dt>Time</dt>
+          <dd>${`${trace.seconds.toFixed(1)} s`}</dd>
+        </div>
+        ${
+          trace.loss != null &&
+          html`
+            <div class="loss">
+              <dt>Loss</dt>
+              <dd>${trace.loss.toPrecision(3)}</dd>
+            </div>
+          `
+        }
+      </dl>
+    </div>
+  `;
+}

@@ -1,0 +1,43 @@
+// Small parts that many places are made of: buttons whose action has a hot key, and numbers that sliders give.
+
+import { ACTIONS } from "./actions.js";
+import { icon } from "./icons.js";
+import { KEYS, shown } from "./keys.js";
+import { html } from "./vendor/preact.js";
+
+/** @typedef {import("./studio.js").Studio} Studio */
+/** @typedef {import("./icons.js").Glyph} Glyph */
+
+/** Whether this is a machine with a command key. */
+export const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
+
+/** The tip of a button whose action has a hot key.
+ * @type {(what: string, action: string) => string} */
+export function tip(what, action) {
+  const key = KEYS.find((one) => one.action === action);
+  return key ? `${what} (${shown(key.keys[0], MAC).join(MAC ? "" : " ")})` : what;
+}
+
+/** A button that does what its hot key does.
+ * @param {{studio: Studio, action: string, what: string, glyph: Glyph, disabled?: boolean}} props */
+export function Act({ studio, action, what, glyph, disabled }) {
+  return html`
+    <button
+      class="icon"
+      title=${tip(what, action)}
+      aria-label=${what}
+      disabled=${disabled}
+      onClick=${() => ACTIONS[action](studio)}
+    >
+      ${icon(glyph)}
+    </button>
+  `;
+}
+
+/** Hands on the number of a slider that is moved.
+ * @type {(use: (value: number) => void) => (event: InputEvent) => void} */
+export const num = (use) => (event) => use(/** @type {HTMLInputElement} */ (event.target).valueAsNumber);
+
+/** Hands on what is chosen of a list.
+ * @type {(use: (value: string) => void) => (event: Event) => void} */
+export const choice = (use) => (event) => use(/** @type {HTMLSelectElement} */ (event.target).value);

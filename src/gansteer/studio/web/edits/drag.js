@@ -1,0 +1,206 @@
+// Drag: points with targets, what may move and what must stay.
+
+import { pack, painted, unpack } from "../draft.js";
+import { distance, toStage } from "../geometry.js";
+import { fromMask, mask } from "../paint.js";
+import * as points from "../points.js";
+import { Sheet, hatched, lay } from "../sheet.js";
+import { draftOf, inHand, running, traceOf } from "../state.js";
+import { html } from "../vendor/preact.js";
+import { Panel } from "./drag_panel.js";
+
+/** @typedef {import("../geometry.js").Point} Point */
+/** @typedef {import("../points.js").Pair} Pair */
+/** @typedef {import("../state.js").State} State */
+/** @typedef {import("./index.js").Drawing} Drawing */
+
+const RATES = [2e-3, 5e-3, 1e-2, 2e-2]; // of settings.strength, 1 to 4
+
+/** @type {import("../draft.js").Field} */
+const pairs = { empty: () => [], pack: (value) => value, unpack: (packed) => packed };
+
+/** @type {import("./index.js").Kind} */
+export const drag = {
+  tab: "drag",
+  label: "Drag",
+  needs: "drag",
+  Panel,
+  draft: { pairs, paint: painted },
+  files: ["mask", "points"],
+
+  ready(state) {
+    const all = draftOf(state).pairs;
+    const open = points.waiting(all);
+    if (open) return { ok: false, first: true, says: `Now click where point ${all.indexOf(open) + 1} shall go.` };
+    const count = points.complete(all).length;
+    if (!count) return { ok: false, says: "Drag on the picture: from a point to where it shall go." };
+    return { ok: true, says: count === 1 ? "One point is ready." : `${count} points are ready.` };
+  },
+
+  toEdit(state) {
+    const draft = draftOf(state);
+    const complete = points.complete(draft.pairs);
+    const moves = mask(draft.paint);
+    return {
+      kind: "drag",
+      handles: complete.map((pair) => pair.from),
+      targets: complete.map((pair) => pair.to),
+      ...(moves ? { mask: pack(moves) } : {}),
+      steps: state.settings.limit,
+      learning_rate: RATES[state.settings.strength - 1],
+    };
+  },
+
+  fromEdit(edit, last, side, state) {
+    const { handles, targets, mask: moves, steps, learning_rate: rate } = /** @type {any} */ (edit);
+    /** @type {Pair[]} */
+    const then = handles.map((/** @type {Point} */ from, /** @type {number} */ i) => ({
+      id: i + 1,
+      from,
+      to: targets[i],
+    }));
+    const strength = RATES.indexOf(rate) + 1 || state.settings.strength;
+    return {
+      draft: {
+        pairs: last ? points.carried(then, last.points, side) : then,
+        paint: fromMask(moves ? unpack(moves) : null, side),
+      },
+      settings: { ...state.settings, limit: steps, strength },
+    };
+  },
+
+  sheet: ({ studio, look }) => html`
+    <${Held} studio=${studio} look=${look} />
+  `,
+  marks: (drawing) => html`
+    <${Points} ...${drawing} />
+  `,
+
+  readout(state, { distances }) {
+    const left = Math.max(0, ...distances);
+    const first = Math.max(left, ...(state.traces[0]?.distances ?? []), 1e-9);
+    return { share: 1 - left / first, facts: [["To go", `${left.toFixed(1)} px`]] };
+  },
+};
+
+/** What stays is hatched.
+ * @param {Pick<Drawing, "studio" | "look">} props */
+function Held({ studio, look }) {
+  const { state } = studio;
+  const { paint } = draftOf(state);
+  /** @type {import("../sheet.js").Draw} */
+  const draw = (context, place) => {
+    const held = mask(paint)?.map((value) => 1 - value);
+    if (held) lay(context, held, place, hatched);
+  };
+  return html`
+    <${Sheet} look=${look} draw=${draw} of=${[paint]} opacity=${state.opacity * (running(state) ? 0.4 : 1)} />
+  `;
+}
+
+/** Handles, targets, and the way of every handle.
+ * @param {Drawing} props */
+function Points({ studio, look, tip }) {
+  const { state } = studio;
+  const elsewhere = inHand(state) !== drag && state.tool !== "points"; // Start is about something else
+  if (elsewhere && !running(state)) return null;
+  const now = moving(state, draftOf(state).pairs);
+  const open = points.waiting(now);
+  const at = (/** @type {Point} */ point) => toStage(look.view, point);
+  const line = (/** @type {Point[]} */ way) => way.map((point) => at(point).map(round).join(",")).join(" ");
+  return html`
+    ${trails(state).map(
+      (way) => html`
+        <polyline class="trail" points=${line(way)} />
+      `,
+    )}
+    ${
+      open &&
+      tip &&
+      html`
+        <${Arrow} from=${at(open.from)} to=${tip} loose />
+      `
+    }
+    ${now.map(
+      (pair) =>
+        pair.to &&
+        html`
+          <${Arrow} from=${at(pair.from)} to=${at(pair.to)} />
+        `,
+    )}
+    ${now.map(
+      (pair, i) => html`
+        <${End} key=${`${pair.id}-from`} look=${look} pair=${pair} end="from" number=${i + 1} />
+      `,
+    )}
+    ${now.map(
+      (pair, i) =>
+        pair.to &&
+        html`
+          <${End} key=${`${pair.id}-to`} look=${look} pair=${pair} end="to" number=${i + 1} />
+        `,
+    )}
+  `;
+}
+
+const round = (/** @type {number} */ v) => Math.round(v * 10) / 10;
+
+/** The pairs with handles where the edit in progress has them.
+ * @type {(state: State, all: Pair[]) => Pair[]} */
+function moving(state, all) {
+  const trace = running(state) ? traceOf(state) : undefined;
+  if (!trace) return all;
+  let i = 0;
+  return all.map((pair) => (pair.to && trace.points[i] ? { ...pair, from: trace.points[i++] } : pair));
+}
+
+/** Where every handle has been.
+ * @type {(state: State) => Point[][]} */
+function trails({ traces }) {
+  const count = traces[0]?.points.length ?? 0;
+  return Array.from({ length: count }, (_, i) => traces.flatMap((trace) => (trace.points[i] ? [trace.points[i]] : [])));
+}
+
+/** @param {{from: Point, to: Point, loose?: boolean}} props */
+function Arrow({ from, to, loose }) {
+  const long = distance(from, to);
+  if (long < 16) return null;
+  const [ux, uy] = [(to[0] - from[0]) / long, (to[1] - from[1]) / long];
+  const end = [to[0] - ux * 11, to[1] - uy * 11];
+  const start = [from[0] + ux * 10, from[1] + uy * 10];
+  const wing = (/** @type {number} */ turn) => `${end[0] - 7 * (ux + turn * uy)} ${end[1] - 7 * (uy - turn * ux)}`;
+  const d = `M${start[0]} ${start[1]}L${end[0]} ${end[1]}M${wing(0.7)}L${end[0]} ${end[1]}L${wing(-0.7)}`;
+  return html`
+    <path class="casing" d=${d} />
+    <path class=${loose ? "arrow loose" : "arrow"} d=${d} />
+  `;
+}
+
+/** A handle or a target: something that can have the focus.
+ * @param {{look: import("../look.js").Look, pair: Pair, end: "from" | "to", number: number}} props */
+function End({ look, pair, end, number }) {
+  const point = /** @type {Point} */ (pair[end]);
+  const [x, y] = toStage(look.view, point);
+  const [px, py] = point.map((v) => Math.round(v));
+  const words = `${end === "from" ? "Point" : "Target of point"} ${number}, at ${px}, ${py}`;
+  return html`
+    <g
+      class=${`end ${end}`}
+      tabindex="0"
+      role="button"
+      aria-label=${words}
+      data-end=${`${pair.id}-${end}`}
+      transform=${`translate(${round(x)} ${round(y)})`}
+    >
+      <circle class="reach" r="15" />
+      <circle class="halo" r=${end === "from" ? 10.5 : 9.5} />
+      <circle class="dot" r=${end === "from" ? 9 : 7.5} />
+      ${
+        end === "from" &&
+        html`
+          <text y="0.5">${number}</text>
+        `
+      }
+    </g>
+  `;
+}
