@@ -6,7 +6,8 @@ import torch.nn.functional as F
 
 from gansteer.edits.drag.features import Features, Grid, View
 from gansteer.edits.drag.optical_flow import at, flow_between
-from gansteer.edits.drag.tracking import Tracker, make_tracker
+from gansteer.edits.drag.trackers import make_tracker
+from gansteer.edits.drag.tracking import Tracker
 from gansteer.models.generator import FeatureFrame
 
 pytest.importorskip("cv2")

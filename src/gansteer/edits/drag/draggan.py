@@ -10,7 +10,8 @@ from torch import Tensor
 
 from gansteer.edits.drag.features import Features
 from gansteer.edits.drag.run import PointRun
-from gansteer.edits.drag.tracking import Tracked, around, disc, inside, make_tracker, reach
+from gansteer.edits.drag.trackers import make_tracker
+from gansteer.edits.drag.tracking import Tracked, around, disc, inside, reach
 
 
 def directions(p: Tensor, t: Tensor, stride: float = 1.0) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where did the handle go? Trackers share one small protocol; `optical_flow.py` has more of them.
+"""Where did the handle go? Trackers share one small protocol; `optical_flow.py` has more of them, `trackers.py` all by name.
 
 A tracker is made from the first picture of an edit (its templates never change afterwards) and then asked, picture by
 picture, where the points are now.
@@ -13,7 +13,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from gansteer.edits.drag.config import TrackerName
 from gansteer.edits.drag.features import Features, View
 
 BATCH = 4096
@@ -200,18 +199,3 @@ class Still:
     def track(self, view: View, points: Tensor) -> Tracked:
         """`points [n, 2]` unchanged."""
         return Tracked(points, torch.ones(len(points), dtype=torch.bool))
-
-
-def make_tracker(name: TrackerName, view: View, points: Tensor, radius: float) -> Tracker:
-    """The tracker `name` with its templates taken from `view`, where the handles are at `points [n, 2]`."""
-    if name == "none":
-        return Still()
-    if name in ("lucas-kanade", "dense-flow"):
-        from gansteer.edits.drag.optical_flow import DenseFlow, LucasKanade  # which need OpenCV
-
-        return LucasKanade(view) if name == "lucas-kanade" else DenseFlow(view)
-    if name == "confident":
-        return Confident(view, points, radius)
-    if name == "between-pixels":
-        return BetweenPixels(view, points, radius)
-    return Nearest(view, points, radius, norm=2 if name == "nearest-l2" else 1)

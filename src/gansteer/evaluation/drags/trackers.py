@@ -14,7 +14,8 @@ from torch import Tensor
 
 from gansteer.edits.drag.config import TrackerName
 from gansteer.edits.drag.features import View, default_layer
-from gansteer.edits.drag.tracking import Tracker, make_tracker
+from gansteer.edits.drag.trackers import make_tracker
+from gansteer.edits.drag.tracking import Tracker
 from gansteer.errors import UserError
 from gansteer.evaluation.drags.cases import Landmarks
 from gansteer.evaluation.drags.correspondence import view
