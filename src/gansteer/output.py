@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ def replacing(target: Path) -> Iterator[Path]:
         reason = error.strerror or str(error)
         raise UserError(f"{target} could not be written ({reason}); what was there before is as it was") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it would hide what went wrong before
+            temporary.unlink(missing_ok=True)
 
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}

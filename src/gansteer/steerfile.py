@@ -20,6 +20,7 @@ from torch import Tensor
 from gansteer.edits.api import Edit, StepRecord
 from gansteer.edits.record import edit_from_json, edit_to_json
 from gansteer.errors import UserError
+from gansteer.json_limits import JsonLimits
 from gansteer.models.code import Code, flat, nested
 from gansteer.models.tuning import Tuning
 from gansteer.output import replacing
@@ -30,6 +31,19 @@ FORMAT = 1
 SUFFIX = ".steer"
 MAX_BYTES = 1 << 31
 """No file may unpack to more."""
+MAX_INFLATION = 4
+"""The tensors may unpack to this many times their bytes in the file; we store them as they are."""
+MAX_ENTRIES = 10_000
+JSON = JsonLimits(size=1 << 26, values=1 << 22)
+"""Of a session's tree. A thousand entries of 300 steps each are 30 MB and 3 million values."""
+ENTRY = JsonLimits(size=1 << 22, values=1 << 18)
+"""Of one entry of the tree."""
+MAX_STEPS = 4096
+"""Of an entry; those that a session keeps are thinned to a few hundred."""
+MAX_SOURCE = 10_000
+"""Bytes of what says where a tree began."""
+MAX_MEMBERS = 100
+"""A zip file with more members is no session."""
 
 Load = Callable[[str], Model]
 """The model of a name. Raises UserError if there is none."""
@@ -64,6 +78,16 @@ class _Tree(msgspec.Struct):
     models: dict[str, str]
     """Name to the digest of the weights."""
     nodes: list[_Entry]
+    current: int | None
+    last: int
+
+
+class _RoughTree(msgspec.Struct):
+    """A tree whose entries are not read yet."""
+
+    format: int
+    models: dict[str, str]
+    nodes: list[msgspec.Raw]
     current: int | None
     last: int
 
@@ -126,13 +150,14 @@ def from_bytes(data: bytes, load: Load) -> Session:
     Raises UserError if it is damaged, or was made with weights that aren't there.
     """
     try:
+        if data.count(b"PK\x01\x02") > MAX_MEMBERS:  # each becomes an object, before anybody looks at it
+            raise UserError("this is no .steer file: it holds far too many files")
         with zipfile.ZipFile(BytesIO(data)) as archive:
             parts = {info.filename: info for info in archive.infolist()}
             if set(parts) != {"session.json", "tensors.safetensors"}:
                 raise UserError("this is no .steer file: it must hold session.json and tensors.safetensors")
-            if sum(info.file_size for info in parts.values()) > MAX_BYTES:
-                raise UserError(f"this session is larger than {MAX_BYTES >> 20} MB: it is not opened")
-            tree = msgspec.json.decode(archive.read("session.json"), type=_Tree)
+            _check_sizes(parts["session.json"], parts["tensors.safetensors"])
+            tree = _tree(archive.read("session.json"))
             tensors = safetensors.torch.load(archive.read("tensors.safetensors"))
         if tree.format != FORMAT:
             raise UserError(f"this session has format {tree.format}; this gansteer reads {FORMAT}: update it")
@@ -141,6 +166,37 @@ def from_bytes(data: bytes, load: Load) -> Session:
         raise
     except Exception as error:  # whatever a damaged file can make the three readers say
         raise UserError(f"this session is damaged: {' '.join(str(error).split())[:200]}") from error
+
+
+def _check_sizes(tree: zipfile.ZipInfo, tensors: zipfile.ZipInfo) -> None:
+    """Raise UserError before anything is unpacked if it would be too much."""
+    if tree.file_size + tensors.file_size > MAX_BYTES:
+        raise UserError(f"this session is larger than {MAX_BYTES >> 20} MB: it is not opened")
+    if tree.file_size > JSON.size:
+        raise UserError(f"the tree of this session is larger than {JSON.size >> 20} MB: it is not opened")
+    if tensors.file_size > MAX_INFLATION * tensors.compress_size:
+        raise UserError("the tensors of this session unpack to far more than the file holds: it is not opened")
+
+
+def _tree(text: bytes) -> _Tree:
+    """The tree of a session. It is read entry by entry, so that other threads have their turns in between."""
+    JSON.check(text)
+    rough = msgspec.json.decode(text, type=_RoughTree)
+    if len(rough.nodes) > MAX_ENTRIES:
+        raise UserError(f"this session has more than {MAX_ENTRIES} entries: it is not opened")
+    nodes = [_entry(bytes(raw)) for raw in rough.nodes]
+    return _Tree(rough.format, rough.models, nodes, rough.current, rough.last)
+
+
+def _entry(text: bytes) -> _Entry:
+    """An entry of the tree. What of it is told again and again, to every page that shows it, is bounded too."""
+    ENTRY.check(text)
+    entry = msgspec.json.decode(text, type=_Entry)
+    if len(entry.steps) > MAX_STEPS:
+        raise UserError(f"entry {entry.id} of this session has more than {MAX_STEPS} steps: it is not opened")
+    if len(msgspec.json.encode(entry.source)) > MAX_SOURCE:
+        raise UserError(f"where entry {entry.id} of this session began takes more than {MAX_SOURCE} bytes to say")
+    return entry
 
 
 class Opener:
@@ -192,7 +248,7 @@ class Opener:
         except ValueError as error:
             raise UserError(f"this session is damaged: a picture of {picture.model} in it: {error}") from error
         rest = {name: self._tensors[key].double() for name, key in picture.rest.items()}
-        rounded = {"w": code.ws, **code.style_offsets}
+        rounded = {**code.tensors(), **code.style_offsets}
         if not all(name in rounded and x.shape == rounded[name].shape for name, x in rest.items()):
             raise UserError(f"this session is damaged: what was rounded does not fit {picture.model}")
         tuning = None if picture.tuning is None else self.tuning(model, picture.tuning)

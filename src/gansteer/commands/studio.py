@@ -23,7 +23,7 @@ class Studio:
     """Where to listen. Others than this machine get in with the token in the address only."""
     models: Path | None = None
     """A folder of checkpoints to choose from, beside the models that come with gansteer."""
-    sessions: Path = Path("~/.gansteer/sessions")
+    sessions: Annotated[str, tyro.conf.arg(metavar="PATH")] = "~/.gansteer/sessions"
     """The folder where sessions are kept."""
     open: bool = True
     """Open the page in the browser."""
@@ -39,7 +39,7 @@ class Studio:
     idle_minutes: float = 5.0
     """A session that no page shows leaves the memory after so long; it stays on the disk."""
     keep_days: float | None = None
-    """Delete sessions that nobody opened for so many days; by default all are kept. Files that you named yourself stay."""
+    """Days after which a session that nobody opened is deleted; by default all are kept. Files that you named yourself stay."""
     most_upload: int = 64
     """Megabytes that a dropped file may have."""
     most_pixels: int = 64
@@ -57,8 +57,10 @@ class Studio:
         from gansteer.memory import keep_freed_memory, machine_memory
         from gansteer.studio.catalogue import Catalogue
         from gansteer.studio.server import Limits, application
+        from gansteer.studio.store import Store
 
         keep_freed_memory()
+        store = Store(Path(self.sessions).expanduser())
         catalogue = Catalogue(self.models, self.device)
         for line in catalogue.skipped:
             print(f"gansteer: not offered: {line}", file=sys.stderr)
@@ -68,7 +70,7 @@ class Studio:
             self.most_pixels * 1_000_000, memory or None, self.keep_days,
         )  # fmt: skip
         app = application(
-            catalogue, self.sessions.expanduser(), limits=limits, names=self.names(), token=token,
+            catalogue, store, limits=limits, names=self.names(), token=token,
             ready=lambda: self.announce(address),
         )  # fmt: skip
         config = uvicorn.Config(
@@ -82,6 +84,8 @@ class Studio:
         for name in ("most_sessions", "most_edits", "max_concurrent_edits", "most_upload", "most_pixels"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name.replace('_', '-')} must be at least 1")
+        if not self.sessions:
+            raise UserError("--sessions needs the name of a folder")
         if self.keep_days is not None and not self.keep_days > 0:
             raise UserError("--keep-days must be above 0")
         if self.token == "none":

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from gansteer.checkpoints.latents import latent_bytes
 from gansteer.edits.api import Progress
 from gansteer.errors import UserError
 from gansteer.film import frames, save_film
@@ -23,10 +23,12 @@ from gansteer.session import Node, Session, replay
 from gansteer.steerfile import to_bytes
 from gansteer.studio.protocol import EXPORTS
 from gansteer.studio.script import python, shell
-from gansteer.subject import Subject
+from gansteer.subject import Subject, to_image
 
 CHUNK = b"stEr"
 """Of a PNG: ancillary, private, safe to copy. It holds the `.steer` file of the way to the picture."""
+MAX_CHUNKS = 100_000
+"""Of a PNG that settings are sought in; an encoder writes one for some kilobytes of picture."""
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 FILMS = {"webp": "image/webp", "gif": "image/gif", "mp4": "video/mp4"}
 Progresses = Sequence[Progress]
@@ -55,10 +57,10 @@ def export(session: Session, id: int, what: str) -> Export:
         return Export(png(session, id), "image/png", f"{stem}.png")
     if what == "jpeg":
         data = BytesIO()
-        node.subject.image.convert("RGB").save(data, "JPEG", quality=95, subsampling=0)
+        drawn(node.subject).convert("RGB").save(data, "JPEG", quality=95, subsampling=0)
         return Export(data.getvalue(), "image/jpeg", f"{stem}.jpg")
     if what == "latent":
-        return Export(latent(node.subject), "application/octet-stream", f"{stem}.safetensors")
+        return Export(latent_bytes(node.subject), "application/octet-stream", f"{stem}.safetensors")
     if what == "mask":
         return Export(mask(node), "image/png", f"{stem}-mask.png")
     if what == "points":
@@ -74,11 +76,16 @@ def export(session: Session, id: int, what: str) -> Export:
     raise UserError(f"there is no export {what!r}")
 
 
+def drawn(subject: Subject) -> Image.Image:
+    """The picture of a subject, which does not keep it as `subject.image` would: the history may be long."""
+    return to_image(subject.render())
+
+
 def png(session: Session, id: int) -> bytes:
     """The picture, with the way to it inside."""
     data, chunk = BytesIO(), PngInfo()
     chunk.add(CHUNK, to_bytes(session.only(id)))
-    session.find(id).subject.image.save(data, "PNG", pnginfo=chunk)
+    drawn(session.find(id).subject).save(data, "PNG", pnginfo=chunk)
     return data.getvalue()
 
 
@@ -87,7 +94,9 @@ def settings(picture: bytes) -> bytes | None:
     if not picture.startswith(SIGNATURE):
         return None
     place = len(SIGNATURE)
-    while place + 12 <= len(picture):
+    for _ in range(MAX_CHUNKS):
+        if place + 12 > len(picture):
+            break
         length, kind = struct.unpack_from(">I4s", picture, place)
         data = picture[place + 8 : place + 8 + length]
         if kind == CHUNK:
@@ -97,13 +106,6 @@ def settings(picture: bytes) -> bytes | None:
             return data
         place += 12 + length
     return None
-
-
-def latent(subject: Subject) -> bytes:
-    """The picture's code as safetensors."""
-    tensors = subject.code.tensors()
-    about = {"model": subject.model.card.name, "weights": subject.model.digest}
-    return safetensors.torch.save({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, about)
 
 
 def mask(node: Node) -> bytes:

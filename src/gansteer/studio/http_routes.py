@@ -15,10 +15,10 @@ from gansteer.session import NoEntry
 from gansteer.studio import protocol
 from gansteer.studio.catalogue import Catalogue
 from gansteer.studio.export import FILMS, Export, export, film_file, movie
+from gansteer.studio.pictures import Pictures
 from gansteer.studio.uploads import Receiver
 from gansteer.studio.workers import explained
 from gansteer.studio.workspace import Workspace
-from gansteer.subject import Subject
 
 
 class TooLarge(Exception):
@@ -35,9 +35,10 @@ class Files:
     def __init__(
         self, workspaces: Mapping[str, Workspace], catalogue: Catalogue, most_bytes: int, most_pixels: int
     ) -> None:
-        """`workspaces` by their keys, as they come and go; what is dropped has at most so many bytes and pixels."""
+        """`workspaces` by their keys, as they come and go; `most_bytes` and `most_pixels` bound what is dropped."""
         self._desks, self._catalogue, self._most_bytes = workspaces, catalogue, most_bytes
         self._receiver = Receiver(most_pixels)
+        self._pictures = Pictures()
 
     def _workspace_of(self, request: Request) -> Workspace:
         workspace = self._desks.get(request.path_params["key"])
@@ -50,7 +51,7 @@ class Files:
         workspace = self._workspace_of(request)
         node = workspace.find(request.path_params["id"])
         size = _number(request, "size", 0)
-        data = await workspace.draw(lambda: _drawn(node.subject, size, "PNG"))
+        data = await workspace.draw(lambda: _packed(self._pictures.of(node.subject), size, "PNG"))
         forever = {"cache-control": "private, max-age=31536000, immutable" if node.done else "no-store"}
         return Response(data, media_type="image/png", headers=forever)
 
@@ -66,7 +67,7 @@ class Files:
         def draw() -> bytes:
             model = self._catalogue.load(name)
             label = 0 if model.generator.config.c_dim else None
-            return _drawn(model.sample(seed, psi, label), size, "JPEG")
+            return _packed(model.sample(seed, psi, label).image, size, "JPEG")
 
         forever = {"cache-control": "private, max-age=86400"}
         return Response(await workspace.draw(draw), media_type="image/jpeg", headers=forever)
@@ -77,7 +78,7 @@ class Files:
         a, b = (workspace.find(request.path_params[name]).subject for name in ("a", "b"))
 
         def draw() -> bytes:
-            one, two = (each.image.convert("RGB") for each in (a, b))
+            one, two = (self._pictures.of(each).convert("RGB") for each in (a, b))
             if one.size != two.size:
                 raise UserError("these two pictures are of different size")
             grey, data = ImageChops.difference(one, two).convert("L"), BytesIO()
@@ -147,9 +148,9 @@ def _number(request: Request, name: str, default: int) -> int:
     return int(text)
 
 
-def _drawn(subject: Subject, size: int, kind: str) -> bytes:
-    """A subject's picture as a file; no side is longer than `size`, if that is not 0."""
-    image, data = subject.image.convert("RGB"), BytesIO()
+def _packed(picture: Image.Image, size: int, kind: str) -> bytes:
+    """A picture as a file; no side is longer than `size`, if that is not 0."""
+    image, data = picture.convert("RGB"), BytesIO()
     if size:
         image.thumbnail((size, size), Image.Resampling.LANCZOS)
     image.save(data, kind, **({"quality": 90} if kind == "JPEG" else {}))

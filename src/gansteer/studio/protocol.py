@@ -34,6 +34,7 @@ from typing import Any, Literal
 import msgspec
 
 from gansteer.edits.api import StepRecord
+from gansteer.json_limits import JsonLimits
 
 VERSION = 1
 """Of this protocol. The page reloads when the server's is another."""
@@ -335,10 +336,17 @@ def unpack_frame(data: bytes) -> tuple[Frame, bytes]:
 
 
 _DECODER = msgspec.json.Decoder(FromPage)
+LIMITS = JsonLimits(size=1 << 20, values=20_000, slow_numbers=64)
+"""Of a message of the page. A drag of a hundred points has five hundred values; a mask is one."""
 
 
 def decode(text: str | bytes) -> FromPage:
-    """A message of the page. Raises msgspec.ValidationError or msgspec.DecodeError for anything else."""
+    """A message of the page.
+
+    Raises msgspec.ValidationError or msgspec.DecodeError for anything else, and TooMuch for one that asks too much of
+    the reader.
+    """
+    LIMITS.check(text.encode() if isinstance(text, str) else text)
     message: FromPage = _DECODER.decode(text)
     return message
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 import msgspec
 from starlette.applications import Starlette
@@ -18,20 +17,23 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gansteer.edits.registry import KINDS, queries
 from gansteer.errors import UserError
-from gansteer.memory import give_back_memory
+from gansteer.memory import give_back_memory, used_memory
 from gansteer.studio import protocol
 from gansteer.studio.access import Guard
 from gansteer.studio.catalogue import Catalogue
 from gansteer.studio.connection import Connection
 from gansteer.studio.export import exports
 from gansteer.studio.http_routes import Endpoint, Files, NotOpen, careful, refusal
+from gansteer.studio.services import Services
 from gansteer.studio.static import Pages
 from gansteer.studio.store import Store
 from gansteer.studio.workers import MAX_CONCURRENT, EditScheduler, RenderWorker
-from gansteer.studio.workspace import Services, Workspace
+from gansteer.studio.workspace import Workspace
 
 SWEEP = 5.0
 """Seconds between looks for sessions that nobody needs in memory."""
+SPARE = 64 << 20
+"""Bytes by which memory may have grown, when no edit runs, before what was freed goes back to the system."""
 TIDY = 3600.0
 """Seconds between looks for sessions that are kept no longer."""
 
@@ -63,7 +65,7 @@ class Full(Exception):
 class Studio:
     """All workspaces, and the services that they share. Lives on one event loop."""
 
-    def __init__(self, catalogue: Catalogue, folder: Path, limits: Limits) -> None:
+    def __init__(self, catalogue: Catalogue, store: Store, limits: Limits) -> None:
         self.limits = limits
         self.workspaces: dict[str, Workspace] = {}
         loop = asyncio.get_running_loop()
@@ -71,7 +73,7 @@ class Studio:
             catalogue,
             EditScheduler(self._queue_changed_elsewhere, limits.queue, limits.concurrent),
             RenderWorker(),
-            Store(folder),
+            store,
             loop,
             limits.memory_bytes,
         )
@@ -130,13 +132,17 @@ class Studio:
             await asyncio.to_thread(give_back_memory)
 
     async def sweeping(self) -> None:
-        """Sweep for ever, and try again to write what could not be written."""
+        """Sweep for ever, try again to write what could not be written, and give back what edits have left of memory."""
+        after = 0
         while True:
             await asyncio.sleep(min(SWEEP, self.limits.idle))
             await self.sweep(self.limits.idle)
             for workspace in self.workspaces.values():
                 if workspace.touched and not workspace.saved:
                     workspace.save()
+            if self.services.scheduler.idle and used_memory() > after + SPARE:
+                await asyncio.to_thread(give_back_memory)
+                after = used_memory()
 
     async def tidying(self) -> None:
         """Delete sessions that nobody opened for too long, now and every hour, and say so."""
@@ -237,7 +243,7 @@ class Studio:
                 return
             try:
                 message = protocol.decode(text)
-            except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 connection.hang_up(1008, f"this is no message of the studio: {' '.join(str(error).split())}")
                 return
             if isinstance(message, protocol.Leave):
@@ -254,14 +260,14 @@ class Studio:
 
 def application(
     catalogue: Catalogue,
-    folder: Path,
+    store: Store,
     *,
     limits: Limits | None = None,
     names: frozenset[str] | None,
     token: str | None = None,
     ready: Callable[[], None] = lambda: None,
 ) -> ASGIApp:
-    """The studio as an ASGI application. Sessions are kept in `folder`; `names` and `token` are as in `Guard`.
+    """The studio as an ASGI application. Sessions are kept in `store`, which is closed at the end; `names` and `token` are as in `Guard`.
 
     `ready` is called when the first model is open and its first picture drawn.
     """
@@ -270,7 +276,7 @@ def application(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         nonlocal studio
-        studio = Studio(catalogue, folder, limits or Limits())
+        studio = Studio(catalogue, store, limits or Limits())
         first = studio.services.renderer.draw(None, lambda: catalogue.load(catalogue.default).sample(0).image)
         await asyncio.wrap_future(first)
         tasks = [asyncio.create_task(studio.sweeping()), asyncio.create_task(studio.tidying())]

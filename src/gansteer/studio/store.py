@@ -5,6 +5,7 @@ import math
 import os
 import re
 import secrets
+import sys
 import time
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,20 +17,69 @@ from gansteer.session import Session
 from gansteer.steerfile import SUFFIX, Load, open_session, to_bytes, write
 
 JOURNAL = ".steps"
+LOCK = "studio.lock"
+OFFSET = 1
+"""Where the lock's file says who has it: Windows lets nobody read the byte that is locked."""
+EARLIEST = 1_735_689_600.0
+"""The beginning of 2025, before which there was no session: a file that says otherwise has its time from a wrong clock."""
 KEY = re.compile(r"[A-Za-z0-9_-]{22}")
 """What a key looks like: 16 random bytes in base64."""
+
+
+class FolderLock:
+    """A folder taken for this process. The system frees it when the process ends, however that comes."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises UserError, saying who has it, if another process has it; OSError if nothing can be written there."""
+        self._file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        try:
+            _take(self._file)
+        except OSError as error:
+            os.lseek(self._file, OFFSET, os.SEEK_SET)
+            holder = os.read(self._file, 100).decode(errors="replace").strip() or "another process"
+            os.close(self._file)
+            raise UserError(
+                f"the sessions in {folder} are open in another studio ({holder}): "
+                "end that one, or give another folder with --sessions"
+            ) from error
+        now = time.strftime("%Y-%m-%d %H:%M")
+        os.ftruncate(self._file, 0)
+        os.lseek(self._file, OFFSET, os.SEEK_SET)
+        os.write(self._file, f"process {os.getpid()} since {now}\n".encode())
+
+    def release(self) -> None:
+        """Leave the folder to others."""
+        os.close(self._file)
+
+
+def _take(file: int) -> None:
+    """Take the lock of an open file for this process. Raises OSError if another has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class Store:
     """A folder of sessions under keys that nobody can guess. All writing happens on one thread, in order."""
 
     def __init__(self, folder: Path) -> None:
-        """Makes the folder, for its owner's eyes only. Raises UserError if that is impossible."""
+        """Makes the folder, for its owner's eyes only, and takes it for this process.
+
+        Raises UserError if that is impossible, nothing can be written there, or another studio has it.
+        """
         self._folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = FolderLock(folder)
         except OSError as error:
-            raise UserError(f"the folder {folder} for sessions cannot be made: {error.strerror}") from error
+            raise UserError(
+                f"no sessions can be kept in {folder} ({error.strerror}): give another folder with --sessions"
+            ) from error
         for left in folder.glob(".*.part"):  # by a server that was killed while it wrote
             if time.time() - left.stat().st_mtime > 60:
                 left.unlink(missing_ok=True)
@@ -44,7 +94,7 @@ class Store:
         return self._folder / f"{key}{JOURNAL}"
 
     def open(self, key: str, load: Load) -> Session | None:
-        """The session of that key, whoever asks; None if there is none. Raises UserError if it can't be opened.
+        """The session of that key; None if there is none. Raises UserError if it can't be opened.
 
         It is brought to the last step of the edit that was running, as far as that can be read.
 
@@ -80,11 +130,16 @@ class Store:
         return self._disk.submit(lambda: key in self._made() and self._delete(self._made()[key]))
 
     def tidy(self, days: float, but: Collection[str]) -> "Future[int]":
-        """Delete the sessions, `but` for some, that were neither opened nor changed for so many days; how many."""
+        """Delete the sessions, `but` for some, that were neither opened nor changed for `days` days; returns how many."""
 
         def work() -> int:
             end = time.time() - days * 86_400
-            old = [path for key, path in self._made().items() if key not in but and _changed(path) < end]
+            made = {key: path for key, path in self._made().items() if key not in but}
+            for path in made.values():
+                if _changed(path) < EARLIEST:  # by a clock that was not set: it counts from now
+                    with contextlib.suppress(OSError):
+                        os.utime(path)
+            old = [path for path in made.values() if _changed(path) < end]
             return sum(self._delete(path) for path in old)
 
         return self._disk.submit(work)
@@ -103,8 +158,9 @@ class Store:
         return True
 
     def close(self) -> None:
-        """Wait until everything is written."""
+        """Wait until everything is written, and leave the folder to others."""
         self._disk.shutdown()
+        self._lock.release()
 
 
 def _changed(path: Path) -> float:

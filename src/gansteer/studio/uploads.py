@@ -1,5 +1,6 @@
 """What becomes of a file that is dropped on the page."""
 
+import asyncio
 import base64
 import threading
 from collections.abc import Mapping
@@ -13,11 +14,11 @@ from gansteer.edits.inversion.align import Aligner, parse_crop
 from gansteer.edits.inversion.crop import Crop, cut, paste
 from gansteer.edits.inversion.edit import Inversion
 from gansteer.edits.inversion.estimate import estimate
-from gansteer.edits.inversion.photo import read_photo
 from gansteer.edits.inversion.projection import mean_subject
 from gansteer.errors import UserError
+from gansteer.pictures import read_photo
 from gansteer.steerfile import from_bytes
-from gansteer.studio.export import Export, settings
+from gansteer.studio.export import Export, drawn, settings
 from gansteer.studio.protocol import CostInfo, CropInfo, Received, Sight
 from gansteer.studio.workspace import Workspace
 from gansteer.subject import Model, Subject
@@ -37,6 +38,8 @@ class Receiver:
         self._most_pixels = most_pixels
         self._aligners: WeakKeyDictionary[Model, Aligner] = WeakKeyDictionary()
         self._lock = threading.Lock()
+        self._opening = asyncio.Lock()
+        """Held while a session is opened, beside the loop: several large ones at a time would need memory for all."""
 
     async def receive(self, workspace: Workspace, data: bytes, wishes: Mapping[str, str]) -> Received | Sight:
         """Take in a `.steer` file, a picture with settings, or a photo. Raises UserError for anything else.
@@ -44,9 +47,10 @@ class Receiver:
         `wishes` concern photos: `face` (1 is the largest), `crop` (x,y,size,angle in its pixels), `whole`, `tuning`;
         with `look` a photo is only looked at.
         """
-        inside = None if data.startswith(b"PK") else settings(data)
+        inside = None if data.startswith(b"PK") else await asyncio.to_thread(settings, data)
         if inside is not None or data.startswith(b"PK"):
-            session = await workspace.draw(lambda: from_bytes(inside or data, workspace.services.catalogue.load))
+            async with self._opening:
+                session = await asyncio.to_thread(from_bytes, inside or data, workspace.services.catalogue.load)
             async with workspace.lock:
                 node = await workspace.adopt(session)
             return Received(node.id, "session" if inside is None else "settings")
@@ -69,7 +73,7 @@ class Receiver:
         there = cut(photo, crop, edit.picture.shape[0])
         if float((there.float() - edit.picture.float()).abs().mean()) > ALIKE:
             raise UserError("this is not the photo that the picture began with: choose that one")
-        whole = paste(photo, crop, subject.image.convert("RGB"))
+        whole = paste(photo, crop, drawn(subject).convert("RGB"))
         if kind == "png":
             whole.save(out, "PNG")
             return Export(out.getvalue(), "image/png", "gansteer-photo.png")

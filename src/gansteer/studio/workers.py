@@ -64,7 +64,7 @@ class Job:
         progress = self.run.step()
         took = time.perf_counter() - before
         self.seconds += took
-        if begun:  # the first step prepares all others: who begins shall not stand still for it
+        if begun:  # the first step prepares all others: who begins must not stand still for it
             self.clock += took
         self.stepped(progress, self.seconds)
         return progress.stop_reason is not None
@@ -131,6 +131,12 @@ class EditScheduler:
             self._drawings.append((draw, future))
             self._wake.notify()
         return future
+
+    @property
+    def idle(self) -> bool:
+        """Whether no edit is running or waiting."""
+        with self._wake:
+            return not self._turns() and not self._waiting
 
     def position(self, job: Job) -> int:
         """How many jobs wait before it, or 0 if it has its turns."""

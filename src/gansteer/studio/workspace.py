@@ -7,7 +7,6 @@ import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from gansteer.edits.api import Progress as Found
@@ -15,47 +14,24 @@ from gansteer.edits.api import Run
 from gansteer.edits.record import edit_from_json
 from gansteer.edits.registry import queries, query, start
 from gansteer.errors import UserError
-from gansteer.memory import give_back_memory, used_memory
 from gansteer.session import Node, Session, between
 from gansteer.studio import protocol
-from gansteer.studio.catalogue import Catalogue
 from gansteer.studio.connection import Connection
 from gansteer.studio.frame_stream import FrameStream, Showing
-from gansteer.studio.preview import Previews
 from gansteer.studio.running_edit import RunningEdit
+from gansteer.studio.services import Services
 from gansteer.studio.state_encoder import StateEncoder
-from gansteer.studio.store import Store
-from gansteer.studio.workers import Draw, EditScheduler, Job, RenderWorker, explained
+from gansteer.studio.workers import Draw, Job, explained
 from gansteer.subject import Subject
 
 FIRST_SEED = 3
 MAX_NODES = 1000
+MAX_POINTS = 100
+"""Of a drag: a step takes the longer the more there are, and stops only at its end."""
 FILMS = 4
 """Edits whose steps are kept for a film."""
 GONE = 16
 """Nodes that are remembered for a while when others have taken their place."""
-
-
-@dataclass(frozen=True)
-class Services:
-    """What all workspaces share."""
-
-    catalogue: Catalogue
-    scheduler: EditScheduler
-    renderer: RenderWorker
-    store: Store
-    loop: asyncio.AbstractEventLoop
-    most_memory: int | None = None
-    """Bytes in use from which on nothing is begun."""
-    previews: Previews = field(default_factory=Previews)
-
-    def check_memory(self) -> None:
-        """Raise UserError if too much memory is in use."""
-        if self.most_memory is None or used_memory() <= self.most_memory:
-            return
-        give_back_memory()  # what was freed is kept for the next step, and counts as used
-        if used_memory() > self.most_memory:
-            raise UserError("the studio has no memory left for this: try again when fewer people are here")
 
 
 class Workspace:
@@ -71,7 +47,7 @@ class Workspace:
         self.left_at = services.loop.time()
         """When the page went away; only of interest while there is no connection."""
         self.lock = asyncio.Lock()
-        """Held by whoever changes the session: the page's messages and its files come on different ways."""
+        """Held while the session is changed: the page's messages and its files come on different ways."""
         self.saved = True
         self.touched = self.restored
         """Whether there is anything that anybody would miss."""
@@ -254,6 +230,8 @@ class Workspace:
         parent, replaced = self.session.find(message.node), message.replacing
         if replaced is not None and self.session.find(replaced) is parent:
             raise UserError("an edit cannot replace the picture that it begins with")
+        if len(edit.points()[0]) > MAX_POINTS:
+            raise UserError(f"there are more than {MAX_POINTS} points: place fewer")
         edit.check(parent.subject)  # so that a mistake is told before anything is stopped
         await self.stop()
         parent = self.session.find(parent.id)  # as the stopped edit left it

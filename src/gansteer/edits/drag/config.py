@@ -8,6 +8,7 @@ from gansteer.errors import UserError
 
 Method = Literal["adaptive", "draggan", "gauss-newton", "freedrag", "transformer"]
 Metric = Literal["model", "plain"]
+LayoutMode = Literal["move+joint", "joint", "fixed"]
 TrackerName = Literal["nearest", "nearest-l2", "between-pixels", "confident", "none", "lucas-kanade", "dense-flow"]
 
 
@@ -21,6 +22,9 @@ class DragSettings:
     tracker: TrackerName | None = None
     """nearest (L1, the paper's, and DragGAN's unless given), nearest-l2, between-pixels (L2, adaptive's), confident (StableDrag's
     idea), none; and for comparison lucas-kanade and dense-flow, which look at the picture (extra `trackers`). FreeDrag needs none."""
+    layout: LayoutMode = "move+joint"
+    """What becomes of the blobs of a picture that has a layout. move+joint: the one that covers a handle is moved first, w
+    staying as it is, then w and the blobs' centres move together; joint: together from the start; fixed: they stay."""
     layer: str | None = None
     """Whose features are followed, such as b64.conv1; by default the model's own choice."""
     space: Literal["w", "w+"] = "w+"
@@ -54,7 +58,7 @@ class DragSettings:
     steps: int = 300
     """Latent steps at most."""
     patience: int | None = None
-    """Give up after so many steps that brought the handles no nearer; 60, of adaptive's and gauss-newton's, which are larger, 20."""
+    """Steps that bring the handles no nearer before it gives up; 60, of adaptive's and gauss-newton's, which are larger, 20."""
     as_released: bool = False
     """Method draggan, as its authors' released code does it where that differs from the paper: pixels of the patch are counted from
     coordinates stretched by size / (size - 1), handles are tracked by L2 in a window that has its border, r1 and r2 are
@@ -80,5 +84,7 @@ class DragSettings:
                 raise UserError(f"{name} must be at least 1, not {value}")
         if self.as_released and self.method in ("freedrag", "gauss-newton"):
             raise UserError(f"--as-released is DragGAN's code: leave out --method {self.method}")
+        if self.method == "gauss-newton" and self.layout == "joint":
+            raise UserError("gauss-newton moves w only: choose the layout move+joint or fixed")
         if self.method == "gauss-newton" and self.exact_mask:
             raise UserError("gauss-newton holds the mask on the feature map's grid: leave exact_mask off")

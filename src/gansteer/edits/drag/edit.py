@@ -41,9 +41,9 @@ class Drag(DragSettings, Edit):
     handles: Sequence[Point]
     """Points of the picture (x, y) to be moved."""
     targets: Sequence[Point]
-    """Where each of them shall go."""
+    """Where each of them is to go."""
     mask: Tensor | None = None
-    """`[H, W]`, 1 (or True) = may move, 0 = shall stay as it is; None = everything may move."""
+    """`[H, W]`, 1 (or True) = may move, 0 = must stay as it is; None = everything may move."""
     engine: Engine = field(default="auto", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -131,6 +131,7 @@ class Drag(DragSettings, Edit):
             rows=min(self.rows, len(subject.code.ws)),
             patience=given.patience or (20 if given.method in ("adaptive", "gauss-newton") else 60),
             tracker=given.tracker or ("between-pixels" if given.method == "adaptive" else "nearest"),
+            layout="fixed" if given.method == "transformer" else given.layout,
             learning_rate=RATES[given.method] if self.learning_rate is None else self.learning_rate,
         )
         for name in ("handles", "targets"):
