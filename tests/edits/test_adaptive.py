@@ -24,50 +24,39 @@ def view(whole: torch.Tensor, size: int) -> View:
 
 
 def test_a_point_between_the_pixels_is_found_there() -> None:
-    """Features that depend linearly on the place: the squared distance is a parabola, and its vertex exact."""
+    """Features that depend linearly on the place are fitted exactly."""
     y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
-    fields = [x, y, x + 2 * y, 3 * x - y]
-    whole = torch.stack(fields).double()
-    shifted = torch.stack([f - g for f, g in zip(fields, (2.3, -1.4, 2.3 - 2.8, 6.9 + 1.4), strict=True)]).double()
+    fields = torch.stack([x, y, x + 2 * y, 3 * x - y]).double()
+    shift = torch.tensor([2.3, -1.4]).double()
+    moved = fields - torch.tensor([2.3, -1.4, 2.3 - 2.8, 6.9 + 1.4]).double()[:, None, None]
     points = torch.tensor([[15.0, 14.0], [9.5, 20.25]]).double()
-    tracker = BetweenPixels(view(whole, 32), points, 6.0)
-    found = tracker.track(view(shifted, 32), points).points
-    assert torch.allclose(
-        found, points + torch.tensor([2.3, -1.4]).double(), atol=0.26
-    )  # axes one by one, from the nearest
-    axes = torch.stack(fields[:2]).double()
-    tracker = BetweenPixels(view(axes, 32), points, 6.0)
-    moved = torch.stack([fields[0] - 2.3, fields[1] + 1.4]).double()
-    assert torch.allclose(tracker.track(view(moved, 32), points).points, points + torch.tensor([2.3, -1.4]).double())
+    tracker = BetweenPixels(view(fields, 32), points, 6.0)
+    assert torch.allclose(tracker.track(view(moved, 32), points).points, points + shift, atol=1e-5)
+    assert torch.allclose(tracker.track(view(fields, 32), points).points, points, atol=1e-12)  # nothing moved
 
 
 def test_by_the_slow_way() -> None:
-    """The best pixel of the window by loops, and the parabola through its neighbours."""
+    """The best pixel of the window by loops, and the least squares of its neighbours' differences."""
     subject = tiny_subject(64)
-    first = dense_map(subject, subject.code.ws, "b32.conv1")
-    then = dense_map(
-        subject,
-        subject.code.ws + 0.1 * torch.randn(subject.code.ws.shape, generator=torch.Generator().manual_seed(2)),
-        "b32.conv1",
-    )
+    ws = subject.code.ws
+    first = dense_map(subject, ws, "b32.conv1")
+    then = dense_map(subject, ws + 0.1 * torch.randn(ws.shape, generator=torch.Generator().manual_seed(2)), "b32.conv1")
     a, b = picture_map(first, 64), picture_map(then, 64)
     px, py = 30.25, 21.5
-    found = BetweenPixels(view(first, 64), torch.tensor([[px, py]]).double(), 6.0).track(
-        view(then, 64), torch.tensor([[px, py]]).double()
-    )
+    point = torch.tensor([[px, py]]).double()
+    tracker = BetweenPixels(view(first, 64), point, 6.0)
     template = at(a, px, py)
-
-    def cost(x: float, y: float) -> float:
-        return float((at(b, x, y) - template).square().sum())
-
-    best = min((cost(px + dx, py + dy), dx * dx + dy * dy, dx, dy) for dx in range(-5, 6) for dy in range(-5, 6))
+    best = min(
+        (float((at(b, px + dx, py + dy) - template).square().sum()), dx * dx + dy * dy, dx, dy)
+        for dx in range(-5, 6)
+        for dy in range(-5, 6)
+    )
     x, y = px + best[2], py + best[3]
-    expected = []
-    for ex, ey in ((1, 0), (0, 1)):
-        below, here, above = cost(x - ex, y - ey), cost(x, y), cost(x + ex, y + ey)
-        bend = below + above - 2 * here
-        expected.append(min(max((below - above) / (2 * bend), -0.5), 0.5) if bend > 0 else 0.0)
-    assert found.points[0].tolist() == pytest.approx([x + expected[0], y + expected[1]], abs=1e-9)
+    across, down = (at(b, x + 1, y) - at(b, x - 1, y)) / 2, (at(b, x, y + 1) - at(b, x, y - 1)) / 2
+    step = torch.linalg.lstsq(torch.stack([across, down], dim=1), (template - at(b, x, y))[:, None]).solution[:, 0]
+    expected = torch.tensor([x, y]).double() + step.clamp(-0.5, 0.5)
+    assert torch.allclose(tracker.track(view(then, 64), point).points[0], expected, atol=1e-4)
+    assert torch.equal(tracker.track(view(first, 64), point).points[0], point[0])
 
 
 def test_steps_shrink_with_the_distance_left() -> None:

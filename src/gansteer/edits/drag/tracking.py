@@ -125,25 +125,29 @@ class Nearest:
 
 
 class BetweenPixels(Nearest):
-    """The nearest pixel by L2, moved to the vertex of the parabola through its squared distance and its neighbours'.
+    """The nearest pixel by L2, and from there the one step of Gauss and Newton to where the template would fit.
 
-    `p + (c(p - e) - c(p + e)) / (2 (c(p - e) + c(p + e) - 2 c(p)))` along each axis e, at most half a pixel.
+    `u = (J^T J)^-1 J^T (f_i - F(p))`, J being F's central differences over two pixels, `[C, 2]`; at most half a pixel along
+    each axis. It is 0 where the template fits exactly, so a handle that has not moved is where it was.
     """
 
     def __init__(self, view: View, points: Tensor, radius: float) -> None:
         super().__init__(view, points, radius, norm=2)
 
     def track(self, view: View, points: Tensor) -> Tracked:
-        """`points [n, 2]`, which need not stand on pixels. Looks one pixel beyond the window."""
+        """`points [n, 2]`, which may stand between pixels. Looks one pixel beyond the window."""
         found = super().track(view, points)
         cross = torch.tensor([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]], dtype=torch.float64)
-        near = view.features.sample(around(found.points, cross))  # [n, 5, C]
-        cost = (near - self.templates[:, None]).square().sum(dim=2).double().cpu()  # [n, 5]
-        before, after = cost[:, [1, 3]], cost[:, [2, 4]]
-        bend = before + after - 2 * cost[:, :1]
-        vertex = (before - after) / (2 * bend.clamp_min(1e-12))
-        moved = torch.where(bend > 0, vertex.clamp(-0.5, 0.5), torch.zeros_like(vertex))
-        return Tracked((found.points + moved).clamp(0, view.features.grid.size - 1), found.sure)
+        here, left, right, above, below = (
+            view.features.sample(around(found.points, cross)).double().unbind(dim=1)
+        )  # [n, C]
+        slope = torch.stack([right - left, below - above], dim=2) / 2  # J, [n, C, 2]
+        normal = slope.mT @ slope  # [n, 2, 2]
+        ridge = 1e-6 * normal.diagonal(dim1=1, dim2=2).sum(dim=1).clamp_min(1e-12)
+        normal = normal + ridge[:, None, None] * torch.eye(2).to(normal)
+        step = torch.linalg.solve(normal, slope.mT @ (self.templates.double() - here)[..., None])[..., 0]  # u, [n, 2]
+        moved = found.points + step.clamp(-0.5, 0.5).cpu()
+        return Tracked(moved.clamp(0, view.features.grid.size - 1), found.sure)
 
 
 class Confident:

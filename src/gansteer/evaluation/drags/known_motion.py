@@ -15,11 +15,11 @@ from torch import Tensor
 
 from gansteer.edits.inversion.crop import Crop, cut
 from gansteer.edits.inversion.edit import Inversion
-from gansteer.edits.inversion.photo import read_photo
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.evaluation.drags.cases import Case, Landmarks, between
 from gansteer.evaluation.samples import from_levels
+from gansteer.pictures import read_photo
 from gansteer.subject import Model, Subject
 
 MOTIONS = ("turned", "jaw")
