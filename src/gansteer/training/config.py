@@ -111,12 +111,6 @@ class TrainConfig:
             raise UserError(str(error)) from error
 
     @property
-    def augmentation(self) -> Literal["none", "diffaugment", "ada"]:
-        if self.augment != "auto":
-            return self.augment
-        return "diffaugment" if self.loss == "projected" else "ada"
-
-    @property
     def gamma(self) -> float:
         return 0.0002 * self.resolution**2 / self.batch if self.r1_gamma is None else self.r1_gamma
 
