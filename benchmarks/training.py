@@ -25,10 +25,10 @@ import torch
 from torch import Tensor
 
 from gansteer.memory import keep_freed_memory
+from gansteer.training.choice import generator_training
 from gansteer.training.config import TrainConfig
 from gansteer.training.data import Pictures, batches
 from gansteer.training.distributed import ProcessGroup
-from gansteer.training.generators import generator_training
 from gansteer.training.loop import Trainer
 from gansteer.training.networks import Networks, build_networks
 

@@ -12,15 +12,15 @@ from small_runs import TINY
 from gansteer.errors import UserError
 from gansteer.models.code import Code
 from gansteer.training.augment import diffaugment
+from gansteer.training.choice import generator_training
 from gansteer.training.config import TrainConfig
 from gansteer.training.distributed import ProcessGroup, StepRandom
-from gansteer.training.generators import generator_training
 from gansteer.training.losses import generator_logistic
 from gansteer.training.networks import build_networks
 from gansteer.training.run import train
-from support.waiting import PATIENCE
 
 FLAGS = {**TINY, "images": 32, "batch": 16, "g_lr": 1e-4, "d_lr": 1e-4}
+SECONDS = 300
 
 
 def under_torchrun(data, out, **flags):
@@ -30,7 +30,7 @@ def under_torchrun(data, out, **flags):
     for name, value in flags.items():
         command += [f"--{name.replace('_', '-')}", str(value)]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=env)
     assert done.returncode == 0, done.stderr
 
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from gansteer.models.code import Code
 from gansteer.training.augment import diffaugment
+from gansteer.training.choice import generator_training
 from gansteer.training.distributed import ProcessGroup, StepRandom
-from gansteer.training.generators import generator_training
 from gansteer.training.loop import Trainer, adam
 from gansteer.training.networks import build_networks
 

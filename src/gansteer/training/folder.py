@@ -20,17 +20,30 @@ from gansteer.sheet import sheet
 from gansteer.subject import Card, Model
 from gansteer.training.config import TrainConfig
 from gansteer.training.generators import GeneratorTraining
+from gansteer.training.layout_sheet import layout_sheet
 from gansteer.training.loop import Trainer
 from gansteer.training.objectives import OBJECTIVES, augmentation_of
 
 MAY_CHANGE = {"out", "images", "snapshot_images", "checkpoint_minutes", "workers", "device", "data"}
 """What a continued run may be told otherwise: it says where things are and how often they are written."""
-STRUCTURE = {"resolution", "conditional", "z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max"}
+STRUCTURE = {
+    "resolution",
+    "conditional",
+    "z_dim",
+    "w_dim",
+    "mapping_layers",
+    "channel_base",
+    "channel_max",
+    "layout",
+    "encoding",
+    "layout_noise",
+    "spread",
+}
 """What decides which networks there are: a run with another one may not be able to go on from this one either."""
 
 
 def snapshot_file(config: TrainConfig, images: int) -> Path:
-    """Where the generator goes that has seen `images` pictures."""
+    """Where the generator goes that has seen so many pictures."""
     return config.out / f"snapshot-{images:09d}.safetensors"
 
 
@@ -51,6 +64,8 @@ def save_snapshot(config: TrainConfig, trainer: Trainer) -> None:
     labels = [seed % model.generator.config.c_dim if model.generator.config.c_dim else None for seed in range(32)]
     page = sheet([model.sample(seed, label=label).image for seed, label in enumerate(labels)], columns=8)
     save_picture(page, config.out / f"samples-{trainer.images:09d}.png")
+    if model.generator.capabilities.layout:
+        save_picture(layout_sheet(model.generator), config.out / f"layout-{trainer.images:09d}.png")
 
 
 def save_checkpoint(config: TrainConfig, trainer: Trainer) -> None:

@@ -1,6 +1,6 @@
 """Which generators can be trained: how each is built, grown and given codes. Nothing else in training names one.
 
-Another architecture is one more class here and one line in `generator_training`. One that is conditioned on more than
+Another architecture is one more class here and one line in `choice.generator_training`. One that is conditioned on more than
 latents draws the rest from the same random numbers, after what the class below draws, and returns it in the code: auxiliary
 terms find it there, and the augmentation's transform beside it.
 """
@@ -132,8 +132,7 @@ class StyleGAN2Training(GeneratorTraining[StyleGAN2Generator]):
             near = (latents + TARGET_NOISE * z[: len(latents)]) / math.sqrt(1 + TARGET_NOISE**2)
             z = torch.cat([near, z[len(latents) :]])
         ws = g.map(z, labels)
-        batch_mean = random.group.mean(ws[:, 0].detach().mean(dim=0))
-        g.mapping.w_mean.copy_(batch_mean.lerp(g.mapping.w_mean, W_MEAN_DECAY))
+        follow_mean(g, ws, random)
         other = random.normal(g.config.z_dim)
         chance, place = random.coin()
         if chance < self.config.style_mixing:
@@ -143,6 +142,8 @@ class StyleGAN2Training(GeneratorTraining[StyleGAN2Generator]):
         return Code(ws)
 
 
-def generator_training(config: TrainConfig) -> GeneratorTraining[Any]:
-    """How the generator of a run is trained."""
-    return StyleGAN2Training(config)
+@torch.no_grad()
+def follow_mean(g: StyleGAN2Generator, ws: Tensor, random: StepRandom) -> None:
+    """Take the generator's mean of w a little towards that of `ws [B, num_ws, w_dim]`, over all processes."""
+    batch_mean = random.group.mean(ws[:, 0].detach().mean(dim=0))
+    g.mapping.w_mean.copy_(batch_mean.lerp(g.mapping.w_mean, W_MEAN_DECAY))

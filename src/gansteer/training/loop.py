@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gansteer.models.code import Code
 from gansteer.training.augmentations import AUGMENTATIONS
 from gansteer.training.batch import DrawnBatch, RealBatch, Report
+from gansteer.training.choice import auxiliary_terms
 from gansteer.training.codes import LatentTargets
 from gansteer.training.config import TrainConfig
 from gansteer.training.distributed import ProcessGroup, StepRandom
@@ -18,7 +19,7 @@ from gansteer.training.networks import Networks
 from gansteer.training.objectives import OBJECTIVES, augmentation_of
 from gansteer.training.phases import schedule_of
 from gansteer.training.regularisers import PathLength
-from gansteer.training.terms import AuxiliaryTerm, auxiliary_terms
+from gansteer.training.terms import AuxiliaryTerm
 
 EMA_RAMP = 0.05
 NOISE_RATE = 0.1
@@ -29,7 +30,7 @@ STEP, PATHS, PAIRED = 0, 1, 2
 
 
 def adam(groups: Sequence[Iterable[nn.Parameter]], lr: float, intervals: Sequence[int]) -> torch.optim.Adam:
-    """Adam with StyleGAN2's correction for regularisers, each of which adds one step in every `interval` of them."""
+    """Adam with StyleGAN2's correction for regularisers, each of which adds one step in every so many."""
     c = math.prod(interval / (interval + 1) for interval in intervals)
     trained = [{"params": [p for p in group if p.requires_grad]} for group in groups]
     return torch.optim.Adam(trained, lr=lr * c, betas=(0.0, 0.99**c), eps=1e-8)
@@ -62,7 +63,7 @@ class Trainer:
         self.objective = OBJECTIVES[config.loss]
         self.augmentation = AUGMENTATIONS[augmentation_of(config)](config, device, group)
         self.schedule = schedule_of(config)
-        self.terms = auxiliary_terms(config) if terms is None else list(terms)
+        self.terms = auxiliary_terms(config, device) if terms is None else list(terms)
         self.d_regularisers = [build(config) for build in self.objective.regularisers]
         self.path_length = PathLength(config.path_length, device)
         self.g_regularisers = [self.path_length] if config.path_length else []

@@ -25,6 +25,7 @@ from gansteer.colours import parse_colour
 from gansteer.device import pick_device
 from gansteer.errors import UserError
 from gansteer.memory import keep_freed_memory
+from gansteer.training.choice import generator_training
 from gansteer.training.codes import LatentTargets
 from gansteer.training.config import TrainConfig
 from gansteer.training.data import Pictures, batches
@@ -38,7 +39,6 @@ from gansteer.training.folder import (
     snapshot_file,
     write_config,
 )
-from gansteer.training.generators import generator_training
 from gansteer.training.log import Log
 from gansteer.training.loop import Trainer
 from gansteer.training.networks import build_networks

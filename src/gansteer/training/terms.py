@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from gansteer.training import losses
 from gansteer.training.batch import DrawnBatch, RealBatch, Report
 from gansteer.training.codes import LatentTargets, expressive_parts
-from gansteer.training.config import TrainConfig
 from gansteer.training.objectives import DiscriminatorNetwork
 
 ANCHOR_PIXELS = 12.0
@@ -87,8 +86,3 @@ def reconstruction_loss(pictures: Tensor, batch: RealBatch, targets: LatentTarge
         report["anchor/parts"] = parts_distance(pictures, batch.pictures, targets.landmarks)
         loss = loss + RECONSTRUCTION_PARTS * report["anchor/parts"]
     return loss
-
-
-def auxiliary_terms(config: TrainConfig) -> list[AuxiliaryTerm]:
-    """What a run's generator is taught beside the discriminator's lesson."""
-    return [Anchor(config.anchor_weight)] if config.anchor else []
