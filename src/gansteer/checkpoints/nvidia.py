@@ -5,7 +5,7 @@ dicts. Their up-convolution, FIR filter, equalised learning rates and normalisat
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from torch import Tensor
@@ -251,11 +251,15 @@ def check_settings(shapes: Mapping[str, list[int]]) -> None:
         if re.fullmatch(r"synthesis\.b\d+\.(conv[01]|torgb)\.weight", name) and shape[2:] != [wanted, wanted]:
             raise Refused(f"was made with kernel_size={max(shape[2:], default=0)}; only {wanted} is supported there")
     blocks = [int(m[1]) for name in shapes if (m := re.fullmatch(r"synthesis\.b(\d{1,4})\.conv1\.weight", name))]
-    refuse_oblong(*shapes["synthesis.b4.const"][-2:], max(blocks, default=4))
+    refuse_oblong(shapes["synthesis.b4.const"], max(blocks, default=4))
 
 
-def refuse_oblong(height: int, width: int, largest: int) -> None:
-    """Refuse a generator whose pictures aren't square: its constant has so many rows and columns, its last block `largest`."""
+def refuse_oblong(constant: Sequence[int], largest: int) -> None:
+    """Refuse a generator whose pictures aren't square: `constant` is its constant's shape `[..., rows, columns]`.
+
+    Its last block has `largest` of the more numerous.
+    """
+    height, width = constant[-2:]
     if height != width:
         high, wide = (side * largest // max(height, width) for side in (height, width))
         raise Refused(

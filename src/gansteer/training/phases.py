@@ -58,7 +58,7 @@ class AdversarialPhase(Phase):
     """Both networks learn, the generator by the discriminator's lesson and by the auxiliary terms."""
 
     def __init__(self, weight: Callable[[int], float]) -> None:
-        """`weight(images)` is that of the discriminator's lesson, from 0 to 1, after so many pictures."""
+        """`weight(images)` is that of the discriminator's lesson, from 0 to 1, after `images` pictures."""
         self.weight = weight
 
     def step(self, trainer: "Trainer", batch: RealBatch) -> Report:
@@ -78,7 +78,7 @@ class Schedule:
     """Each phase with the number of pictures before which it ends; the last one never does."""
 
     def phase(self, images: int) -> Phase:
-        """The phase of the step that begins after so many pictures."""
+        """The phase of the step that begins after `images` pictures."""
         return next(phase for end, phase in self.phases if images < end)
 
 

@@ -103,7 +103,7 @@ class Aligner:
 
 
 def turned_back(points: Tensor, quarters: int, width: int, height: int) -> Tensor:
-    """Points `[..., 2]` (x, y) of a picture turned by so many quarters against the clock, on it as it was.
+    """Points `[..., 2]` (x, y) of a picture turned by some quarters against the clock, on it as it was.
 
     `width` and `height` are those before turning. A quarter takes (x, y) to (y, width - 1 - x).
     """
