@@ -1,8 +1,7 @@
 """DragGAN's loop with steps in proportion to the way left, and handles followed between the pixels.
 
 Far from the target the latent steps are ten times the paper's. Near it they shrink with the mean distance left, so that a handle is
-set down within half a pixel instead of passing by, which is what a way back to the first picture needs. Which constants,
-and what each is worth, was chosen by `gansteer evaluate drags` on cases that no table of docs/evaluation.md holds.
+set down within half a pixel instead of passing by. The constants were tried on cases that no table of docs/evaluation.md holds.
 """
 
 from torch import Tensor
