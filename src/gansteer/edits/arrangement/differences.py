@@ -14,6 +14,8 @@ LEVELS = 127.5
 """Levels of 256 in a unit of a picture's value."""
 VISIBLE = 6.0
 """Levels: a blob whose strongest change of the picture is less draws nothing."""
+FAINT = 0.25
+"""A change of less than this share of the strongest one is not what the blob draws, but what comes of it elsewhere."""
 GAIN_SCENES = 12
 """Pictures that the gain of movement is measured on."""
 GAIN = "layout_gain"
@@ -57,7 +59,7 @@ def largest(mask: Tensor) -> Tensor:
 
 
 def drawn_by_difference(picture: Tensor, base: Tensor) -> Tensor | None:
-    """Where a blob draws, bool `[H, W]`: the largest region that changes by half as much as the strongest change.
+    """What a blob draws, `[H, W]`: the change that it makes, in levels, where that is at least a quarter of the strongest.
 
     `picture` and `base`, which is the picture without the blob, are `[3, H, W]` on the CPU. The strongest change is the
     99.5th percentile, so that single pixels do not decide. None where nothing visible changes.
@@ -66,7 +68,7 @@ def drawn_by_difference(picture: Tensor, base: Tensor) -> Tensor | None:
     strongest = float(size.flatten().quantile(0.995))
     if strongest < VISIBLE:
         return None
-    return largest(size >= strongest / 2)
+    return torch.where(size >= FAINT * strongest, size, 0.0)
 
 
 def slope(asked: np.ndarray, obtained: np.ndarray) -> float:
