@@ -1,9 +1,10 @@
 # make studio   install, and open the studio in the browser
 # make test     install, and run every check
+# make docs     install, and show the documentation in the browser
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: studio test
+.PHONY: studio test docs
 .DELETE_ON_ERROR:
 
 studio: .venv/ready
@@ -15,6 +16,9 @@ test: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/python tests/studio/browser.py
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
+
+docs: .venv/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict --open
 
 # PyTorch comes first and alone, so that pip takes the build that this machine has at hand. facenet-pytorch carries the
 # weights of a face detector; its requirements (torchvision, an old PyTorch) are those of code that is not used.

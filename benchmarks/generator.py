@@ -28,7 +28,7 @@ from gansteer.models.stylegan2.config import GeneratorConfig
 from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.models.stylegan2.network import Synthesis
 from gansteer.training.config import TrainConfig
-from gansteer.training.distributed import World
+from gansteer.training.distributed import ProcessGroup
 from gansteer.training.loop import Trainer, build_networks
 
 SQRT2 = 2**0.5
@@ -186,7 +186,7 @@ def training_rate(loss: str, repeats: int) -> dict[str, object]:
         backbone = load_efficientnet(device)
     else:
         backbone = None
-    trainer = Trainer(config, build_networks(config, 0, backbone, device), device, World())
+    trainer = Trainer(config, build_networks(config, 0, backbone, device), device, ProcessGroup())
     reals = torch.randint(0, 256, (16, 3, 128, 128), dtype=torch.uint8)
     labels = torch.zeros(16, dtype=torch.long)
     trainer.step(reals, labels)  # warms up, and does the one R1 step in 16

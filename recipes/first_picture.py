@@ -55,7 +55,10 @@ def main() -> None:
     measured = table[:, 1:]
     spread = (measured - measured.mean(0)) / measured.std(0)
     smile, _, _, wide, apart, quality = spread.T
-    turned = measured[:, 1].abs() / measured[:, 1].std() + measured[:, 2].sub(measured[:, 2].mean()).abs() / measured[:, 2].std()
+    turned = (
+        measured[:, 1].abs() / measured[:, 1].std()
+        + measured[:, 2].sub(measured[:, 2].mean()).abs() / measured[:, 2].std()
+    )
     total = smile + wide + quality - 2 * apart - turned
     print("seed  total  smile    yaw  pitch  eyes open  eyes apart  quality")
     for i in total.argsort(descending=True)[:12].tolist():

@@ -21,7 +21,6 @@ from gansteer.edits.drag.edit import Drag
 from gansteer.edits.inversion.align import Aligner
 from gansteer.edits.inversion.crop import Crop, cut
 from gansteer.edits.inversion.edit import Inversion
-from gansteer.edits.inversion.photo import read_photo
 from gansteer.edits.registry import start
 from gansteer.evaluation.document import fill, table
 from gansteer.evaluation.inversion import OWN, TRUNCATED, InversionReport, of_picture, summed_up
@@ -29,6 +28,7 @@ from gansteer.evaluation.records import read_records
 from gansteer.memory import keep_freed_memory
 from gansteer.models.face_reader import FaceReader
 from gansteer.output import save_picture
+from gansteer.pictures import read_photo
 from gansteer.subject import Model
 
 DOCS = Path(__file__).parent.parent / "docs"

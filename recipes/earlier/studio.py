@@ -2,11 +2,13 @@
 
 import base64
 import json
+import re
 import shutil
 import signal
 import struct
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,7 +42,7 @@ class Page:
     def until(self, happened: Callable[[], Any]) -> None:
         """Take messages in until something is so."""
         while not happened():
-            data = self.socket.recv(300)
+            data = self.socket.recv(600)
             if isinstance(data, bytes):
                 (length,) = struct.unpack_from("<I", data)
                 self.send("shown", frame=json.loads(data[4 : 4 + length])["frame"])
@@ -51,7 +53,7 @@ class Page:
             elif message["type"] == "state":
                 self.state = message
             elif message["type"] == "progress":
-                self.step = message["trace"]["step"]
+                self.step = int(re.findall(r'"step":\s*(\d+)', data)[0])  # whatever holds it is called
             elif message["type"] == "fault":
                 raise SystemExit(f"the studio says: {message['message']}")
 
@@ -68,9 +70,14 @@ class Page:
         return int(self.state["current"])
 
     def file(self, path: str, body: bytes | None = None) -> bytes:
+        """What the server answers; where it refuses, the reason."""
         address = f"{self.base}/session/{self.welcome['session']}/{path}"
-        with urllib.request.urlopen(urllib.request.Request(address, data=body), timeout=300) as answer:
-            return bytes(answer.read())
+        try:
+            with urllib.request.urlopen(urllib.request.Request(address, data=body), timeout=600) as answer:
+                return bytes(answer.read())
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return bytes(refused.read())
 
 
 @contextmanager
@@ -108,36 +115,69 @@ def work(page: Page) -> list[int]:
     return [root, dragged, smiling, older, inside, between, tiny, freely]
 
 
+def small_work(page: Page) -> list[int]:
+    """A session of the tiny model alone, so that it opens whatever becomes of the shipped one."""
+    first = page.state["current"]
+    root = page.act("sample", seed=1, psi=1.0, model="tiny", replacing=first)
+    bits = {"shape": [32, 32], "packed": base64.b64encode(np.packbits(np.tri(32, 32, 8, bool)).tobytes()).decode()}
+    points = {"handles": [[12, 12]], "targets": [[20, 15]], "layer": "b16.conv1", "rows": 4}
+    dragged = page.act("start", edit={"kind": "drag", **points, "mask": bits, "steps": 8, "learning_rate": 2e-2})
+    solved = page.act("start", edit={"kind": "drag", "method": "gauss-newton", **points, "steps": 3})
+    page.act("go", node=root)
+    freely = page.act("start", edit={"kind": "drag", "method": "freedrag", **points, "steps": 8})
+    between = page.act("interpolate", a=dragged, b=freely, t=0.25, keep=True)
+    other = page.act("sample", seed=2, psi=0.5, model="tiny")
+    page.act("undo")
+    return [root, dragged, solved, freely, between, other]
+
+
 def exported(page: Page, nodes: list[int], folder: Path) -> None:
     """All files that can be kept of these nodes, and their pictures."""
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for node in nodes:
         kinds = {entry["id"]: entry["kind"] for entry in page.state["nodes"]}
         (folder / f"{node}-small.png").write_bytes(page.file(f"node/{node}?size=96"))
         for what in page.welcome["exports"]:
-            if what == "mp4" or (what in ("mask", "points", "webp", "gif") and kinds[node] != "drag"):
-                continue
-            if what == "mask" and kinds[node] == "drag" and node != nodes[1]:
-                continue
+            if what == "mp4" or (what in ("webp", "gif") and kinds[node] != "drag"):
+                continue  # one needs an extra package; the others are carried out again, which takes long
             (folder / f"{node}.{what}").write_bytes(page.file(f"export/{node}/{what}"))
 
 
 def in_the_studio(out: Path) -> None:
-    """A session with a branch and all that can be kept of it; one that was killed during an edit, opened again."""
-    (out / "models").mkdir()
+    """Sessions with branches and all that can be kept of them; one that was killed during an edit, opened again."""
+    (out / "models").mkdir(exist_ok=True)
     shutil.copy(out / "tiny.safetensors", out / "models")
+    for name, begun in (("session", work), ("small", small_work)):
+        with studio(out) as (address, _):
+            page = Page(address)
+            exported(page, begun(page), out / name)
+            (out / name / "change.png").write_bytes(page.file("change/2/3"))
+            (out / name / "seed.jpg").write_bytes(page.file("seed/11?model=tiny&psi=0.7&size=96"))
+            page.socket.close()
+        (session,) = (out / "sessions").glob("*.steer")
+        session.rename(out / f"{name}.steer")
+        shutil.rmtree(out / "sessions")
+    killed(out)
+    (out / "sessions").mkdir()
+    for name in ("killed.steer", "killed.steps"):
+        shutil.copy(out / name, out / "sessions")
     with studio(out) as (address, _):
-        page = Page(address)
-        exported(page, work(page), out / "exports")
-        (out / "exports" / "change.png").write_bytes(page.file("change/2/3"))
-        (out / "exports" / "seed.jpg").write_bytes(page.file("seed/11?model=portraits&psi=0.7&size=96"))
+        page = Page(address, "killed")
+        (out / "opened-again.steer").write_bytes(page.file(f"export/{page.state['current']}/steer"))
+        page.file("file", (out / "session" / "2.png").read_bytes())
+        page.settle()
+        (out / "settings-opened.steer").write_bytes(page.file(f"export/{page.state['current']}/steer"))
         page.socket.close()
-    session = next((out / "sessions").glob("*.steer"))
-    shutil.copy(session, out / "session.steer")
     shutil.rmtree(out / "sessions")
+    shutil.rmtree(out / "models")
+
+
+def killed(out: Path) -> None:
+    """What a studio leaves that is killed during an edit: the session and the journal of the edit."""
     with studio(out) as (address, server):
         page = Page(address)
-        page.act("sample", seed=5, psi=1.0, model="tiny")
+        page.act("sample", seed=5, psi=1.0, model="tiny", replacing=page.state["current"])
         endless = {"steps": 100_000, "patience": 100_000, "tolerance": 0.0, "learning_rate": 1e-3}
         points = {"handles": [[12, 12]], "targets": [[20, 15]], "layer": "b16.conv1", "rows": 4}
         page.send("start", edit={"kind": "drag", **points, **endless})
@@ -149,15 +189,3 @@ def in_the_studio(out: Path) -> None:
     records = session.with_suffix(".steps").read_bytes()
     (out / "killed.steps").write_bytes(b"".join(list(journal_records(records))[:JOURNAL]))
     shutil.rmtree(out / "sessions")
-    (out / "sessions").mkdir()
-    for name in ("killed.steer", "killed.steps"):
-        shutil.copy(out / name, out / "sessions")
-    with studio(out) as (address, _):
-        page = Page(address, "killed")
-        (out / "opened-again.steer").write_bytes(page.file(f"export/{page.state['current']}/steer"))
-        page.file("file", (out / "exports" / "2.png").read_bytes())
-        page.settle()
-        (out / "settings-opened.steer").write_bytes(page.file(f"export/{page.state['current']}/steer"))
-        page.socket.close()
-    shutil.rmtree(out / "sessions")
-    shutil.rmtree(out / "models")

@@ -164,6 +164,13 @@ def edit(out: Path) -> None:
         model="tiny.safetensors", directions="edit/liking.safetensors", set="liking=+1.5", out="edit/liked.steer"
     )
     gansteer(out, "edit", *turned)
+    Image.fromarray(np.tri(32, 32, 8, np.uint8) * 255).save(out / "small-mask.png")
+    both = flags(liked="0-9", disliked="10-19", attribute="liking", space="w", out="edit/both.safetensors")
+    gansteer(out, "directions", "fit", *flags(model="tiny.safetensors"), *both, "--space", "s")
+    within = flags(
+        model="tiny.safetensors", directions="edit/both.safetensors", set="liking=+1.5", out="edit/within.steer"
+    )
+    gansteer(out, "edit", *within, *flags(region="small-mask.png"))
     gansteer(out, "directions", "list", *flags(model="portraits"), text="edit/directions.txt")
 
 
@@ -181,6 +188,8 @@ def invert(out: Path) -> None:
     for name, words in INVERSIONS.items():
         files = flags(model="portraits", crop=CROP, out=f"invert/{name}.steer", picture=f"invert/{name}.png")
         gansteer(out, "invert", PHOTO, *files, *words)
+    few = flags(projection=6, tuning="light", tuning_steps=4, picture="invert/tiny.png", out="invert/tiny.steer")
+    gansteer(out, "invert", PHOTO, "--whole", *flags(model="tiny.safetensors"), *few)
     further = flags(subject="invert/light.steer", point=POINT, steps=4, out="invert/drag.png", json="invert/drag.json")
     gansteer(out, "drag", *further)
 

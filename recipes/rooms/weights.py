@@ -8,17 +8,6 @@ from torch import Tensor
 from gansteer.models.spatial.config import SpatialConfig
 from gansteer.models.spatial.generator import SpatialGenerator
 
-FIRST_LAW = {
-    "blobs": 6,
-    "drop": 0.2,
-    "radius_low": 0.1,
-    "radius_high": 0.45,
-    "top": -0.5,
-    "bottom": 0.9,
-    "side": 0.85,
-    "apart": 2,
-}
-
 
 def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The names of the first trainer's tensors to those of the package."""
@@ -32,7 +21,7 @@ def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def load_run(checkpoint: str | Path, which: str = "ema") -> SpatialGenerator:
     """The averaged generator of `checkpoint.pt` of a run of `first.py`."""
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    config = SpatialConfig(**{**saved["config"], **FIRST_LAW, "noise": False, "mean_rows": 5})
+    config = SpatialConfig(**{**saved["config"], "noise": False, "mean_rows": 5})
     generator = SpatialGenerator(config)
     generator.load_state_dict(renamed(saved[which]))
     return generator.eval().requires_grad_(False)

@@ -11,10 +11,12 @@ import tyro
 
 import gansteer
 from gansteer.commands.convert import Convert
-from gansteer.commands.directions import Fit, List
+from gansteer.commands.directions import Fit, Import, List
 from gansteer.commands.evaluate import Faces, Quality, Smoothness, Tracking
 from gansteer.commands.evaluate_attributes import Attributes
 from gansteer.commands.evaluate_inversion import InversionQuality
+from gansteer.commands.evaluate_layout import Layout, LayoutDrag, LayoutPairs
+from gansteer.commands.export import Export
 from gansteer.commands.info import Info
 from gansteer.commands.mistakes import check_words, explained
 from gansteer.commands.models import Models
@@ -41,14 +43,18 @@ EVALUATE: dict[str, type[Command]] = {
     "smoothness": Smoothness,
     "tracking": Tracking,
     "inversion": InversionQuality,
+    "layout": Layout,
+    "layout-drag": LayoutDrag,
+    "layout-pairs": LayoutPairs,
 }
 
-DIRECTIONS: dict[str, type[Command]] = {"fit": Fit, "list": List}
+DIRECTIONS: dict[str, type[Command]] = {"fit": Fit, "import": Import, "list": List}
 
 COMMANDS: dict[str, type[Command]] = {
     "models": Models,
     "info": Info,
     "convert": Convert,
+    "export": Export,
     "sample": Sample,
     "paste": Paste,
     "train": Train,

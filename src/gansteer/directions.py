@@ -92,7 +92,9 @@ class Directions:
                 return entry
         names = self.names(space)
         near = get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names) or 'none'}"
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+        if not names:
+            hint = "there are none; make some with `gansteer directions fit`, and give its file as --directions"
         raise UserError(f"{self.model} has no direction {name!r} in {space}: {hint}")
 
     def only(self, names: Iterable[str], space: Space) -> "Directions":

@@ -1,4 +1,4 @@
-"""A person's work: a tree of subjects with the edits between them. `steerfile.py` keeps it in a file."""
+"""A person's work: a tree of subjects with the edits between them. `steerfile.py` keeps it in a file, `journal.py` the steps of a running edit."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace

@@ -32,7 +32,7 @@ SUFFIX = ".steer"
 MAX_BYTES = 1 << 31
 """No file may unpack to more."""
 MAX_INFLATION = 4
-"""The tensors may unpack to so many times their bytes in the file; we store them as they are."""
+"""The tensors may unpack to this many times their bytes in the file; we store them as they are."""
 MAX_ENTRIES = 10_000
 JSON = JsonLimits(size=1 << 26, values=1 << 22)
 """Of a session's tree. A thousand entries of 300 steps each are 30 MB and 3 million values."""
@@ -248,7 +248,7 @@ class Opener:
         except ValueError as error:
             raise UserError(f"this session is damaged: a picture of {picture.model} in it: {error}") from error
         rest = {name: self._tensors[key].double() for name, key in picture.rest.items()}
-        rounded = {"w": code.ws, **code.style_offsets}
+        rounded = {**code.tensors(), **code.style_offsets}
         if not all(name in rounded and x.shape == rounded[name].shape for name, x in rest.items()):
             raise UserError(f"this session is damaged: what was rounded does not fit {picture.model}")
         tuning = None if picture.tuning is None else self.tuning(model, picture.tuning)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -18,6 +20,8 @@ from gansteer.models.tuning import Tuning
 from gansteer.output import save_subject
 
 MAX_SEED = 2**32 - 1
+SeedsLike = Literal["torch", "numpy"]
+"""Whose random numbers a seed stands for: ours, or `numpy.random.RandomState(seed).randn`, as in NVIDIA's releases."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Model:
 
     card: Card
     generator: Generator
+    notes: tuple[str, ...] = ()
+    """What a person should know of the file that it was read from: what was chosen, filled in or left out."""
 
     def __repr__(self) -> str:
         """One line."""
@@ -68,16 +74,22 @@ class Model:
             sha.update(x.detach().cpu().to(dtype).contiguous().numpy().tobytes())
         return sha.hexdigest()
 
-    def sample(self, seed: int = 0, psi: float = 0.7, label: int | None = None) -> "Subject":
+    def sample(self, seed: int = 0, psi: float = 0.7, label: int | None = None, like: SeedsLike = "torch") -> "Subject":
         """The subject of a seed (0 to 2**32 - 1), truncated by `psi`; `label` is the class of a conditional model.
 
-        The same seed gives the same subject, on any device.
+        The same seed gives the same subject, on any device. `like` "numpy" draws what NVIDIA's programs draw for it.
         """
         if not 0 <= seed <= MAX_SEED:
             raise UserError(f"seed must be from 0 to {MAX_SEED}, not {seed}")
         self.check_label(label)
+        rng = torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            return Subject(self, self.generator.sample_code(torch.Generator().manual_seed(seed), psi, label))
+            if like == "numpy":
+                drawn = np.random.RandomState(seed).randn(1, self.generator.config.z_dim)
+                z = torch.from_numpy(drawn).to(self.generator.mean_w())
+                c = self.condition(label)
+                return Subject(self, self.generator.code_of(z, c, psi=psi, rng=rng)[0])
+            return Subject(self, self.generator.sample_code(rng, psi, label))
 
     def check_label(self, label: int | None) -> None:
         """Raise UserError for a class that the model does not have, and for none where it needs one."""

@@ -88,16 +88,20 @@ def dense(inputs, outputs, activation="lrelu", rate=1.0, bias=0.0):
 
 
 def nvidia_generator(
-    resolution=16, z_dim=6, w_dim=5, c_dim=0, base=64, maximum=6, depth=2, clamp=None, taps=FILTER, architecture="skip"
-):
-    """A generator with random weights everywhere, of the release's class names."""
+    resolution=16, z_dim=6, w_dim=5, c_dim=0, base=64, maximum=6, depth=2, clamp=None, taps=FILTER, architecture="skip",
+    noise=True, image=3, kernel=3, embed=None, hidden=None, aspect=(1, 1),
+):  # fmt: skip
+    """A generator with random weights everywhere, of the release's class names.
+
+    `noise` is its use_noise, `embed` its embed_features, `hidden` its layer_features; `aspect` height and width in fours.
+    """
     g = persistent("Generator", z_dim=z_dim, c_dim=c_dim, w_dim=w_dim, img_resolution=resolution)
     mapping = persistent("MappingNetwork", w_avg_beta=0.995, num_layers=depth)
     if c_dim:
-        mapping.embed = dense(c_dim, w_dim, activation="linear")
+        mapping.embed = dense(c_dim, embed or w_dim, activation="linear")
     for i in range(depth):
-        inputs = w_dim if i else z_dim + (w_dim if c_dim else 0)
-        setattr(mapping, f"fc{i}", dense(inputs, w_dim, rate=0.01))
+        inputs = (hidden or w_dim) if i else z_dim + ((embed or w_dim) if c_dim else 0)
+        setattr(mapping, f"fc{i}", dense(inputs, (hidden or w_dim) if i < depth - 1 else w_dim, rate=0.01))
     mapping.register_buffer("w_avg", torch.randn(w_dim))
     kwargs = EasyDict(channel_base=base, channel_max=maximum, num_fp16_res=4, conv_clamp=clamp)
     synthesis = persistent("SynthesisNetwork", _init_args=(), _init_kwargs=kwargs)
@@ -108,23 +112,25 @@ def nvidia_generator(
         block = persistent("SynthesisBlock", resolution=r, architecture=architecture, _init_kwargs=kwargs)
         block.register_buffer("resample_filter", taps.clone())
         if r == 4:
-            block.const = parameter(out, 4, 4)
+            block.const = parameter(out, 4 * aspect[0] // max(aspect), 4 * aspect[1] // max(aspect))
         for name, inputs in (("conv0", min(base // (r // 2), maximum)), ("conv1", out)):
             if r == 4 and name == "conv0":
                 continue
             layer = persistent("SynthesisLayer", activation="lrelu", conv_clamp=clamp, act_gain=np.sqrt(2))
             layer.affine = dense(w_dim, inputs, activation="linear", bias=1.0)
-            layer.weight = parameter(out, inputs, 3, 3)
+            layer.weight = parameter(out, inputs, kernel, kernel)
             layer.register_buffer("resample_filter", taps.clone())
-            layer.register_buffer("noise_const", torch.randn(r, r))
-            layer.noise_strength = parameter()
+            layer.use_noise = noise
+            if noise:
+                layer.register_buffer("noise_const", torch.randn(r, r))
+                layer.noise_strength = parameter()
             layer.bias = parameter(out, scale=0.1)
             block.add_module(name, layer)
         if architecture == "skip" or r == resolution:
             block.torgb = persistent("ToRGBLayer", conv_clamp=clamp, weight_gain=1 / np.sqrt(out))
             block.torgb.affine = dense(w_dim, out, activation="linear", bias=1.0)
-            block.torgb.weight = parameter(3, out, 1, 1)
-            block.torgb.bias = parameter(3, scale=0.1)
+            block.torgb.weight = parameter(image, out, 1, 1)
+            block.torgb.bias = parameter(image, scale=0.1)
         synthesis.add_module(f"b{r}", block)
     g.synthesis, g.mapping = synthesis, mapping
     return g
@@ -205,13 +211,15 @@ def tensorflow_arrays(rng, resolution=16, z_dim=6, w_dim=5, base=64, maximum=6, 
     return t
 
 
-def tensorflow_generator(t, name="Gs", **static):
+def tensorflow_generator(t, name="Gs", lod=True, **static):
+    """`lod` is a variable of the first release's generators, whatever their architecture."""
+
     def part(which):
         return Network(f"G_{which}", [(k.split("/", 1)[1], v) for k, v in t.items() if k.startswith(f"{which}/")])
 
     return Network(
         name,
-        [("dlatent_avg", t["dlatent_avg"])],
+        [*([("lod", np.float32(0))] if lod else []), ("dlatent_avg", t["dlatent_avg"])],
         {"synthesis": part("synthesis"), "mapping": part("mapping")},
         architecture="skip",
         **static,

@@ -1,4 +1,4 @@
-"""Files made to do harm, or damaged: one line of refusal each, in bounded time, and nothing ran."""
+"""Files made to do harm, or damaged: one line of refusal each, and nothing ran."""
 
 import contextlib
 import copyreg
@@ -8,7 +8,6 @@ import pickle
 import struct
 import subprocess
 import sys
-import time
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -48,13 +47,11 @@ def touch(canary: Path) -> str:
 
 
 def refused(path: Path, canary: Path) -> str:
-    """The one line with which the file is refused, quickly and without the canary having been touched."""
-    start = time.monotonic()
+    """The one line with which the file is refused, without the canary having been touched."""
     with pytest.raises(UserError) as caught:
         load_file(path, "cpu")
     with contextlib.suppress(UserError):  # it may be in order as far as a description looks
         describe(path)
-    assert time.monotonic() - start < 20
     assert not canary.exists()
     message = str(caught.value)
     assert message.startswith(str(path))
@@ -125,6 +122,25 @@ def test_nothing_is_run(path, canary, kind, monkeypatch):
 def test_the_message_names_what_would_run(path, canary):
     path.write_bytes(pickle.dumps(Call(os.system, touch(canary))))
     assert f"{os.system.__module__}.system" in refused(path, canary)
+
+
+def test_names_that_mean_nothing_are_never_looked_up(path, canary, monkeypatch):
+    """A harmless-looking module beside an honest generator, which Python's own pickle would import and call."""
+    (path.parent / "odd_networks.py").write_text(f"def build(x):\n    open({str(canary)!r}, 'w').close()\n")
+    monkeypatch.syspath_prepend(path.parent)
+    import odd_networks
+
+    called = Call(odd_networks.build, 1)
+    dump_nvidia(path, G_ema=nvidia_generator(resolution=8), D=called)
+    assert load_file(path, "cpu").resolution == 8
+    assert describe(path).problem is None
+    for file in ({"G_ema": called}, called, {"g_ema": {"input.input": called, "style.1.weight": called}}):
+        path.write_bytes(pickle.dumps(file))
+        refused(path, canary)
+    with_weight(path, called)
+    assert "something else where a tensor is expected" in refused(path, canary)
+    pickle.loads(pickle.dumps(called))
+    assert canary.exists()
 
 
 def test_extension_registry(path, canary):
@@ -329,7 +345,7 @@ def test_deep_keys_of_a_dictionary(path, canary):
     path.write_bytes(program)
     refused(path, canary)
     zip_file(path, zipfile.ZIP_STORED, {"x/data.pkl": b"\x80\x04}" + short("g_ema") + program[2:-1] + b"s."})
-    assert "where a dictionary is expected" in refused(path, canary)
+    assert "no StyleGAN2 generator" in refused(path, canary)
 
 
 def test_one_long_pickle_for_every_tensor(path, canary):

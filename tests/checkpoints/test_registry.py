@@ -9,7 +9,8 @@ from test_native import CARD, tiny
 
 from gansteer.checkpoints.hub import fetch
 from gansteer.checkpoints.native import save_model
-from gansteer.checkpoints.registry import installed, load, resolve, shipped
+from gansteer.checkpoints.registry import installed, load, resolve
+from gansteer.checkpoints.shipped import shipped
 from gansteer.device import pick_device
 from gansteer.errors import UserError
 

@@ -94,15 +94,28 @@ def test_description(tmp_path):
     assert about.config.resolution == 8
 
 
+def six_channels():
+    return {
+        k: v.repeat_interleave(2, dim=1)
+        if "rgb" in k and k.endswith((".bias", "conv.weight")) and "mod" not in k
+        else v
+        for k, v in rosinality_tensors(8).items()
+    }
+
+
 def with_kernel():
     return rosinality_tensors(8) | {"convs.0.conv.blur.kernel": torch.ones(4, 4) / 4}
 
 
 UNSUPPORTED = {
-    "a discriminator, but no generator": lambda: {"d": {"x": torch.ones(1)}},
-    "neither g_ema nor g": lambda: {"model": {}},
+    "no StyleGAN2 generator, only d, args": lambda: {"d": {"x": torch.ones(1)}, "args": argparse.Namespace(size=8)},
+    "no StyleGAN2 generator, only model": lambda: {"model": {}},
+    "holds a torch.nn.modules.linear.Linear": lambda: torch.nn.Linear(2, 2),
+    "a latent_avg of shape": lambda: {"g_ema": rosinality_tensors(8), "latent_avg": torch.ones(7)},
+    "a latent_avg that is neither": lambda: {"g_ema": rosinality_tensors(8), "latent_avg": "zero"},
+    "to_rgb channels=6": lambda: {"g_ema": six_channels()},
     "no StyleGAN2 generator": lambda: {"g_ema": {"weight": torch.ones(1)}},
-    "another filter": lambda: {"g_ema": with_kernel()},
+    r"blur_kernel=\[1, 1, 1, 1\]": lambda: {"g_ema": with_kernel()},
     "unknown tensor": lambda: {"g_ema": rosinality_tensors(8) | {"convs.0.extra": torch.ones(2)}},
     "no checkpoint of a known release": lambda: [1, 2],
 }

@@ -37,15 +37,16 @@ def expected(t):
     return ours
 
 
-@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize(("protocol", "lod"), [(2, True), (3, False), (4, True), (5, True)])
 @pytest.mark.parametrize("resolution", [4, 8, 32])
-def test_every_tensor_and_the_picture(tmp_path, resolution, protocol):
+def test_every_tensor_and_the_picture(tmp_path, resolution, protocol, lod):
+    """With `lod` as in the first release, and without as in the one of adaptive augmentation."""
     rng = np.random.default_rng(resolution)
     t = tensorflow_arrays(rng, resolution)
-    other = tensorflow_generator(tensorflow_arrays(rng, resolution), "G")
+    other = tensorflow_generator(tensorflow_arrays(rng, resolution), "G", lod)
     path = tmp_path / "stylegan2-x-config-f.pkl"
     dump_tensorflow(
-        path, (other, Network("D", [("4x4/Dense0/weight", rng.random(3))]), tensorflow_generator(t)), protocol
+        path, (other, Network("D", [("4x4/Dense0/weight", rng.random(3))]), tensorflow_generator(t, lod=lod)), protocol
     )
 
     model = load_file(path, "cpu", torch.float64)
@@ -100,6 +101,46 @@ def test_description(tmp_path):
     assert about.config.resolution == 8
 
 
+def test_the_settings_of_the_parts_count_too(tmp_path):
+    t = tensorflow_arrays(np.random.default_rng(0), 8)
+    network = tensorflow_generator(t)
+    network.state["components"]["synthesis"].state["static_kwargs"] = {"resample_kernel": (1, 3, 3, 1), "conv_clamp": 3}
+    dump_tensorflow(tmp_path / "x.pkl", network)
+    assert load_file(tmp_path / "x.pkl", "cpu").generator.config.conv_clamp == 3
+
+
+def test_a_generator_without_noise(tmp_path):
+    """`use_noise=False` of the release of adaptive augmentation leaves its variables out."""
+    t = tensorflow_arrays(np.random.default_rng(0), 8)
+    silent = {name: value for name, value in t.items() if "noise" not in name}
+    dump_tensorflow(tmp_path / "silent.pkl", tensorflow_generator(silent))
+    for name in t:
+        if name.endswith("noise_strength"):
+            t[name] = np.float32(0)
+    dump_tensorflow(tmp_path / "zero.pkl", tensorflow_generator(t))
+    silent, zero = (load_file(tmp_path / f"{name}.pkl", "cpu") for name in ("silent", "zero"))
+    assert torch.equal(silent.sample(3).render(), zero.sample(3).render())
+    assert "use_noise=False" in silent.notes[0]
+
+
+def test_which_of_several_networks(tmp_path):
+    rng = np.random.default_rng(0)
+    first, second = (tensorflow_arrays(rng, 4) for _ in range(2))
+    d = Network("D", [("4x4/Dense0/weight", rng.random(3))])
+    dump_tensorflow(tmp_path / "x.pkl", (tensorflow_generator(first, "G"), d, tensorflow_generator(second)))
+
+    def mean(network):
+        return load_file(tmp_path / "x.pkl", "cpu", network=network).generator.mapping.w_mean.numpy()
+
+    np.testing.assert_array_equal(mean("G"), first["dlatent_avg"])
+    for name in (None, "Gs", "gs", "G_ema"):
+        np.testing.assert_array_equal(mean(name), second["dlatent_avg"])
+    with pytest.raises(UserError, match="no generator under D"):
+        mean("D")
+    with pytest.raises(UserError, match=r"no network 'E': give --network one of its own \(G, D, Gs\)"):
+        mean("E")
+
+
 def generator(extra=None, **static):
     return tensorflow_generator(tensorflow_arrays(np.random.default_rng(0), 8) | (extra or {}), **static)
 
@@ -110,7 +151,16 @@ UNSUPPORTED = {
     "StyleGAN1": generator({"synthesis/4x4/Const/StyleMod/weight": ONE}),
     "another architecture": generator({"synthesis/8x8/Skip/weight": ONE}),
     "nonlinearity=relu": generator(nonlinearity="relu"),
-    "resample_kernel=a list": generator(resample_kernel=[1, 2, 1]),
+    "resample_kernel=[1, 2, 1]": generator(resample_kernel=[1, 2, 1]),
+    "resample_kernel=None": generator(resample_kernel=None),
+    "mapping_lrmul=1.0": generator(mapping_lrmul=np.float64(1)),
+    "configurations B to D": generator({"synthesis/ToRGB_lod0/weight": ONE}),
+    "label_size": generator({"mapping/LabelConcat/weight": ONE}),
+    "mapping_fmaps=7": generator({"mapping/Dense0/weight": np.ones((6, 7), np.float32)}),
+    "label_fmaps=7": generator({"mapping/LabelEmbed/weight": np.ones((2, 7), np.float32)}),
+    "fmap_const=3": generator({"synthesis/4x4/Const/const": np.ones((1, 3, 4, 4), np.float32)}),
+    "kernel=5": generator({"synthesis/8x8/Conv1/weight": np.ones((5, 5, 6, 6), np.float32)}),
+    "not square": generator({"synthesis/4x4/Const/const": np.ones((1, 6, 4, 2), np.float32)}),
     "unknown variable": generator({"synthesis/extra": ONE}),
     "unsupported type 'O8'": generator({"mapping/Dense0/bias": np.array([None] * 5)}),
 }

@@ -330,7 +330,7 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
         directions.get("smiling")
     with pytest.raises(UserError, match="there are smile, pc:1"):
         directions.get("xyz")
-    with pytest.raises(UserError, match="in z: there are none"):
+    with pytest.raises(UserError, match="in z: there are none; make some with"):
         directions.get("smile", "z")
     other = replace(some_directions("x"), entries=(replace(directions.entries[0], std=7.0),))
     assert directions.joined(other).get("smile").std == 7.0

@@ -159,12 +159,17 @@ def test_a_model_against_its_own_pictures_is_at_the_floor(folder):
     assert done[-2:] == [("samples", 32, 32), ("comparing", 0, 1)]
 
 
-def test_too_few_pictures_and_other_channels_are_refused(folder):
+def test_pictures_of_one_channel_are_drawn_grey():
+    found = next(draw(tiny(img_channels=1), 4))
+    assert found.shape == (4, 3, 8, 8)
+    assert torch.equal(found[:, 0], found[:, 1])
+    assert torch.equal(found[:, 0], found[:, 2])
+
+
+def test_too_few_pictures_are_refused(folder):
     with pytest.raises(UserError, match="--samples must be at least 16"):
         quality(tiny(), folder, 15)
     for path in sorted(folder.iterdir())[20:]:
         path.unlink()
     with pytest.raises(UserError, match="holds 20 pictures: comparing takes at least 32"):
         quality(tiny(), folder, 16)
-    with pytest.raises(UserError, match="only RGB models"):
-        next(draw(tiny(img_channels=1), 1))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from inverting import picture_of, short, tiny_model
+from PIL import Image
 
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.inversion.crop import Crop
@@ -283,9 +284,6 @@ def test_edits_that_are_none(fields, complaint):
 def test_pictures_that_do_not_fit(model):
     with pytest.raises(UserError, match="16 px but tiny draws 32 px"):
         start(model.sample(0), Inversion(torch.zeros(16, 16, 3, dtype=torch.uint8)))
-    grey = tiny_model(img_channels=1)
-    with pytest.raises(UserError, match="draws no colours"):
-        start(grey.sample(0), Inversion(torch.zeros(32, 32, 3, dtype=torch.uint8)))
     with pytest.raises(UserError, match="tiny has no encoder: run gansteer train-encoder"):
         start(model.sample(0), short(model, start="encoder"))
 
@@ -295,6 +293,25 @@ def test_a_reconstruction_that_blows_up_keeps_the_last_picture(model):
     *_, last = run
     assert "blew up" in last.stop_reason
     assert bool(last.subject.render().isfinite().all())
+
+
+def test_a_model_of_one_channel():
+    """The photo is compared as grey, so that a grey picture of the model itself is found again."""
+    grey = tiny_model(img_channels=1)
+    wanted = grey.sample(1)
+    coloured = torch.from_numpy(np.array(wanted.image.convert("RGB")))
+    for tuning in ("none", "light"):
+        run = start(grey.sample(0), Inversion(coloured, projection=25, tuning=tuning, tuning_steps=5, start="mean"))
+        first, *_, last = run
+        assert last.metrics["psnr"] > first.metrics["psnr"] + 1
+        assert last.subject.image.mode == "L"
+    # Brightness is that of BT.601, which Pillow's conversion to grey has too.
+    colours = torch.randint(0, 256, (32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    run = start(grey.sample(0), Inversion(colours, projection=0, tuning="none", start="mean"))
+    by_pillow = np.asarray(Image.fromarray(colours.numpy()).convert("L"), float)
+    drawn = np.asarray(mean_subject(grey).render()[0].clamp(-1, 1), float) * 127.5 + 127.5
+    expected = 10 * np.log10(255**2 / ((drawn - by_pillow) ** 2).mean())
+    assert run.step().metrics["psnr"] == pytest.approx(expected, abs=0.05)
 
 
 def test_a_conditional_model(model):

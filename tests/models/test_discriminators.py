@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from gansteer.models.discriminator import Discriminator, minibatch_stddev
 from gansteer.models.efficientnet import EfficientNetLite0
 from gansteer.models.layers import Conv, Linear
-from gansteer.models.projected import GroupBatchNorm, ProjectedDiscriminator
+from gansteer.models.projected import GroupBatchNorm, ProjectedDiscriminator, group_deviation
 from gansteer.models.stylegan2.network import GeneratorConfig
 from gansteer.training.losses import r1
 
@@ -209,3 +209,33 @@ def test_the_gradient_passes_the_frozen_features(projected):
     with torch.no_grad():
         above, below = (sum(f.square().mean() for f in projected.features(x + s * h * direction)) for s in (1, -1))
     assert float((grad * direction).sum()) == pytest.approx(float(above - below) / (2 * h), rel=1e-4)
+
+
+def test_group_deviation():
+    x = rand(16, 2, 3, 3).numpy()
+    found = group_deviation(torch.tensor(x)).numpy()
+    for i in range(16):
+        members = np.stack([x[j] for j in range(16) if j % 2 == i % 2])
+        variance = ((members - members.mean(axis=0)) ** 2).mean(axis=0)
+        np.testing.assert_allclose(found[i], np.sqrt(variance + 1e-4), rtol=1e-12)
+
+
+def test_with_spread_it_sees_how_much_a_group_differs_at_every_place(projected):
+    torch.manual_seed(2)
+    d = ProjectedDiscriminator(projected.backbone.float(), input_size=64, width=8, spread=True).double().eval()
+    x = rand(4, 3, 64, 64)
+    features = d.features(x)
+    for ours, plain in zip(features, ProjectedDiscriminator.features(d, x)[:4], strict=False):
+        assert torch.equal(ours, plain)
+    torch.testing.assert_close(features[4], x.view(4, 3, 8, 8, 8, 8).mean(dim=(3, 5)))
+    for level, f in zip(d.levels, features[:4], strict=True):
+        y = level.layers(f)
+        side = 8 // y.shape[-1]
+        colours = features[4].view(4, 3, y.shape[-1], side, y.shape[-1], side).mean(dim=(3, 5))
+
+        def deviation(v):
+            return ((v - v.mean(dim=0)).square().mean(dim=0) + 1e-4).sqrt().expand_as(v)
+
+        seen = torch.cat([y, deviation(y).mean(dim=1, keepdim=True), colours, 2 * deviation(colours)], dim=1)
+        torch.testing.assert_close(level(f, features[4]), F.conv2d(seen, level.logits.weight))
+    assert d.judge(features).shape == (4, 3 * 25 + 1)

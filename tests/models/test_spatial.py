@@ -268,6 +268,7 @@ def test_the_published_encoding_has_no_region_engine():
         ({"blobs": -1}, "from 0 to 64"),
         ({"drop": 1.5}, "probability"),
         ({"radius_low": 0.5, "radius_high": 0.4}, "rising"),
+        ({"top": 0.9, "bottom": 0.1}, "rising shares"),
         ({"mean_rows": 99}, "mean_rows"),
         ({"blob_dim": 0}, "blob_dim"),
     ],

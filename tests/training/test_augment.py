@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from gansteer.training.augment import ada, colour, cutout, diffaugment, geometry, translate
-from gansteer.training.distributed import Draws, World
+from gansteer.training.distributed import ProcessGroup, StepRandom
 
 CPU = torch.device("cpu")
 
 
-def draws(batch, step=0):
-    return Draws(0, step, 0, batch, World(), CPU)
+def random(batch, step=0):
+    return StepRandom(0, step, 0, batch, ProcessGroup(), CPU)
 
 
 class Script:
@@ -64,7 +64,7 @@ def test_translation_reaches_an_eighth_and_no_further_evenly():
     for step in range(50):
         lit = torch.zeros(8, 1, 16, 16)
         lit[:, :, 8, 8] = 1
-        where = translate(lit, draws(8, step)).nonzero()
+        where = translate(lit, random(8, step)).nonzero()
         shifts += [(int(y) - 8, int(x) - 8) for _, _, y, x in where]
     assert len(shifts) == 400
     for axis in range(2):
@@ -104,7 +104,7 @@ def test_diffaugment_step_by_step():
 @pytest.mark.parametrize("augment", [geometry, colour, ada])
 def test_ada_at_zero_changes_nothing(augment):
     x = pictures(4, 16).float()
-    y = augment(x, torch.tensor(0.0), draws(4))
+    y = augment(x, torch.tensor(0.0), random(4))
     torch.testing.assert_close(y, x, rtol=0, atol=1e-5)
 
 
@@ -112,7 +112,7 @@ def test_ada_at_zero_changes_nothing(augment):
 def test_ada_chooses_its_share_of_pictures(augment):
     """With k operations, (1 - p)^k of the pictures stay; each of p counts less where an operation may draw neutral."""
     x = pictures(200, 8).float()
-    y = augment(x, torch.tensor(0.1), draws(200))
+    y = augment(x, torch.tensor(0.1), random(200))
     same = ((y - x).abs().amax(dim=(1, 2, 3)) < 1e-4).float().mean()
     assert 0.45 < same < 0.75
 
@@ -200,17 +200,17 @@ def test_colours_against_the_matrices_of_the_paper():
 def test_gradients_by_finite_differences(augment):
     x = pictures(2, 8).requires_grad_()
     cotangent, direction, h = pictures(2, 8, seed=1), pictures(2, 8, seed=2), 1e-5
-    y = augment(x, draws(2))
+    y = augment(x, random(2))
     assert y.shape == x.shape
     (grad,) = torch.autograd.grad((y * cotangent).sum(), x)
-    above, below = ((augment(x.detach() + s * h * direction, draws(2)) * cotangent).sum() for s in (1, -1))
+    above, below = ((augment(x.detach() + s * h * direction, random(2)) * cotangent).sum() for s in (1, -1))
     assert float((grad * direction).sum()) == pytest.approx(float(above - below) / (2 * h), rel=1e-5)
 
 
 @pytest.mark.parametrize("augment", [diffaugment, lambda x, d: ada(x, torch.tensor(0.8), d)])
 def test_processes_augment_as_one(augment):
     x = pictures(8, 8)
-    joint = augment(x, draws(8))
+    joint = augment(x, random(8))
     for rank in range(2):
-        part = augment(x[rank::2], Draws(0, 0, 0, 8, World(rank, 2), CPU))
+        part = augment(x[rank::2], StepRandom(0, 0, 0, 8, ProcessGroup(rank, 2), CPU))
         torch.testing.assert_close(part, joint[rank::2], rtol=0, atol=1e-12)

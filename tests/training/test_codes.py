@@ -18,7 +18,7 @@ from gansteer.models.code import Code
 from gansteer.models.face_reader import resize
 from gansteer.training.augment import diffaugment
 from gansteer.training.codes import (
-    Known,
+    LatentTargets,
     describe_faces,
     describe_features,
     described,
@@ -29,7 +29,7 @@ from gansteer.training.codes import (
     principal_components,
 )
 from gansteer.training.data import Pictures
-from gansteer.training.distributed import Draws, World
+from gansteer.training.distributed import ProcessGroup, StepRandom
 from gansteer.training.losses import part_distance
 from gansteer.training.run import train
 
@@ -178,13 +178,13 @@ def test_redrawing_written_out(tiny, landmarks):
     ]
     plain_adam = torch.optim.Adam(rates, betas=(0.9, 0.99), eps=1e-8)
     for step in range(3):
-        report = trainer.step(pictures, torch.zeros(config.batch, dtype=torch.long), Known(codes, landmarks))
+        report = trainer.step(pictures, torch.zeros(config.batch, dtype=torch.long), LatentTargets(codes, landmarks))
         assert list(report) == ["anchor/pixels", "anchor/parts"][: 1 if landmarks is None else 2]
-        draws = Draws(config.seed, step, 0, config.batch, World(), CPU)
-        z = draws.normal(config.z_dim)
+        random = StepRandom(config.seed, step, 0, config.batch, ProcessGroup(), CPU)
+        z = random.normal(config.z_dim)
         ws = g.map((codes + 0.1 * z) / 1.01**0.5)
-        draws.normal(config.z_dim)  # the w that others are mixed with
-        fakes = g.synthesize(Code(ws), noise=lambda batch, r, d=draws: d.normal(1, r, r))
+        random.normal(config.z_dim)  # the w that others are mixed with
+        fakes = g.synthesize(Code(ws), noise=lambda batch, r, d=random: d.normal(1, r, r))
         loss = pyramid(fakes, x)
         torch.testing.assert_close(report["anchor/pixels"], loss.detach())
         if landmarks is not None:
@@ -198,27 +198,27 @@ def test_redrawing_written_out(tiny, landmarks):
         assert torch.equal(value, start.d.state_dict()[name])
 
 
-def plain_anchored_step(config, nets, pictures, codes, known, landmarks):
-    """One step whose first `known` rows draw the first pictures again, with the discriminator's lesson."""
+def plain_anchored_step(config, nets, pictures, codes, anchored, landmarks):
+    """One step whose first `anchored` rows draw the first pictures again, with the discriminator's lesson."""
     g, d = nets.g, nets.d
     g.requires_grad_(True)
-    draws = Draws(config.seed, 0, 0, config.batch, World(), CPU)
+    random = StepRandom(config.seed, 0, 0, config.batch, ProcessGroup(), CPU)
     x = pictures.float() / 127.5 - 1
-    z, other = draws.normal(config.z_dim), draws.normal(config.z_dim)
-    ws = g.map(torch.cat([(codes[:known] + 0.1 * z[:known]) / 1.01**0.5, z[known:]]))
-    row = 1 + int(draws.coin()[1] * (g.config.num_ws - 1))
-    ws = torch.cat([ws[:known], torch.cat([ws[known:, :row], g.map(other)[known:, row:]], dim=1)])
-    fakes = g.synthesize(Code(ws), noise=lambda batch, r: draws.normal(1, r, r))
-    changed = [diffaugment(p, Draws(config.seed, 0, 2, config.batch, World(), CPU)) for p in (fakes, x)]
+    z, other = random.normal(config.z_dim), random.normal(config.z_dim)
+    ws = g.map(torch.cat([(codes[:anchored] + 0.1 * z[:anchored]) / 1.01**0.5, z[anchored:]]))
+    row = 1 + int(random.coin()[1] * (g.config.num_ws - 1))
+    ws = torch.cat([ws[:anchored], torch.cat([ws[anchored:, :row], g.map(other)[anchored:, row:]], dim=1)])
+    fakes = g.synthesize(Code(ws), noise=lambda batch, r: random.normal(1, r, r))
+    changed = [diffaugment(p, StepRandom(config.seed, 0, 2, config.batch, ProcessGroup(), CPU)) for p in (fakes, x)]
     features, real = (d.features(p) for p in changed)
     ratios = [
         (f[i] - r[i]).abs().mean() / r[i].abs().mean()
         for f, r in zip(features, real, strict=True)
-        for i in range(known)
+        for i in range(anchored)
     ]
-    loss = config.anchor_weight * (sum(ratios) / len(ratios) + 12 * pyramid(fakes[:known], x[:known]))
+    loss = config.anchor_weight * (sum(ratios) / len(ratios) + 12 * pyramid(fakes[:anchored], x[:anchored]))
     if landmarks is not None:
-        loss = loss + config.anchor_weight * 9 * parts(fakes[:known], x[:known], landmarks[:known])
+        loss = loss + config.anchor_weight * 9 * parts(fakes[:anchored], x[:anchored], landmarks[:anchored])
     parameters = list(d.levels.parameters())
     for p in parameters:
         p.requires_grad_(True)
@@ -235,7 +235,7 @@ def test_an_anchored_step_written_out(tiny, landmarks):
     plain, start = copy.deepcopy(trainer.nets), copy.deepcopy(trainer.nets)
     pictures = reals(config)
     codes = torch.randn(config.batch, config.z_dim, generator=torch.Generator().manual_seed(1))
-    report = trainer.step(pictures, torch.zeros(config.batch, dtype=torch.long), Known(codes, landmarks))
+    report = trainer.step(pictures, torch.zeros(config.batch, dtype=torch.long), LatentTargets(codes, landmarks))
     plain_anchored_step(config, plain, pictures, codes, config.batch // 2, landmarks)
     assert "loss/d" in report
     for name in ("g", "d"):
@@ -252,7 +252,7 @@ def test_the_discriminator_comes_in_slowly(tiny):
     trainer = trainer_for(tiny(**ANCHORED, anchor_images=16))
     parts = []
     for trainer.steps in range(8):
-        parts.append(trainer._adversarial_part)
+        parts.append(trainer._adversarial_weight)
     assert parts == [0, 0, 0, 0, 0, 0.5, 1, 1]
 
 

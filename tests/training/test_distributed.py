@@ -14,7 +14,7 @@ from gansteer.errors import UserError
 from gansteer.models.code import Code
 from gansteer.training.augment import diffaugment
 from gansteer.training.config import TrainConfig
-from gansteer.training.distributed import Draws, World
+from gansteer.training.distributed import ProcessGroup, StepRandom
 from gansteer.training.loop import build_networks
 from gansteer.training.losses import generator_logistic
 from gansteer.training.run import train
@@ -69,19 +69,21 @@ def test_the_mean_gradient_of_shares_is_the_joint_gradient(tiny, loss):
     g, d = nets.g.double(), nets.d.double().eval()  # eval: the power iteration stands still
     parameters = [p for p in (*g.parameters(), *d.parameters()) if p.requires_grad]
 
-    def gradient(world):
-        draws = Draws(0, 0, 0, config.batch, world, torch.device("cpu"))
-        fakes = g.synthesize(Code(g.map(draws.normal(4).double())), noise=lambda b, r: draws.noise(b, r).double())
-        value = generator_logistic(d(diffaugment(fakes, draws)))
+    def gradient(group):
+        random = StepRandom(0, 0, 0, config.batch, group, torch.device("cpu"))
+        fakes = g.synthesize(Code(g.map(random.normal(4).double())), noise=lambda b, r: random.noise(b, r).double())
+        value = generator_logistic(d(diffaugment(fakes, random)))
         found = torch.autograd.grad(value, parameters, allow_unused=True)
         return [torch.zeros_like(p) if f is None else f for p, f in zip(parameters, found, strict=True)]
 
-    for joint, a, b in zip(gradient(World()), gradient(World(0, 2)), gradient(World(1, 2)), strict=True):
+    for joint, a, b in zip(
+        gradient(ProcessGroup()), gradient(ProcessGroup(0, 2)), gradient(ProcessGroup(1, 2)), strict=True
+    ):
         torch.testing.assert_close((a + b) / 2, joint, rtol=1e-9, atol=1e-12)
 
 
 def test_a_batch_that_cannot_be_shared(tiny, monkeypatch):
-    monkeypatch.setattr("gansteer.training.run.join_world", lambda device: World(0, 2))
+    monkeypatch.setattr("gansteer.training.run.join_processes", lambda device: ProcessGroup(0, 2))
     config = tiny(batch=3)
     with pytest.raises(UserError, match="--batch 3 cannot be shared by 2 processes"):
         list(train(config))

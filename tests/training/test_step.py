@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from gansteer.checkpoints.efficientnet import load_efficientnet
 from gansteer.models.code import Code
 from gansteer.training.augment import diffaugment
-from gansteer.training.distributed import Draws, World
+from gansteer.training.distributed import ProcessGroup, StepRandom
 from gansteer.training.loop import Trainer, adam, build_networks
 
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ def reals(config, seed=0):
 
 def trainer_for(config, c_dim=0):
     backbone = load_efficientnet() if config.loss == "projected" else None
-    return Trainer(config, build_networks(config, c_dim, backbone, CPU), CPU, World())
+    return Trainer(config, build_networks(config, c_dim, backbone, CPU), CPU, ProcessGroup())
 
 
 class PlainAdam:
@@ -68,19 +68,19 @@ def plain_steps(config, nets, pictures, count):
     )
     mean_length = 0.0
     for step in range(count):
-        draws = Draws(config.seed, step, 0, config.batch, World(), CPU)
+        random = StepRandom(config.seed, step, 0, config.batch, ProcessGroup(), CPU)
         x = pictures.float() / 127.5 - 1
-        z, other = draws.normal(config.z_dim), draws.normal(config.z_dim)
-        chance, place = draws.coin()
+        z, other = random.normal(config.z_dim), random.normal(config.z_dim)
+        chance, place = random.coin()
         ws = g.map(z)
         mean = g.mapping.w_mean
         mean.copy_(0.995 * mean + 0.005 * ws[:, 0].detach().mean(dim=0))
         if chance < config.style_mixing:
             row = 1 + int(place * (g.config.num_ws - 1))
             ws = torch.cat([ws[:, :row], g.map(other)[:, row:]], dim=1)
-        fakes = g.synthesize(Code(ws), noise=lambda batch, r, draws=draws: draws.normal(1, r, r))
+        fakes = g.synthesize(Code(ws), noise=lambda batch, r, random=random: random.normal(1, r, r))
         if config.augmentation == "diffaugment":
-            fakes, x = diffaugment(fakes, draws), diffaugment(x, draws)
+            fakes, x = diffaugment(fakes, random), diffaugment(x, random)
 
         real_logits, fake_logits = d(x), d(fakes.detach())
         if logistic:
@@ -99,10 +99,10 @@ def plain_steps(config, nets, pictures, count):
         g_loss = torch.log1p((-judged).exp()).mean() if logistic else -judged.mean()
         g_adam(g_parameters, g_loss)
         if config.path_length and step % 4 == 0:
-            draws = Draws(config.seed, step, 1, config.batch // 2, World(), CPU)
-            ws = g.map(draws.normal(config.z_dim))
-            images = g.synthesize(Code(ws), noise=lambda batch, r, draws=draws: draws.normal(1, r, r))
-            y = draws.normal(*images.shape[1:]) / config.resolution
+            random = StepRandom(config.seed, step, 1, config.batch // 2, ProcessGroup(), CPU)
+            ws = g.map(random.normal(config.z_dim))
+            images = g.synthesize(Code(ws), noise=lambda batch, r, random=random: random.normal(1, r, r))
+            y = random.normal(*images.shape[1:]) / config.resolution
             (slope,) = torch.autograd.grad((images * y).sum(), ws, create_graph=True)
             lengths = slope.square().sum(dim=2).mean(dim=1).sqrt()
             mean_length = mean_length + 0.01 * (float(lengths.detach().mean()) - mean_length)
@@ -165,7 +165,7 @@ def test_lazy_adam():
 def test_no_single_step_turns_the_sign_of_the_grain(tiny):
     """After quiet steps one of Adam's is ten times the rate: 0.012 here, where a strength of 0.01 is much."""
     trainer = trainer_for(tiny(g_lr=1.2e-3))
-    trainer._pace(redrawing=False)
+    trainer._pace(reconstructing=False)
     strengths = [p for name, p in trainer.nets.g.named_parameters() if name.endswith("noise_strength")]
     assert len(strengths) == 2 * len(trainer.nets.g.synthesis.blocks) - 1
     for gradient in (1e-6,) * 200 + (1.0,):
@@ -227,16 +227,16 @@ def test_labels_reach_both_networks(tiny):
 
 
 def test_draws_depend_on_step_and_purpose_alone():
-    def numbers(seed, step, purpose, world=World()):  # noqa: B008
-        draws = Draws(seed, step, purpose, 8, world, CPU)
-        return draws.normal(3), draws.uniform(-1, 2), draws.noise(4, 2), draws.coin()
+    def numbers(seed, step, purpose, group=ProcessGroup()):  # noqa: B008
+        random = StepRandom(seed, step, purpose, 8, group, CPU)
+        return random.normal(3), random.uniform(-1, 2), random.noise(4, 2), random.coin()
 
     whole = numbers(0, 5, 0)
     assert whole[0].shape == (8, 3)
     assert whole[2].shape == (8, 1, 2, 2)
     assert (whole[1] >= -1).all()
     assert (whole[1] < 2).all()
-    parts = [numbers(0, 5, 0, World(rank, 2)) for rank in range(2)]
+    parts = [numbers(0, 5, 0, ProcessGroup(rank, 2)) for rank in range(2)]
     for rank in range(2):
         assert all(torch.equal(a, b[rank::2]) for a, b in zip(parts[rank][:3], whole[:3], strict=True))
         assert parts[rank][3] == whole[3]

@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 import torch
 from torch import Tensor
 
-from gansteer.checkpoints.allowed import ALLOWED, STORAGES
+from gansteer.checkpoints.names import STORAGES
 from gansteer.checkpoints.pickle_reader import CUT_SHORT, MAX_STEPS, Machine, Name, Refused, Span
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -68,6 +68,9 @@ def read_zip(file: BinaryIO, size: int) -> tuple[object, dict[str, Blob]]:
         raise Refused("is a TorchScript program; gansteer never runs code from a checkpoint")
     if pickles[0].file_size > MAX_PICKLE:
         raise Refused(f"is no checkpoint: its data.pkl has {pickles[0].file_size} bytes")
+    order = next((info for info in members if info.filename == f"{root}byteorder" and info.file_size <= 8), None)
+    if order is not None and archive.read(order) != b"little":
+        raise Refused("was saved on a big-endian machine, which is not supported")
     data = archive.read(pickles[0])
     prefix = f"{root}data/"
     blobs: dict[str, Blob] = {
@@ -75,7 +78,7 @@ def read_zip(file: BinaryIO, size: int) -> tuple[object, dict[str, Blob]]:
         for info in members
         if info.filename.startswith(prefix)
     }
-    return Machine(io.BytesIO(data), 0, len(data), ALLOWED).load(), blobs
+    return Machine(io.BytesIO(data), 0, len(data)).load(), blobs
 
 
 def storage_parts(pid: object) -> tuple[torch.dtype, str, int]:
@@ -103,7 +106,7 @@ def read_legacy(file: BinaryIO, start: int, end: int, max_steps: int = MAX_STEPS
 
     def load(of: Callable[[Machine], object] = lambda machine: None) -> object:
         nonlocal position
-        machine = Machine(file, position, end, ALLOWED, max_steps)
+        machine = Machine(file, position, end, max_steps)
         value = machine.load()
         of(machine)
         position = machine.position

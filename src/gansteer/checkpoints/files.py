@@ -3,18 +3,18 @@
 import os
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import torch
 
-from gansteer.checkpoints import native, nvidia, rosinality, tensorflow
-from gansteer.checkpoints.allowed import ALLOWED
+from gansteer.checkpoints import native, nvidia, state_dicts, tensorflow
 from gansteer.checkpoints.archive import MAGIC, Blobs, read_legacy, read_zip
-from gansteer.checkpoints.assemble import ParsedCheckpoint, assemble
-from gansteer.checkpoints.pickle_reader import Machine, Refused, shown
+from gansteer.checkpoints.assemble import ParsedCheckpoint, assemble, checked
+from gansteer.checkpoints.pickle_reader import Machine, Refused
+from gansteer.checkpoints.shipped import of_shape
 from gansteer.checkpoints.unpickle import reading
 from gansteer.device import pick_device
 from gansteer.errors import UserError
@@ -24,6 +24,9 @@ from gansteer.subject import Card, Model
 PICKLE_STARTS = b"\x80c(]}"
 """First bytes of a pickle: the protocol's number, or in old protocols a global, a mark, a list or a dictionary."""
 
+Find = Callable[[str | None], ParsedCheckpoint]
+"""The generator of a name (`G`, `G_ema`, `Gs` ...), or the one that is usually meant."""
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -32,12 +35,12 @@ class Opened:
     kind: str
     held: tuple[str, ...]
     """What is at its top, for people."""
-    find: Callable[[], ParsedCheckpoint]
+    find: Find
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a checkpoint holds, as far as it can be told without loading its tensors."""
+    """What a checkpoint holds, and whether it can be loaded."""
 
     path: Path
     size: int
@@ -48,6 +51,8 @@ class Description:
     card: Card | None
     problem: str | None
     """Why it can't be loaded, or None. `config` and `card` are there if it can."""
+    notes: tuple[str, ...] = ()
+    """What was chosen, filled in or left out, each as the end of a sentence that begins with the file."""
 
 
 def checkpoint_file(path: Path) -> Path:
@@ -66,48 +71,68 @@ def recognise(file: BinaryIO, path: Path) -> Opened:
     size = os.fstat(file.fileno()).st_size
     start = file.read(16)
     if start[8:9] == b"{":
-        return Opened(native.KIND, (), partial(native.find, file, size))
+        return Opened(native.KIND, (), partial(_native, file, size))
     if start[:4] == b"PK\x03\x04" or zipfile.is_zipfile(file):
-        return _from_torch(*read_zip(file, size), path.stem)
+        return _opened(*read_zip(file, size), path.stem)
     if start[:1] in PICKLE_STARTS and start:
-        root = Machine(file, 0, size, ALLOWED).load()
+        root = Machine(file, 0, size).load()
         if root == MAGIC:
-            return _from_torch(*read_legacy(file, 0, size), path.stem)
-        return _from_pickle(root, path.stem)
+            return _opened(*read_legacy(file, 0, size), path.stem)
+        return _opened(root, {}, path.stem)
     raise Refused(
         f"is no checkpoint that gansteer knows (it begins with {start[:8]!r}); it opens its own safetensors files, "
         "NVIDIA's StyleGAN2 pickles and rosinality's .pt files"
     )
 
 
-def _from_torch(root: object, blobs: Blobs, name: str) -> Opened:
-    held = tuple(shown(key) for key in list(root)[:20]) if isinstance(root, dict) else ()
-    return Opened(rosinality.KIND, held, partial(rosinality.find, root, blobs, name))
+def _native(file: BinaryIO, size: int, network: str | None) -> ParsedCheckpoint:
+    if network is not None:
+        raise Refused("holds one network only: leave --network out")
+    return native.find(file, size)
 
 
-def _from_pickle(root: object, name: str) -> Opened:
+def _opened(root: object, blobs: Blobs, name: str) -> Opened:
+    """What the records of a pickle are, whichever of the three ways they were written."""
     if old := tensorflow.networks(root):
         held = tuple(f"{key} ({tensorflow.label(network)})" for key, network in list(old.items())[:20])
         return Opened(tensorflow.KIND, held, partial(tensorflow.find, root, name))
-    networks = nvidia.networks(root)
-    return Opened(nvidia.KIND, nvidia.contents(networks), partial(nvidia.find, root, name))
+    if networks := nvidia.networks(root):
+        return Opened(nvidia.KIND, nvidia.contents(networks), partial(nvidia.find, root, blobs, name))
+    return Opened(state_dicts.kind(root), state_dicts.contents(root), partial(state_dicts.find, root, blobs, name))
 
 
-def load_file(path: Path, device: str = "auto", dtype: torch.dtype = torch.float32) -> Model:
+def load_file(
+    path: Path, device: str = "auto", dtype: torch.dtype = torch.float32, network: str | None = None
+) -> Model:
     """The model in a file, or in the `model.safetensors` of a folder. Nothing in the file is run.
 
-    Raises UserError for a file that is damaged, harmful, or holds no generator that gansteer supports.
+    `network` names one of several generators in it (`G`, `G_ema`); by default the averaged one. Raises UserError for a
+    file that is damaged, harmful, or holds no generator that gansteer supports.
     """
     path = checkpoint_file(path)
     place = pick_device(device)
     with reading(path), path.open("rb") as file:
-        found = recognise(file, path).find()
+        found = recognise(file, path).find(network)
         generator = assemble(found, path.stat().st_size, dtype)
-    return Model(found.card, generator.to(place))
+    model = Model(found.card, generator.to(place), tuple(f"{path} {note}" for note in found.notes))
+    return model if found.kind == native.KIND else known_model(model, device, dtype)
 
 
-def describe(path: str | os.PathLike[str]) -> Description:
-    """What the checkpoint holds, without running or loading it. Raises UserError if it is no checkpoint at all."""
+def known_model(model: Model, device: str, dtype: torch.dtype) -> Model:
+    """The model that comes with gansteer and has the same weights, with its card; the model itself if there is none."""
+    for path in of_shape(model.generator.config):
+        known = load_file(path, device, dtype)
+        if known.digest == model.digest:
+            return replace(known, notes=model.notes)
+    return model
+
+
+def describe(path: str | os.PathLike[str], network: str | None = None, *, thorough: bool = True) -> Description:
+    """What the checkpoint holds, once every tensor was read and checked as loading does, one at a time.
+
+    Without `thorough`, which suits a file that is known to be in order, its header alone. Raises UserError if it is no
+    checkpoint at all.
+    """
     file_path = checkpoint_file(Path(path))
     with reading(file_path), file_path.open("rb") as file:
         opened = recognise(file, file_path)
@@ -115,17 +140,22 @@ def describe(path: str | os.PathLike[str]) -> Description:
         found, problem = None, None
         try:
             with reading(file_path):
-                found = opened.find()
+                found = opened.find(network)
+                for _ in checked(found, size) if thorough else ():
+                    pass
         except UserError as error:
-            problem = str(error)
-    config, card = (found.config, found.card) if found else (None, None)
-    return Description(file_path, size, opened.kind, opened.held, config, card, problem)
+            found, problem = None, str(error)
+    config, card, notes = (found.config, found.card, found.notes) if found else (None, None, ())
+    return Description(file_path, size, opened.kind, opened.held, config, card, problem, notes)
 
 
 def convert(
-    source: str | os.PathLike[str], target: str | os.PathLike[str], dtype: torch.dtype = torch.float32
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    dtype: torch.dtype = torch.float32,
+    network: str | None = None,
 ) -> Model:
     """Write the generator in the file `source` to `target` in our own format; returns it."""
-    model = load_file(Path(source), "cpu")
+    model = load_file(Path(source), "cpu", network=network)
     native.save_model(model, target, dtype)
     return model

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gansteer.checkpoints.assemble import MEAN, ParsedCheckpoint, Reader, checked_config
+from gansteer.checkpoints.assemble import MEAN, ParsedCheckpoint, Reader, checked_config, in_colour
 from gansteer.checkpoints.pickle_reader import CUT_SHORT, Refused, Span, shown
 from gansteer.checkpoints.unpickle import integers
 from gansteer.errors import UserError
@@ -32,7 +32,10 @@ KIND = "gansteer safetensors"
 FORMATS = (1, 2)
 """1 is StyleGAN2, whose files need not tell an architecture. 2 is any other: earlier releases then say that they are too old."""
 MAX_HEADER = 1 << 24
-KINDS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
+KINDS = {
+    "F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64, "I64": torch.int64,
+    "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
+}  # fmt: skip
 
 
 def save_model(model: Model, path: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> None:
@@ -45,7 +48,7 @@ def save_model(model: Model, path: str | os.PathLike[str], dtype: torch.dtype = 
     about = {
         "format": 1 if model.generator.architecture == FIRST else 2,
         "kind": f"{model.generator.architecture}-generator",
-        "architecture": model.generator.architecture,
+        **({} if model.generator.architecture == FIRST else {"architecture": model.generator.architecture}),
         "config": {field.name: getattr(config, field.name) for field in fields(config)},
         "card": {field.name: getattr(model.card, field.name) for field in fields(Card)},
     }
@@ -82,12 +85,8 @@ def find(file: BinaryIO, size: int) -> ParsedCheckpoint:
     The header is read here rather than by the safetensors package, which maps the file into memory: that would count
     twice at the peak, and a map of a file that somebody shortens kills the process.
     """
-    file.seek(0)
-    length = struct.unpack("<Q", file.read(8))[0]
-    if length > min(size - 8, MAX_HEADER):
-        raise Refused(CUT_SHORT)
-    header = _mapping(json.loads(file.read(length), parse_constant=_refuse_constant), "header")
-    text = _mapping(header.pop("__metadata__", {}), "header").get("gansteer")
+    metadata, tensors = read_header(file, size)
+    text = metadata.get("gansteer")
     if text is None:
         raise Refused("is a safetensors file without gansteer's card: convert the original checkpoint instead")
     about = _mapping(json.loads(str(text), parse_constant=_refuse_constant), "header")
@@ -100,6 +99,19 @@ def find(file: BinaryIO, size: int) -> ParsedCheckpoint:
         raise Refused(f"holds a {shown(about.get('kind'))} where a {architecture}-generator is wanted")
     config = checked_config(_mapping(about.get("config"), "configuration"), architecture)
     card = _read_card(_mapping(about.get("card"), "card"))
+    if architecture == FIRST and MEAN not in tensors:
+        raise Refused(f"lacks the tensor {MEAN}")
+    return in_colour(ParsedCheckpoint(KIND, config, card, tensors, architecture), "img_channels")
+
+
+def read_header(file: BinaryIO, size: int) -> tuple[dict[str, object], dict[str, Reader]]:
+    """The metadata of a safetensors file of `size` bytes, and a reader for each of its tensors. Raises Refused."""
+    file.seek(0)
+    length = struct.unpack("<Q", file.read(8))[0]
+    if length > min(size - 8, MAX_HEADER):
+        raise Refused(CUT_SHORT)
+    header = _mapping(json.loads(file.read(length), parse_constant=_refuse_constant), "header")
+    metadata = _mapping(header.pop("__metadata__", {}), "header")
     tensors: dict[str, Reader] = {}
     total = 0
     for name, entry in header.items():
@@ -115,9 +127,7 @@ def find(file: BinaryIO, size: int) -> ParsedCheckpoint:
         tensors[name] = partial(_read, Span(file, 8 + length + start, end - start), kind, shape)
     if total != size - 8 - length:
         raise Refused(CUT_SHORT)
-    if architecture == FIRST and MEAN not in tensors:
-        raise Refused(f"lacks the tensor {MEAN}")
-    return ParsedCheckpoint(KIND, config, card, tensors, architecture)
+    return metadata, tensors
 
 
 def _read(span: Span, kind: torch.dtype, shape: list[int]) -> Tensor:

@@ -4,7 +4,8 @@ A pickle is a program for a small stack machine. Python's own machine imports wh
 one imports nothing and calls nothing: a global becomes a `Name`, a call becomes a `Record` of what would have been
 called with what, and long bytes stay in the file as a `Span`. What the records mean is read from them afterwards.
 
-Names outside the allowed set are refused at once, so that a harmful file is recognised as one.
+A file may hold whatever its author kept beside the generator: names that mean nothing to us stay inert. Those that only
+a harmful file mentions are refused at once, so that it is recognised as one.
 """
 
 import struct
@@ -15,9 +16,12 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
+from gansteer.checkpoints.names import is_harmful
+
 MAX_STEPS = 1_000_000
 """Three networks of 1024 px take about 40,000; a bomb needs many."""
 MAX_TEXT = 1 << 24
+MAX_NAME = 200
 MAX_KEY = 1 << 60
 """Integer keys beyond this could be chosen to collide in a dict's hash."""
 
@@ -54,7 +58,10 @@ class Name:
 
 @dataclass(eq=False, slots=True)
 class Record:
-    """An object as the file describes it: what would be called to make it, and what it would be given."""
+    """An object as the file describes it: what would be called to make it, and what it would be given.
+
+    `items` are the entries of a dictionary; what would be appended to a list of a class of its own is left out.
+    """
 
     name: str
     args: tuple[object, ...]
@@ -79,6 +86,10 @@ class Span:
         return data
 
 
+class Opaque:
+    """Stands for a key that is not looked at, because hashing it could do harm: each is equal to itself alone."""
+
+
 PERSISTENT = "persistent id"
 """Name of the records that stand for `persistent_load(args[0])`."""
 
@@ -86,13 +97,10 @@ PERSISTENT = "persistent id"
 class Machine:
     """Runs the one pickle that stands at `start` in `file`; afterwards `position` is the byte behind it."""
 
-    def __init__(
-        self, file: BinaryIO, start: int, end: int, allowed: frozenset[str], max_steps: int = MAX_STEPS
-    ) -> None:
+    def __init__(self, file: BinaryIO, start: int, end: int, max_steps: int = MAX_STEPS) -> None:
         self.file = file
         self.position = start
         self.end = end
-        self.allowed = allowed
         self.max_steps = max_steps
         self.stack: list[object] = []
         self.marks: list[int] = []
@@ -190,9 +198,10 @@ class Machine:
 
     def _extend(self, items: list[object]) -> None:
         target = self.stack[-1]
-        if not isinstance(target, list):
+        if isinstance(target, list):
+            target.extend(items)
+        elif not isinstance(target, Record):
             raise Refused(CUT_SHORT)
-        target.extend(items)
 
     def _update(self, items: list[object]) -> None:
         target = self.stack[-1]
@@ -201,9 +210,8 @@ class Machine:
             raise Refused(CUT_SHORT)
         for key, value in zip(items[::2], items[1::2], strict=True):
             # Hashing anything deeper could overflow the C stack.
-            if not (key is None or isinstance(key, str) or (isinstance(key, int) and abs(key) < MAX_KEY)):
-                raise Refused("is no checkpoint: a dictionary's key is neither a text nor a number")
-            entries[key] = value
+            plain = key is None or isinstance(key, str) or (isinstance(key, int) and abs(key) < MAX_KEY)
+            entries[key if plain else Opaque()] = value
 
     def _dictionary(self) -> None:
         items = self._above_mark()
@@ -216,7 +224,7 @@ class Machine:
         if not isinstance(module, str) or not isinstance(attribute, str):
             raise Refused(CUT_SHORT)
         name = Name(module, attribute)
-        if str(name) not in self.allowed:
+        if is_harmful(module, attribute):
             self._forbid(shown(str(name), 80))
         self.stack.append(name)
 
@@ -226,13 +234,14 @@ class Machine:
 
     def _call(self) -> None:
         name, args = self._last(2)
+        if isinstance(name, Record):  # what a call would give, such as a bound method
+            name = Name(name.name[:MAX_NAME], "__call__")
         if not isinstance(name, Name) or not isinstance(args, tuple):
             raise Refused("tries to call what is no function; gansteer never runs code from a checkpoint")
         self.stack.append(Record(str(name), args, {}))
 
     def _call_with_keywords(self) -> None:
-        if self.stack.pop() != {}:
-            self._forbid("a constructor with keywords")
+        self.stack.pop()
         self._call()
 
     def _build(self) -> None:
@@ -244,7 +253,11 @@ class Machine:
         self.stack.append(target)
 
     def _persistent_id(self) -> None:
-        record = Record(PERSISTENT, (self.stack.pop(),), {})
+        pid = self.stack.pop()
+        if isinstance(pid, tuple) and len(pid) == 4 and pid[0] == "module" and isinstance(pid[1], Name):
+            self.stack.append(pid[1])  # a class with its source, as older versions of `torch.save` kept it
+            return
+        record = Record(PERSISTENT, (pid,), {})
         self.persistent.append(record)
         self.stack.append(record)
 

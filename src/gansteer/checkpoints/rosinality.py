@@ -1,7 +1,7 @@
-"""The `.pt` files of rosinality's stylegan2-pytorch: a dictionary with the state dict `g_ema`.
+"""rosinality's stylegan2-pytorch: state dicts of its generator, alone, in its own `.pt` files, and in those of others.
 
 Its equalised learning rates, up-convolution and filter are ours; several tensors carry a leading axis of 1. The mean of
-w is stored (`latent_avg`) only in files converted from NVIDIA's; else it is measured.
+w is stored (`latent_avg`) only in files converted from NVIDIA's and by pSp and e4e; else it is measured.
 """
 
 import re
@@ -12,39 +12,34 @@ import torch
 from torch import Tensor
 
 from gansteer.checkpoints.archive import Blobs
-from gansteer.checkpoints.assemble import ParsedCheckpoint, Reader, checked_config, layer_names, widths
-from gansteer.checkpoints.nvidia import SUPPORTED, unwrapped
-from gansteer.checkpoints.pickle_reader import Refused, shown
-from gansteer.checkpoints.unpickle import dictionary, integers, is_tensor, read_tensor
+from gansteer.checkpoints.assemble import (
+    ParsedCheckpoint,
+    Reader,
+    checked_config,
+    in_colour,
+    layer_names,
+    widths,
+    with_noise,
+)
+from gansteer.checkpoints.nvidia import check_filter, refuse_oblong
+from gansteer.checkpoints.pickle_reader import Refused
+from gansteer.checkpoints.unpickle import is_array, is_tensor, read_array, read_tensor, shape_of
 from gansteer.subject import Card
 
 KIND = "rosinality PyTorch file"
-
-
-def find(root: object, blobs: Blobs, name: str) -> ParsedCheckpoint:
-    """The generator (`g_ema` before `g`) of the file; `name` is for its card."""
-    if not isinstance(root, dict):
-        raise Refused(f"is no checkpoint of a known release; {SUPPORTED}")
-    key = next((key for key in ("g_ema", "g") if key in root), None)
-    if key is None:
-        held = ", ".join(shown(key) for key in list(root)[:4])
-        what = "a discriminator, but no generator" if "d" in root else "neither g_ema nor g"
-        raise Refused(f"holds {what} (only {held}); {SUPPORTED}")
-    tensors = {str(name): value for name, value in dictionary(root[key]).items() if is_tensor(value)}
-    if "input.input" not in tensors or "style.1.weight" not in tensors:
-        raise Refused(f"holds a network under {key!r} that is no StyleGAN2 generator; {SUPPORTED}")
-    return convert(tensors, root.get("latent_avg"), blobs, Card(name, description=f"Read from the {key} of a {KIND}"))
+MAX_ROWS = 64
 
 
 def convert(tensors: Mapping[str, object], mean: object, blobs: Blobs, card: Card) -> ParsedCheckpoint:
     """Names and configuration, from the tensors' shapes."""
-    shapes = {name: integers(unwrapped(value).args[2]) for name, value in tensors.items()}
+    shapes = {name: shape_of(value) for name, value in tensors.items()}
     channels = {4: shapes["conv1.conv.weight"][1]}
     while (upper := f"convs.{2 * len(channels) - 1}.conv.weight") in shapes:
         channels[4 << len(channels)] = shapes[upper][1]
     base, maximum = widths(channels)
     depth = sum(1 for name in shapes if re.fullmatch(r"style\.\d+\.weight", name))
     w_dim, z_dim = shapes["style.1.weight"]
+    refuse_oblong(*shapes["input.input"][-2:])
     config = checked_config(
         {
             "resolution": max(channels),
@@ -60,7 +55,8 @@ def convert(tensors: Mapping[str, object], mean: object, blobs: Blobs, card: Car
     known = {theirs for theirs, _ in names.values()}
     for name in tensors:
         if name.endswith("kernel"):
-            check_filter(read_tensor(tensors[name], blobs))
+            # The filter has gain 4, which doubling the size needs.
+            check_filter(read_tensor(tensors[name], blobs).double(), 4, "blur_kernel")
         elif name not in known:
             raise Refused(
                 f"has the unknown tensor {name[:80]!r}: it is a variant of StyleGAN2 that gansteer does not know"
@@ -70,16 +66,40 @@ def convert(tensors: Mapping[str, object], mean: object, blobs: Blobs, card: Car
         for ours, (theirs, layout) in names.items()
         if theirs in tensors
     }
+    notes: tuple[str, ...] = ()
     if mean is not None:
-        readers["mapping.w_mean"] = partial(_read, mean, blobs, torch.flatten)
-    return ParsedCheckpoint(KIND, config, card, readers)
+        rows = mean_rows(mean, blobs, w_dim)
+        if not bool((rows == rows[0]).all()):
+            notes = (f"has a latent_avg of {len(rows)} different rows: the mean of w is their mean",)
+        readers["mapping.w_mean"] = partial(_mean, rows)
+    tensors_with_noise, silences = with_noise(readers, config)
+    parsed = ParsedCheckpoint(KIND, config, card, tensors_with_noise, notes=(*notes, *silences))
+    return in_colour(parsed, "to_rgb channels")
 
 
-def check_filter(kernel: Tensor) -> None:
-    """Refuse any other filter than the outer product of [1, 3, 3, 1] (with gain 4, which doubling the size needs)."""
-    wanted = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
-    if kernel.shape != (4, 4) or (kernel - wanted.outer(wanted)).abs().max() > 1e-6:
-        raise Refused("resamples with another filter than [1, 3, 3, 1], which is not supported")
+def mean_rows(value: object, blobs: Blobs, w_dim: int) -> Tensor:
+    """The mean of w as a file keeps it, `[rows, w_dim]`: one row, all rows of w+, or a list of either or of numbers.
+
+    Raises Refused for anything else.
+    """
+    if isinstance(value, list | tuple) and 0 < len(value) <= MAX_ROWS and not isinstance(value[0], int | float):
+        return torch.cat([mean_rows(each, blobs, w_dim) for each in value])
+    if isinstance(value, list | tuple) and len(value) == w_dim and all(isinstance(x, int | float) for x in value):
+        return torch.tensor(value, dtype=torch.float32)[None]
+    if is_tensor(value):
+        found = read_tensor(value, blobs)
+    elif is_array(value):
+        found = read_array(value)
+    else:
+        raise Refused("has a latent_avg that is neither a tensor nor a list of numbers")
+    if not found.is_floating_point() or found.shape[-1:] != (w_dim,) or found.numel() > MAX_ROWS * w_dim:
+        raise Refused(f"has a latent_avg of shape {list(found.shape)}; it must be [{w_dim}] or [rows, {w_dim}]")
+    return found.reshape(-1, w_dim)
+
+
+def _mean(rows: Tensor) -> Tensor:
+    """`[rows, w_dim]` to `[w_dim]`; equal rows give theirs, without a rounding."""
+    return rows[0].clone() if bool((rows == rows[0]).all()) else rows.double().mean(dim=0).float()
 
 
 Layout = Callable[[Tensor], Tensor]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gansteer.errors import UserError
+from gansteer.models.layers import as_channels
 
 Scorer = Callable[[Tensor], Mapping[str, Tensor]]
 
@@ -38,7 +39,8 @@ def onnx_scorer(name: str, path: Path) -> Scorer:
     size, most = shape[2], shape[0] if isinstance(shape[0], int) else None
 
     def score(pictures: Tensor) -> dict[str, Tensor]:
-        small = resize(pictures.detach().float(), size) if isinstance(size, int) else pictures.detach().float()
+        given = as_channels(pictures.detach().float(), 3)
+        small = resize(given, size) if isinstance(size, int) else given
         try:
             parts = [
                 session.run(None, {inputs[0].name: part.cpu().numpy()})[0]
@@ -98,7 +100,7 @@ def function_scorer(name: str, where: str) -> Scorer:
         raise UserError(f"--function {where} cannot be found: {error}") from error
 
     def score(pictures: Tensor) -> dict[str, Tensor]:
-        scores = torch.as_tensor(found(pictures))
+        scores = torch.as_tensor(found(as_channels(pictures, 3)))
         if tuple(scores.shape) != (len(pictures),):
             raise UserError(f"{where} must return one number for each picture, not {list(scores.shape)}")
         return {name: scores}

@@ -11,9 +11,18 @@ from functools import partial
 
 from torch import Tensor
 
-from gansteer.checkpoints.allowed import TF_NETWORK
-from gansteer.checkpoints.assemble import ParsedCheckpoint, Reader, checked_config, layer_names, widths
-from gansteer.checkpoints.nvidia import SUPPORTED
+from gansteer.checkpoints.assemble import (
+    ParsedCheckpoint,
+    Reader,
+    checked_config,
+    in_colour,
+    layer_names,
+    widths,
+    with_noise,
+)
+from gansteer.checkpoints.choosing import named
+from gansteer.checkpoints.names import TF_NETWORK
+from gansteer.checkpoints.nvidia import SUPPORTED, refuse_oblong
 from gansteer.checkpoints.pickle_reader import Record, Refused, shown
 from gansteer.checkpoints.unpickle import dictionary, integers, is_array, number, read_array
 from gansteer.subject import Card
@@ -30,6 +39,9 @@ FIXED = {
     "resample_kernel": [1, 3, 3, 1],
 }
 """Arguments that no array shows, with the values that we know."""
+
+GROWTH = ("lod", "synthesis/lod")
+"""How far progressive growing got: every generator of the first release carries it, the skip architecture ignores it."""
 
 
 def is_network(value: object) -> bool:
@@ -50,14 +62,18 @@ def label(network: Record) -> str:
     return shown(dictionary(network.state).get("name"))
 
 
-def find(root: object, name: str) -> ParsedCheckpoint:
-    """The averaged generator `Gs` (or the last network that has a mapping); `name` is for its card."""
+def find(root: object, name: str, wanted: str | None = None) -> ParsedCheckpoint:
+    """The generator called `wanted`, else the averaged `Gs` (the last network that has a mapping); `name` is for its card."""
     found = networks(root)
-    generators = [net for net in found.values() if "mapping" in dictionary(dictionary(net.state).get("components", {}))]
-    if not generators:
+    generators = [
+        key for key, net in found.items() if "mapping" in dictionary(dictionary(net.state).get("components", {}))
+    ]
+    key = named(found, wanted) if wanted is not None else next(reversed(generators), None)
+    if key is None or key not in generators:
         held = ", ".join(label(network) for network in list(found.values())[:4])
-        raise Refused(f"holds no generator, only {held or 'other objects'}; {SUPPORTED}")
-    network = generators[-1]
+        what = "no generator" if key is None else f"no generator under {key}"
+        raise Refused(f"holds {what}, only {held or 'other objects'}; {SUPPORTED}")
+    network = found[key]
     arrays = dict(variables(network))
     refuse_others(arrays, label(network))
     check_conventions(network)
@@ -90,21 +106,56 @@ def variables(network: Record, prefix: str = "") -> list[tuple[str, Record]]:
 
 def refuse_others(arrays: dict[str, Record], name: str) -> None:
     """Say what a network is that isn't a StyleGAN2 generator as we know it."""
-    if any("StyleMod" in path or "ToRGB_lod" in path for path in arrays):
+    if any("StyleMod" in path for path in arrays):
         raise Refused(f"holds a StyleGAN1 generator ({name}); {SUPPORTED}")
+    if any("ToRGB_lod" in path for path in arrays):
+        raise Refused(f"holds a generator ({name}) of StyleGAN2's configurations B to D, which grow; {SUPPORTED}")
     if any(path.endswith("Skip/weight") for path in arrays) or "synthesis/4x4/ToRGB/weight" not in arrays:
         raise Refused(f"holds a generator ({name}) of another architecture; {SUPPORTED}")
     if "mapping/LabelConcat/weight" in arrays:
-        raise Refused("is class-conditional in the way of the first StyleGAN2 release, which is not supported")
+        raise Refused("takes labels in the way of the first StyleGAN2 release (label_size > 0), which is not supported")
+
+
+def settings(network: Record) -> dict[object, object]:
+    """The arguments that a network and its two parts were made with."""
+    state = dictionary(network.state)
+    found: dict[object, object] = {}
+    for part in [*dictionary(state.get("components", {})).values(), network]:
+        if isinstance(part, Record):
+            found |= dictionary(dictionary(part.state).get("static_kwargs", {}))
+    return found
 
 
 def check_conventions(network: Record) -> None:
     """Refuse arguments that change what the network computes without showing in its arrays."""
-    arguments = dictionary(dictionary(network.state).get("static_kwargs", {}))
+    arguments = settings(network)
     for key, wanted in FIXED.items():
         value = arguments.get(key, wanted)
+        value = list(value) if isinstance(value, tuple) else number(value) if isinstance(value, Record) else value
         if value != wanted:
-            raise Refused(f"was made with {key}={shown(value)}; only {wanted} is supported")
+            plain = isinstance(value, list) and len(value) < 20 and all(isinstance(x, int | float) for x in value)
+            raise Refused(f"was made with {key}={value if plain else shown(value)}; only {wanted} is supported")
+
+
+def check_settings(arrays: dict[str, Record], w_dim: int) -> None:
+    """Refuse, by the release's own name of the setting, shapes that our generator doesn't have."""
+    for path, array in arrays.items():
+        if re.fullmatch(r"mapping/Dense\d+/weight", path) and shape_of(array)[1] != w_dim:
+            made = f"mapping_fmaps={shape_of(array)[1]}"
+            raise Refused(f"was made with {made}; only the size of w ({w_dim}) is supported")
+        if path == "mapping/LabelEmbed/weight" and shape_of(array)[1] != w_dim:
+            raise Refused(f"was made with label_fmaps={shape_of(array)[1]}; only the size of w ({w_dim}) is supported")
+        wanted = 1 if "/ToRGB/" in path else 3
+        if re.fullmatch(r"synthesis/\d+x\d+/(Conv|Conv0_up|Conv1|ToRGB)/weight", path):
+            kernel = shape_of(array)[:2]
+            if kernel != [wanted, wanted]:
+                raise Refused(f"was made with kernel={max(kernel, default=0)}; only {wanted} is supported there")
+    const, conv = (shape_of(arrays[f"synthesis/4x4/{name}"]) for name in ("Const/const", "Conv/weight"))
+    refuse_oblong(*const[-2:])
+    if const[1] != conv[3]:
+        raise Refused(
+            f"was made with fmap_const={const[1]}; only {conv[3]}, the width of its first layer, is supported"
+        )
 
 
 def shape_of(array: Record) -> list[int]:
@@ -122,9 +173,11 @@ def convert(arrays: dict[str, Record], network: Record, card: Card) -> ParsedChe
     channels = dict(sorted(channels.items()))
     base, maximum = widths(channels)
     depth = sum(1 for path in arrays if re.fullmatch(r"mapping/Dense\d+/weight", path))
-    inputs, w_dim = shape_of(arrays["mapping/Dense0/weight"])
+    inputs = shape_of(arrays["mapping/Dense0/weight"])[0]
+    w_dim = shape_of(arrays["synthesis/4x4/Conv/mod_weight"])[0]
+    check_settings(arrays, w_dim)
     c_dim = shape_of(arrays["mapping/LabelEmbed/weight"])[0] if "mapping/LabelEmbed/weight" in arrays else 0
-    clamp = number(dictionary(dictionary(network.state).get("static_kwargs", {})).get("conv_clamp"))
+    clamp = number(settings(network).get("conv_clamp"))
     config = checked_config(
         {
             "resolution": max(channels),
@@ -140,7 +193,7 @@ def convert(arrays: dict[str, Record], network: Record, card: Card) -> ParsedChe
     )
     names = our_names(list(channels), depth, bool(c_dim))
     known = {theirs for theirs, _ in names.values()}
-    unknown = [path for path in arrays if path not in known]
+    unknown = [path for path in arrays if path not in known and path not in GROWTH]
     if unknown:
         raise Refused(
             f"has the unknown variable {unknown[0][:80]!r}: it is a variant of StyleGAN2 that gansteer does not know"
@@ -148,7 +201,8 @@ def convert(arrays: dict[str, Record], network: Record, card: Card) -> ParsedChe
     readers: dict[str, Reader] = {
         ours: partial(_read, arrays[theirs], layout) for ours, (theirs, layout) in names.items() if theirs in arrays
     }
-    return ParsedCheckpoint(KIND, config, card, readers)
+    tensors, silences = with_noise(readers, config)
+    return in_colour(ParsedCheckpoint(KIND, config, card, tensors, notes=silences), "num_channels")
 
 
 Layout = Callable[[Tensor], Tensor]

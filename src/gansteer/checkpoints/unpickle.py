@@ -9,15 +9,30 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gansteer.checkpoints.allowed import ARRAYS, BUFFERS, DICTS, KINDS, LOAD_BYTES, SCALARS
 from gansteer.checkpoints.archive import Blobs, read_legacy, storage_parts
-from gansteer.checkpoints.pickle_reader import CUT_SHORT, MAX_KEY, PERSISTENT, Record, Refused, Span, shown
+from gansteer.checkpoints.names import (
+    ARRAYS,
+    BUFFERS,
+    DICTS,
+    KINDS,
+    LOAD_BYTES,
+    OF_TYPE,
+    OLD_TENSOR,
+    PARAMETERS,
+    SCALARS,
+    TENSOR,
+)
+from gansteer.checkpoints.pickle_reader import CUT_SHORT, MAX_KEY, PERSISTENT, Name, Record, Refused, Span, shown
 from gansteer.errors import UserError
 
 MAX_NESTED_STEPS = 10_000
 """The pickle of one nested storage takes about 100."""
 MAX_SLACK = 64
-"""A tensor may be a view of a storage so many times its size; else a small file could make for much reading."""
+"""A tensor may be a view of a storage this many times its size; else a small file could make for much reading."""
+
+
+MAX_EXPANDED = 1 << 20
+"""Elements of a tensor that has more than its storage."""
 
 
 @contextmanager
@@ -142,19 +157,39 @@ def read_storage(value: object, blobs: Blobs, most: int) -> Tensor:
 
 def is_tensor(value: object) -> bool:
     """Whether `read_tensor` is for this."""
-    return isinstance(value, Record) and value.name.startswith("torch._utils._rebuild_")
+    return isinstance(value, Record) and value.name in {TENSOR, OLD_TENSOR, OF_TYPE, *PARAMETERS}
+
+
+def tensor_parts(value: object) -> tuple[object, int, list[int], list[int]]:
+    """Storage, offset, sizes and strides of a tensor or a parameter, as the file declares them."""
+    for _ in range(4):  # a parameter's tensor may have attributes of its own
+        if not isinstance(value, Record):
+            break
+        if value.name in PARAMETERS:
+            value = value.args[0]
+        elif value.name == OF_TYPE and isinstance(value.args[0], Name) and isinstance(value.args[2], tuple):
+            value = Record(str(value.args[0]), value.args[2], {})
+        elif value.name in (TENSOR, OLD_TENSOR):
+            return value.args[0], integers(value.args[1:2])[0], integers(value.args[2]), integers(value.args[3])
+        else:
+            break
+    raise Refused("holds something else where a tensor is expected: it is damaged, or of an unsupported kind")
+
+
+def shape_of(value: object) -> list[int]:
+    """The shape that a tensor declares; reading checks it against the data."""
+    return tensor_parts(value)[2]
 
 
 def read_tensor(value: object, blobs: Blobs) -> Tensor:
-    """The tensor of a `_rebuild_tensor_v2` record, in memory of its own."""
-    if isinstance(value, Record) and value.name == "torch._utils._rebuild_parameter":
-        value = value.args[0]
-    if not (isinstance(value, Record) and value.name == "torch._utils._rebuild_tensor_v2"):
-        raise Refused("holds something else where a tensor is expected: it is damaged, or of an unsupported kind")
-    offset, sizes, strides = integers(value.args[1:2])[0], integers(value.args[2]), integers(value.args[3])
-    elements = read_storage(value.args[0], blobs, most=max(MAX_SLACK * math.prod(sizes), MAX_SLACK))
+    """The tensor of a record that `is_tensor`, in memory of its own."""
+    storage, offset, sizes, strides = tensor_parts(value)
+    elements = read_storage(storage, blobs, most=max(MAX_SLACK * math.prod(sizes), MAX_SLACK))
     last = offset + sum((n - 1) * step for n, step in zip(sizes, strides, strict=True))
-    if min([*sizes, 1]) < 1 or min([*strides, offset]) < 0 or max(last + 1, math.prod(sizes)) > len(elements):
+    # An expanded tensor, such as one row that stands for all, counts some of its elements several times.
+    count = math.prod(sizes)
+    too_many = count > (len(elements) if count > MAX_EXPANDED else MAX_SLACK * len(elements))
+    if min([*sizes, 1]) < 1 or min([*strides, offset]) < 0 or last >= len(elements) or too_many:
         raise Refused(f"declares a tensor of shape {sizes} over {len(elements)} values: it is damaged or made to harm")
     tensor = elements.as_strided(sizes, strides, offset).contiguous()
     return tensor if tensor.numel() == len(elements) else tensor.clone()

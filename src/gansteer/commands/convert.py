@@ -1,5 +1,6 @@
 """`gansteer convert`."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,8 @@ class Convert:
     """The file to write, NAME.safetensors."""
     precision: Literal["float32", "float16"] = "float32"
     """How weights are stored; float16 halves the file."""
+    network: str | None = None
+    """Which network of a file that holds several, such as G instead of G_ema."""
 
     def run(self) -> None:
         if self.target.suffix != ".safetensors":
@@ -30,7 +33,9 @@ class Convert:
         from gansteer.checkpoints.files import convert
         from gansteer.checkpoints.registry import resolve
 
-        model = convert(resolve(self.source), self.target, getattr(torch, self.precision))
+        model = convert(resolve(self.source), self.target, getattr(torch, self.precision), self.network)
+        for note in model.notes:
+            print(f"note: {note}", file=sys.stderr)
         print(
             f"wrote {self.target}: {model.card.name}, {model.resolution} px, {self.target.stat().st_size / 1e6:.1f} MB"
         )

@@ -1,5 +1,6 @@
-"""`gansteer directions fit` and `gansteer directions list`."""
+"""`gansteer directions fit`, `gansteer directions import` and `gansteer directions list`."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,7 +33,7 @@ class Fit:
     out: Path
     """Where to write them (.safetensors)."""
     attribute: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Which attribute; give it once for each. With your own scores or examples, the name that it shall have."""
+    """Which attribute; give it once for each. With your own scores or examples, the name that it is to have."""
     function: str | None = None
     """Your own score as MODULE:FUNCTION; takes pictures [B, 3, H, H] in [-1, 1], returns B numbers (PyTorch)."""
     onnx: Path | None = None
@@ -57,6 +58,8 @@ class Fit:
     components: int = 10
     """How many principal components."""
     seed: int = 0
+    network: str | None = None
+    """Which network of a file that holds several, such as G instead of G_ema."""
     device: str = "auto"
 
     def run(self) -> None:
@@ -65,7 +68,7 @@ class Fit:
         from gansteer.directions import Directions
 
         examples = self._examples()
-        model = open_model(self.model, self.device)
+        model = open_model(self.model, self.device, self.network)
         found = self._from_examples(model, *examples) if examples else self._from_scores(model)
         if self.label is not None:
             found = [replace(entry, about={**entry.about, "label": self.label}) for entry in found]
@@ -129,7 +132,7 @@ class Fit:
         return found
 
     def _scorers(self, model: "Model", report: Callable[[str, int, int], None]) -> "Iterator[tuple[Scorer, int]]":
-        """What scores pictures, and how many each shall score."""
+        """What scores pictures, and how many each is to score."""
         from gansteer.checkpoints.scorers import function_scorer, onnx_scorer
 
         if self.function is not None:
@@ -140,7 +143,8 @@ class Fit:
             from gansteer.checkpoints.face_reader import load_face_reader
             from gansteer.edits.attribute.portrait_scores import PortraitScorer
 
-            yield PortraitScorer(load_face_reader(model.device)), self.samples
+            if self._reads_faces(model):
+                yield PortraitScorer(load_face_reader(model.device)), self.samples
         if self.real is not None:
             from gansteer.evaluation.realism import realism
 
@@ -148,6 +152,57 @@ class Fit:
             real = realism(model, self.real, name, label=self.label, report=partial(report, "looking at real pictures"))
             # Its features take several times as long as all the rest, and its direction needs no such precision.
             yield real, self.samples if self.attribute else max(self.samples // 8, 400)
+
+    def _reads_faces(self, model: "Model") -> bool:
+        """Whether to fit what the face reader reads; where it finds no faces, one line says so, and only names fit still."""
+        from gansteer.checkpoints.mtcnn import load_face_detector
+        from gansteer.edits.inversion.align import faces_drawn
+
+        found, looked = faces_drawn(model, load_face_detector(), self.label)
+        if found * 2 >= looked:
+            return True
+        seen = f"a face was found in {found} of {looked} pictures of {model.card.name}"
+        if self.attribute:
+            print(f"note: {seen}: what the face reader makes of them means little; --function gives scores of your own",
+                  file=sys.stderr)  # fmt: skip
+        else:
+            print(f"note: {seen}: only principal components and those in closed form are fitted", file=sys.stderr)
+        return bool(self.attribute)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import:
+    """Take over directions that another program found: InterFaceGAN's boundaries (.npy), eigenvectors and others (.pt)."""
+
+    file: tyro.conf.Positional[Path]
+    """The file: .npy, .npz, .pt, .pkl or .safetensors with a vector of the space's size, or with several as rows."""
+    model: str
+    """Name of a model, a checkpoint's file, or a hub id."""
+    network: str | None = None
+    """Which network of a file that holds several, such as G instead of G_ema."""
+    space: Literal["w", "z", "s"]
+    """The space that it was found in, which its file does not tell: w, z, or s (styles)."""
+    name: str | None = None
+    """What it is to be called; by default as the file."""
+    out: Path
+    """Where to write them (.safetensors), for --directions of other commands."""
+    label: int | None = None
+    """The class of the pictures, for a class-conditional model."""
+    device: str = "auto"
+
+    def run(self) -> None:
+        if self.out.suffix != ".safetensors":
+            raise UserError(f"{self.out}: a file of directions ends in .safetensors")
+        check_writable(self.out)
+        from gansteer.checkpoints.directions import save_directions
+        from gansteer.directions import Directions
+        from gansteer.edits.attribute.imported import imported
+
+        model = open_model(self.model, self.device, self.network)
+        found = imported(model, self.file, self.name or self.file.stem, self.space, self.label)
+        save_directions(Directions(model.card.name, model.digest, tuple(found)), self.out)
+        _print(found)
+        print(f"wrote {self.out}: {len(found)} direction{'s' * (len(found) > 1)} of {model.card.name}")
 
 
 @dataclass(frozen=True)
@@ -158,12 +213,14 @@ class List:
     """Name of a model, a checkpoint's file, or a hub id."""
     directions: Path | None = None
     """Also those of this file."""
+    network: str | None = None
+    """Which network of a file that holds several, such as G instead of G_ema."""
     device: str = "auto"
 
     def run(self) -> None:
         from gansteer.checkpoints.directions import directions_for
 
-        model = open_model(self.model, self.device)
+        model = open_model(self.model, self.device, self.network)
         found = directions_for(model, self.directions).entries
         if not found:
             raise UserError(f"{model.card.name} has no directions: make some with `gansteer directions fit`")

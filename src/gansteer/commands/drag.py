@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gansteer.commands.results import Carried, Results, told
-from gansteer.commands.starting import Beginning, open_start, read_mask
+from gansteer.commands.starting import Beginning, read_mask
 from gansteer.edits.drag.config import DragSettings
 from gansteer.errors import UserError
 from gansteer.output import check_writable
@@ -29,7 +29,7 @@ class Drag(Beginning, Results):
     point: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """A handle and its target as x,y:x,y in pixels, such as 60,70:78,68; give --point once for each."""
     mask: Path | None = None
-    """A picture of the model's size: white may move, black shall stay."""
+    """A picture of the model's size: white may move, black must stay."""
     jobs: Path | None = None
     """A file with one job a line: a JSON object with seed, points (["60,70:78,68"]) and any other flag of this command."""
     how: tyro.conf.OmitArgPrefixes[DragSettings] = field(default_factory=DragSettings)
@@ -42,7 +42,7 @@ class Drag(Beginning, Results):
             raise UserError("give --point x,y:x,y for every handle, or --replay with a record")
         self.check()
         if self.replay is not None:
-            model, _ = open_start(self.model, self.subject, self.device)
+            model, _ = self.opened()
             print(self.run_again(self.replay, model))
             return
         edit = self.edit()
@@ -102,7 +102,7 @@ def _run_jobs(command: Drag) -> None:
     jobs = [(number, line, _key(number, line)) for number, line in enumerate(lines, 1) if line.strip()]
     model, given = None, None
     if any(key not in done for _, _, key in jobs):
-        model, given = open_start(command.model, command.subject, command.device)
+        model, given = command.opened()
     failed = 0
     with results.open("a", encoding="utf-8") as log:
         log.write("\n" if log.tell() else "")  # the last line may have been cut short

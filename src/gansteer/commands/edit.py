@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from gansteer.commands.results import Carried, Results, told
-from gansteer.commands.starting import Beginning, open_start, read_mask
+from gansteer.commands.starting import Beginning, read_mask
 from gansteer.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ class Edit(Beginning, Results):
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Attribute and deviations, such as smile=+2 or smile=+2,age=-1; see `gansteer directions list`."""
     hold: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Attributes that shall stay, such as age,gender."""
+    """Attributes that must stay, such as age,gender."""
     region: str | None = None
     """Change this region only: mouth, eyes, brows, nose, face, hair; a point x,y, for all that is like it; or a picture,
     white where it may change."""
     channels: int | None = None
-    """With --region: move only so many style channels, those that act there most and elsewhere least."""
+    """With --region: how many style channels move, those that act there most and elsewhere least."""
     layers: str | None = None
     """The rows of w+ that move, such as 0-4: the first carry pose and shape, the last colour."""
     absolute: bool = False
@@ -47,7 +47,7 @@ class Edit(Beginning, Results):
             raise UserError("say what to change, such as --set smile=+2, or --replay with a record")
         self.check()
         if self.replay is not None:
-            model, _ = open_start(self.model, self.subject, self.device)
+            model, _ = self.opened()
             print(self.run_again(self.replay, model))
             return
         model, subject = self.begin()
@@ -80,6 +80,8 @@ class Edit(Beginning, Results):
         if self.space == "z":
             from gansteer.edits.attribute.fitting import seeded_z
 
+            if self.seeds_like == "numpy":
+                raise UserError("--space z goes by gansteer's own seeds: leave out --seeds-like, or take --space w")
             z, label = seeded_z(model, 1, self.seed)[0], self.label
         return Attribute(change, hold, rows, self.absolute, self.space, z, self.psi, directions, label)
 

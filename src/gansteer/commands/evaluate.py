@@ -26,13 +26,15 @@ class Evaluation(ABC):
 
     model: str
     """Name of a model, a checkpoint's file, or a hub id."""
+    network: str | None = None
+    """Which network of a file that holds several, such as G instead of G_ema."""
     json: Path | None = None
     """Also write the report to this file."""
     device: str = "auto"
 
     def run(self) -> None:
         self.check()
-        found = self.measure(open_model(self.model, self.device))
+        found = self.measure(open_model(self.model, self.device, self.network))
         if self.json is not None:
             with replacing(self.json) as path:
                 path.write_text(json.dumps(asdict(found), indent=1, allow_nan=False) + "\n")

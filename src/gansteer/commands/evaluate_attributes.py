@@ -159,7 +159,7 @@ class Share:
         from gansteer.edits.attribute.portrait_scores import PortraitScorer
         from gansteer.evaluation.regions import Bench
 
-        model = open_model(self.command.model, self.command.device)
+        model = open_model(self.command.model, self.command.device, self.command.network)
         directions = directions_for(model, self.command.directions)
         scorer = PortraitScorer(load_face_reader(model.device))
         with suppress(KeyboardInterrupt):

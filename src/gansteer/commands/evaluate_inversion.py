@@ -111,7 +111,7 @@ class InversionQuality(Evaluation):
         """The part's pictures: number, name and `uint8 [R, R, 3]`."""
         from gansteer.edits.inversion.align import Aligner
         from gansteer.edits.inversion.crop import Crop, cut
-        from gansteer.edits.inversion.photo import read_photo
+        from gansteer.pictures import read_photo
 
         if not self.data.is_dir():
             raise UserError(f"there is no folder {self.data}")

@@ -18,12 +18,14 @@ class Info:
 
     file: tyro.conf.Positional[str]
     """The checkpoint: a file, the name of a model, or a hub id."""
+    network: str | None = None
+    """Which network of a file that holds several, such as G instead of G_ema."""
 
     def run(self) -> None:
         from gansteer.checkpoints.files import describe
         from gansteer.checkpoints.registry import resolve
 
-        about = describe(resolve(self.file))
+        about = describe(resolve(self.file), self.network)
         for name, value in _lines(about):
             print(f"{name:<40} {value}" if "." in name else f"{name:<16} {value}")
         if about.problem is not None:
@@ -36,6 +38,8 @@ def _lines(about: "Description") -> Iterator[tuple[str, object]]:
     yield "kind", about.kind
     if about.held:
         yield "holds", ", ".join(about.held)
+    for note in about.notes:
+        yield "note", note
     if about.config is not None:
         yield from ((name, value) for name, value in asdict(about.config).items() if value is not None)
     if about.card is not None:

@@ -37,6 +37,8 @@ class Invert(Results):
     """Any picture; HEIC with the extra `photos`."""
     model: str
     """Name of a model, a checkpoint's file, or a hub id."""
+    network: str | None = None
+    """Which network of a file that holds several, such as G instead of G_ema."""
     out: Path
     """The subject (.steer), for --subject of other commands."""
     face: int | None = None
@@ -57,15 +59,15 @@ class Invert(Results):
     def run(self) -> None:
         self.check()
         if self.replay is not None:
-            print(self.run_again(self.replay, open_model(self.model, self.device)))
+            print(self.run_again(self.replay, open_model(self.model, self.device, self.network)))
             return
         from gansteer.edits.inversion.crop import cut
         from gansteer.edits.inversion.edit import Inversion
         from gansteer.edits.inversion.estimate import estimate
-        from gansteer.edits.inversion.photo import read_photo
+        from gansteer.pictures import read_photo
 
         photo = read_photo(self.photo)
-        model = open_model(self.model, self.device)
+        model = open_model(self.model, self.device, self.network)
         crop = self._crop(photo, model)
         edit = Inversion(cut(photo, crop, model.resolution), crop, **vars(self.how))
         print(f"this takes {estimate(model, edit)}", flush=True)

@@ -23,6 +23,8 @@ class Paste:
     """The picture to write (.png, .jpg or .webp)."""
     model: str | None = None
     """The model, if it is none of those that come with gansteer."""
+    network: str | None = None
+    """Which network of a file that holds several, such as G instead of G_ema."""
     feather: float = 0.1
     """How wide the fading edge is, as a share of the crop's side, up to 0.5."""
 
@@ -33,10 +35,10 @@ class Paste:
         from gansteer.checkpoints.registry import load
         from gansteer.edits.inversion.crop import paste
         from gansteer.edits.inversion.edit import Inversion
-        from gansteer.edits.inversion.photo import read_photo
+        from gansteer.pictures import read_photo
         from gansteer.steerfile import open_session
 
-        session = open_session(self.subject, lambda name: load(self.model or name))
+        session = open_session(self.subject, lambda name: load(self.model or name, network=self.network))
         edits = [node.edit for node in session.path(session.node.id) if isinstance(node.edit, Inversion)]
         crop = edits[-1].crop if edits else None
         if crop is None:

@@ -116,7 +116,8 @@ class Results:
         `source` says where the subject came from. Raises as the function `carry_out`.
         """
         carried = carry_out(subject, edit, what, film=self.film is not None)
-        self.keep(carried.run.subject, source, edit)
+        # A session's root says where it came from only if that can be drawn again.
+        self.keep(carried.run.subject, {} if "subject" in source else source, edit)
         if self.json is not None:
             from gansteer.edits.record import record
 

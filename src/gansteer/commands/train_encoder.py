@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gansteer.bars import bar
+from gansteer.commands.starting import open_model
 from gansteer.errors import UserError
 from gansteer.output import check_writable
 from gansteer.training.config import InverterTraining
@@ -15,6 +16,8 @@ class TrainEncoder(InverterTraining):
 
     model: str
     """Name of a model, a checkpoint's file, or a hub id."""
+    network: str | None = None
+    """Which network of a file that holds several, such as G instead of G_ema."""
     data: Path | None = None
     """Folder or zip of real pictures cut like the model's; without, only its own pictures are learnt from."""
     begin: Path | None = None
@@ -25,12 +28,9 @@ class TrainEncoder(InverterTraining):
 
     def run(self) -> None:
         from gansteer.checkpoints.inverter import own_folder, save_inverter
-        from gansteer.checkpoints.registry import load
-        from gansteer.memory import keep_freed_memory
         from gansteer.training.inverter import InverterTrainer
 
-        keep_freed_memory()
-        model = load(self.model, self.device)
+        model = open_model(self.model, self.device, self.network)
         out = self.out
         if out is None:
             own_folder().mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,7 @@ def edit_from_json(packed: Mapping[str, Any], unpack: Callable[[Any], Tensor] | 
         return (unpack or tensor_from_json)(value)
 
     try:
-        return msgspec.convert(arguments, edit_class(kind), dec_hook=tensor)
+        return msgspec.convert(arguments, edit_class(kind), dec_hook=tensor, str_keys=True)
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
@@ -182,7 +182,11 @@ def replay(recorded: Mapping[str, Any], model: Model) -> Run:
         raise UserError("this is no record of an edit: give the file that --json wrote") from error
     if weights != model.digest and weights != model.digest_in(model.generator.dtype):  # which earlier releases wrote
         raise UserError(f"this record was made with other weights, of {recorded['model']['name']!r}: give that model")
-    tuning = Tuning(model.generator, changes) if changes else None
+    try:
+        model.generator.check(code)
+        tuning = Tuning(model.generator, changes) if changes else None
+    except ValueError as error:
+        raise UserError(f"this record is damaged: {error}") from error
     run = _again(Subject(model, code, tuning), edits)
     found = _digests(run.start, run.subject)
     if any(found.get(name) != value for name, value in wanted.items()):

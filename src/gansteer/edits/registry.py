@@ -57,6 +57,15 @@ KINDS: dict[str, EditKind] = {
             "regions": "gansteer.edits.intervention.queries:regions",
         },
     ),
+    "arrangement": EditKind(
+        edit="gansteer.edits.arrangement.edit:Arrangement",
+        run="gansteer.edits.arrangement.edit:ArrangementRun",
+        command=("arrange", "gansteer.commands.arrange:Arrange"),
+        queries={
+            "layout": "gansteer.edits.arrangement.queries:layout",
+            "things": "gansteer.edits.arrangement.queries:things",
+        },
+    ),
 }
 """Every kind by its name in records, messages and session files."""
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gansteer.errors import UserError
+from gansteer.models.layers import as_channels
 from gansteer.subject import MAX_SEED, Model
 
 BATCH_PIXELS = 16 * 128 * 128
@@ -18,15 +19,13 @@ def draw(
     """`count` pictures as batches `float [B, 3, H, W]` on the model's device, in [-1, 1] and on 256 levels.
 
     Picture i depends on (seed, i) alone. `labels` are classes to go through in turn, for a conditional model; by default
-    all of them. Raises UserError for a seed that is out of range and for models without three channels.
+    all of them. Grey pictures come with three equal channels. Raises UserError for a seed that is out of range.
     """
     generator, config = model.generator, model.generator.config
     if not 0 <= seed <= MAX_SEED:
         raise UserError(f"seed must be from 0 to {MAX_SEED}, not {seed}")
     if count < 1:
         raise UserError(f"the number of samples must be at least 1, not {count}")
-    if config.img_channels != 3:
-        raise UserError(f"{model.card.name} draws {config.img_channels} channels; only RGB models can be evaluated")
     rng = torch.Generator().manual_seed(seed)
     classes = list(labels or range(config.c_dim))
     batch = max(1, min(64, BATCH_PIXELS // config.resolution**2))
@@ -35,7 +34,7 @@ def draw(
         z = generator.sample_z(size, rng)
         c = generator.one_hot([classes[i % len(classes)] for i in range(start, start + size)]) if classes else None
         with torch.no_grad():
-            pictures = generator.synthesize(generator.code_of(z, c, psi=psi, rng=rng))
+            pictures = as_channels(generator.synthesize(generator.code_of(z, c, psi=psi, rng=rng)), 3)
         yield from_levels(to_levels(pictures))
 
 

@@ -13,6 +13,7 @@ Styles = dict[str, Tensor]
 """Layer name to the style `s [B, style_dim]` of that layer: a point of StyleSpace."""
 
 OFFSETS = "offsets."
+"""How the names of offsets begin among a code's tensors."""
 
 T = TypeVar("T")
 

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gansteer.models.layers import as_channels
+
 STAGES = (  # kernel, stride, expansion, channels, repeats
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
@@ -69,7 +71,7 @@ class InvertedBottleneck(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Pictures `[B, 3, H, W]` in [-1, 1] to features; every parameter is a buffer, so nothing trains."""
+    """Pictures `[B, 3 or 1, H, W]` in [-1, 1] to features; every parameter is a buffer, so nothing trains."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,7 +87,7 @@ class EfficientNetLite0(nn.Module):
     def taps(self, x: Tensor) -> list[Tensor]:
         """The activations at strides 4, 8, 16 and 32: 24, 40, 112 and 320 channels."""
         found = []
-        x = self.stem(x)
+        x = self.stem(as_channels(x, 3))
         for i, block in enumerate(self.blocks):
             x = block(x)
             if i in TAPS:

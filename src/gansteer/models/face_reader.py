@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gansteer.models.layers import as_channels
+
 LANDMARKS = 68
 SIZE = 128
 """Width and height that the network works at; other sizes are resized to it."""
@@ -203,14 +205,14 @@ class FaceReader(nn.Module):
         return Readings(heat, points, scalars, gender[:, 0], color, style)
 
     def read(self, pictures: Tensor) -> Faces:
-        """Square pictures `[B, 3, H, H]` in [-1, 1], of any size, to what they show; differentiable.
+        """Square pictures `[B, 3 or 1, H, H]` in [-1, 1], of any size, to what they show; differentiable.
 
         The face should fill the picture as in the portraits data: centred between the eyes and the mouth, the eyes a
         fifth of the width apart. Raises ValueError for pictures of another shape.
         """
-        if pictures.dim() != 4 or pictures.shape[1] != 3 or pictures.shape[2] != pictures.shape[3]:
+        if pictures.dim() != 4 or pictures.shape[1] not in (1, 3) or pictures.shape[2] != pictures.shape[3]:
             raise ValueError(f"pictures must be square, [B, 3, H, H], not {list(pictures.shape)}")
-        raw = self(resize(pictures))
+        raw = self(resize(as_channels(pictures, 3)))
         scale = pictures.shape[-1] / SIZE
         scalars = dict(zip(SCALARS, (raw.scalars * self.std + self.mean).unbind(dim=1), strict=True))
         return Faces(

@@ -185,9 +185,10 @@ class Generator(nn.Module, ABC):
     def features(
         self, code: Code, layers: Collection[str], *, noise: Noise = "fixed", styles: Styles | None = None
     ) -> dict[str, Tensor]:
-        """The activations `[B, out_channels, size, size]` after each convolution named in `layers`, without the rest.
+        """The activations `[B, out_channels, size, size]` after each convolution named in `layers`.
 
-        Raises ValueError for a name that this model lacks.
+        No layer after the last of them is computed, and `styles` need not have its style. Raises ValueError for a name
+        that this model lacks.
         """
 
     # --- what it may have beyond that ---

@@ -16,8 +16,19 @@ Fill = Callable[[Sequence[int]], Tensor]
 
 LRELU_SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2.0)
+LUMA = (0.299, 0.587, 0.114)
+"""How bright red, green and blue look (ITU-R BT.601), as in pictures converted to grey elsewhere."""
 BLUR_TAPS = (1.0, 3.0, 3.0, 1.0)
 """The one FIR filter StyleGAN2 resamples with; its outer product sums to 64."""
+
+
+def as_channels(pictures: Tensor, channels: int) -> Tensor:
+    """Pictures `[B, 1 or 3, H, W]` as `[B, channels, H, W]`: grey in all three channels, colours by how bright they look."""
+    if pictures.shape[1] == channels:
+        return pictures
+    if channels == 1:
+        return (pictures * pictures.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+    return pictures.expand(-1, channels, -1, -1)
 
 
 def leaky_relu(x: Tensor, clamp: float | None = None) -> Tensor:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gansteer.models.layers import as_channels
+
 WIDTHS = (64, 192, 384, 256, 256)
 """Channels after each of AlexNet's convolutions."""
 CONVOLUTIONS = (0, 3, 6, 8, 10)
@@ -43,8 +45,8 @@ class LPIPS(nn.Module):
         self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None])
 
     def features(self, pictures: Tensor) -> list[Tensor]:
-        """Pictures `[B, 3, H, W]` in [-1, 1] to five maps `[B, C_l, H_l, W_l]`, of unit length along the channels."""
-        x, found = (pictures - self.mean) / self.deviation, []
+        """Pictures `[B, 3 or 1, H, W]` in [-1, 1] to five maps `[B, C_l, H_l, W_l]`, of unit length along the channels."""
+        x, found = (as_channels(pictures, 3) - self.mean) / self.deviation, []
         for i in range(len(WIDTHS)):
             if i in (1, 2):
                 x = F.max_pool2d(x, 3, stride=2)

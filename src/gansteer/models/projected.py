@@ -14,6 +14,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 from gansteer.models.efficientnet import TAPS, EfficientNetLite0
 from gansteer.models.layers import LRELU_SLOPE
 
+COLOURS = 8
+"""Width and height at which a discriminator with `spread` sees colours."""
+
 
 def random_projection(inputs: int, outputs: int) -> nn.Conv2d:
     """A fixed random 1x1 convolution."""
@@ -55,9 +58,13 @@ def separable(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequent
 
 
 class LevelDiscriminator(nn.Module):
-    """One feature level `[B, C, s, s]` to a map of logits `[B, 1, 5, 5]`: halve down to 8 px, then a 4x4 convolution."""
+    """One feature level `[B, C, s, s]` to a map of logits `[B, 1, 5, 5]`: halve down to 8 px, then a 4x4 convolution.
 
-    def __init__(self, channels: int, size: int) -> None:
+    With `spread` that convolution also sees colours `[B, 3, 8, 8]` and, of these and of its features, how much they differ at
+    every place within a group of pictures.
+    """
+
+    def __init__(self, channels: int, size: int, spread: bool = False) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         while size > 8:
@@ -67,11 +74,28 @@ class LevelDiscriminator(nn.Module):
             channels = wide
         layers.append(separable(channels, channels, 3, 1))
         self.layers = nn.Sequential(*layers)
-        self.logits = spectral_norm(nn.Conv2d(channels, 1, 4, bias=False))
+        self.logits = spectral_norm(nn.Conv2d(channels + (7 if spread else 0), 1, 4, bias=False))
 
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.logits(self.layers(x))
+    def forward(self, x: Tensor, colours: Tensor | None = None) -> Tensor:
+        x = self.layers(x)
+        if colours is not None:
+            colours = F.interpolate(colours, size=x.shape[-2:], mode="area")
+            x = torch.cat(
+                [x, group_deviation(x).mean(dim=1, keepdim=True), colours, 2 * group_deviation(colours)], dim=1
+            )
+        logits: Tensor = self.logits(x)
         return logits
+
+
+def group_deviation(x: Tensor, group: int = 8) -> Tensor:
+    """The standard deviation of `x [B, C, h, w]` at every place within groups of pictures, as those of `GroupBatchNorm`.
+
+    Every picture gets that of its group, in the shape of `x`. Where all pictures look alike it is small, which a
+    discriminator that sees one picture at a time can't tell.
+    """
+    group = math.gcd(len(x), group)
+    y = x.view(group, len(x) // group, *x.shape[1:])
+    return (y.var(dim=0, unbiased=False) + 1e-4).sqrt().repeat(group, 1, 1, 1)
 
 
 class ProjectedDiscriminator(nn.Module):
@@ -80,8 +104,11 @@ class ProjectedDiscriminator(nn.Module):
     `features` is frozen and may be differentiated with respect to the picture; `judge` is what trains.
     """
 
-    def __init__(self, backbone: EfficientNetLite0, input_size: int = 128, width: int = 64) -> None:
+    def __init__(
+        self, backbone: EfficientNetLite0, input_size: int = 128, width: int = 64, spread: bool = False
+    ) -> None:
         super().__init__()
+        self.spread = spread
         self.input_size = input_size
         self.backbone = backbone
         wide = [width, 2 * width, 4 * width, 8 * width]
@@ -89,11 +116,15 @@ class ProjectedDiscriminator(nn.Module):
         self.mix_channels = nn.ModuleList(random_projection(c, w) for c, w in zip(TAPS.values(), wide, strict=True))
         self.mix_levels = nn.ModuleList(random_projection(w, o) for w, o in zip(wide, out, strict=True))
         self.levels = nn.ModuleList(
-            LevelDiscriminator(o, input_size // stride) for o, stride in zip(out, (2, 4, 8, 16), strict=True)
+            LevelDiscriminator(o, input_size // stride, spread) for o, stride in zip(out, (2, 4, 8, 16), strict=True)
         )
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Four levels `[B, 64 | 64 | 128 | 256, s, s]` at strides 2, 4, 8 and 16 of the resized picture."""
+        """Four levels `[B, 64 | 64 | 128 | 256, s, s]` at strides 2, 4, 8 and 16 of the resized picture.
+
+        With `spread` there is a fifth, the picture's colours `[B, 3, 8, 8]`.
+        """
+        colours = [F.interpolate(x, size=(COLOURS, COLOURS), mode="area")] if self.spread else []
         if x.shape[-1] != self.input_size:
             x = F.interpolate(x, size=(self.input_size,) * 2, mode="bilinear", align_corners=False)
         taps = self.backbone.taps(x)
@@ -106,15 +137,18 @@ class ProjectedDiscriminator(nn.Module):
             # A 1x1 convolution commutes with bilinear upsampling and is four times cheaper before it.
             above = F.interpolate(self.mix_levels[i](mixed), scale_factor=2, mode="bilinear", align_corners=False)
             found.insert(0, above)
-        return found
+        return [*found, *colours]
 
     def judge(self, features: list[Tensor], c: Tensor | None = None) -> Tensor:
         """Features to the logits of all levels side by side `[B, L]`. Labels are not used."""
-        return torch.cat([level(f).flatten(1) for level, f in zip(self.levels, features, strict=True)], dim=1)
+        colours = features[4] if self.spread else None
+        return torch.cat(
+            [level(f, colours).flatten(1) for level, f in zip(self.levels, features[:4], strict=True)], dim=1
+        )
 
     def attended(self, features: list[Tensor], c: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """As `judge`, with the features of strides 16, 8 and 4, which the logits follow from, coarsest first."""
-        return self.judge(features, c), features[:0:-1]
+        return self.judge(features, c), features[3:0:-1]
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         return self.judge(self.features(x), c)

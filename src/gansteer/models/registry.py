@@ -23,6 +23,8 @@ class Architecture:
     """A frozen dataclass of numbers, texts and None that is a `GeneratorShape`."""
     generator: str
     """A `Generator`, made from its configuration and a `Fill`."""
+    layouts: bool = False
+    """Whether its pictures are arranged by the blobs of a layout."""
 
     @property
     def config_class(self) -> "type[GeneratorShape]":
@@ -40,7 +42,9 @@ ARCHITECTURES = {
         "gansteer.models.stylegan2.config:GeneratorConfig", "gansteer.models.stylegan2.generator:StyleGAN2Generator"
     ),
     "spatial": Architecture(
-        "gansteer.models.spatial.config:SpatialConfig", "gansteer.models.spatial.generator:SpatialGenerator"
+        "gansteer.models.spatial.config:SpatialConfig",
+        "gansteer.models.spatial.generator:SpatialGenerator",
+        layouts=True,
     ),
 }
 

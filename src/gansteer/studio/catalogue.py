@@ -6,7 +6,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from gansteer.checkpoints.files import Description, describe, load_file
-from gansteer.checkpoints.registry import shipped
+from gansteer.checkpoints.shipped import shipped
 from gansteer.errors import UserError
 from gansteer.studio.protocol import ModelInfo
 from gansteer.subject import Model

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from gansteer.checkpoints.latents import latent_bytes
 from gansteer.edits.api import Progress
 from gansteer.errors import UserError
 from gansteer.film import frames, save_film
@@ -63,7 +63,7 @@ def export(session: Session, id: int, what: str, size: int = 0) -> Export:
         resized(drawn(node.subject).convert("RGB"), size).save(data, "JPEG", quality=95, subsampling=0)
         return Export(data.getvalue(), "image/jpeg", f"{stem}.jpg")
     if what == "latent":
-        return Export(latent(node.subject), "application/octet-stream", f"{stem}.safetensors")
+        return Export(latent_bytes(node.subject), "application/octet-stream", f"{stem}.safetensors")
     if what == "mask":
         return Export(mask(node), "image/png", f"{stem}-mask.png")
     if what == "points":
@@ -109,13 +109,6 @@ def settings(picture: bytes) -> bytes | None:
             return data
         place += 12 + length
     return None
-
-
-def latent(subject: Subject) -> bytes:
-    """The picture's code as safetensors."""
-    tensors = subject.code.tensors()
-    about = {"model": subject.model.card.name, "weights": subject.model.digest}
-    return safetensors.torch.save({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, about)
 
 
 def mask(node: Node) -> bytes:

@@ -69,7 +69,7 @@ class Files:
     def __init__(
         self, workspaces: Mapping[str, Workspace], catalogue: Catalogue, most_bytes: int, most_pixels: int
     ) -> None:
-        """`workspaces` by their keys, as they come and go; what is dropped has at most so many bytes and pixels."""
+        """`workspaces` by their keys, as they come and go; `most_bytes` and `most_pixels` bound what is dropped."""
         self._desks, self._catalogue, self._most_bytes = workspaces, catalogue, most_bytes
         self._receiver = Receiver(most_pixels)
         self._pictures = Pictures()

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from gansteer.models.code import Code
+from gansteer.models.code import OFFSETS, Code
 from gansteer.models.generator import Generator
 from gansteer.studio.workers import RenderWorker
 from gansteer.subject import Model, Subject
@@ -27,18 +27,23 @@ class _Way(nn.Module):
     def __init__(self, generator: Generator, resolution: int) -> None:
         super().__init__()
         self.generator, self.resolution = generator, resolution
-        self.widths = {layer.name: layer.style_dim for layer in generator.layers}
+        self.widths = _widths(generator)
 
     def forward(self, w: Tensor, offset: Tensor) -> Tensor:
         """As `Recorded`."""
-        offsets = dict(zip(self.widths, torch.split(offset, list(self.widths.values())), strict=True))
-        return self.generator.synthesize(Code(w, offsets), resolution=self.resolution)[0]
+        parts = dict(zip(self.widths, torch.split(offset, list(self.widths.values())), strict=True))
+        return self.generator.synthesize(Code.from_tensors({"w": w, **parts}), resolution=self.resolution)[0]
+
+
+def _widths(generator: Generator) -> dict[str, int]:
+    """The names, among a code's tensors, of the offsets that there can be, to their sizes."""
+    return {OFFSETS + layer.name: layer.style_dim for layer in generator.layers}
 
 
 def record(generator: Generator, resolution: int) -> Recorded:
     """The way of a generator's pictures. Raises AttributeError or RuntimeError where this PyTorch can't record it."""
-    w = generator.mean_code().ws
-    nothing = w.new_zeros(sum(layer.style_dim for layer in generator.layers))
+    w = generator.mean_code().tensors()["w"]
+    nothing = w.new_zeros(sum(_widths(generator).values()))
     # PyTorch means to give up its recorder, and has none yet that runs by itself without a compiler.
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -81,10 +86,10 @@ class Previews(RenderWorker):
         recorded = self._recorded[model].get(resolution)
         if recorded is None:
             return subject.render(resolution)
-        ws, known = subject.code.ws, subject.code.style_offsets
+        parts = subject.code.tensors()
+        w = parts["w"]
         offsets = [
-            known[layer.name] if layer.name in known else ws.new_zeros(layer.style_dim)
-            for layer in model.generator.layers
+            parts[name] if name in parts else w.new_zeros(width) for name, width in _widths(model.generator).items()
         ]
         with torch.no_grad():
-            return recorded(ws, torch.cat(offsets))
+            return recorded(w, torch.cat(offsets))

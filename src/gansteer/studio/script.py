@@ -42,7 +42,9 @@ def python(session: Session, id: int) -> Iterator[str]:
 
 
 def _given(source: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={source[name]!r}" for name in ("seed", "psi", "label") if source.get(name) is not None)
+    return ", ".join(
+        f"{name}={source[name]!r}" for name in ("seed", "psi", "label", "like") if source.get(name) is not None
+    )
 
 
 def _call(edit: Any) -> str:
@@ -89,5 +91,6 @@ def shell(session: Session, id: int) -> Iterator[str]:
 
 def _seed(node: Node, name: str) -> str:
     given = {name: node.source.get("seed"), "psi": node.source.get("psi"), "label": node.source.get("label")}
+    given["seeds-like"] = node.source.get("like")
     words = [f"--{flag} {value}" for flag, value in given.items() if value is not None]
     return " ".join([f"--model {node.subject.model.card.name}", *words])

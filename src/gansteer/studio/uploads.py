@@ -14,9 +14,9 @@ from gansteer.edits.inversion.align import Aligner, parse_crop
 from gansteer.edits.inversion.crop import Crop, cut, paste
 from gansteer.edits.inversion.edit import Inversion
 from gansteer.edits.inversion.estimate import estimate, seconds_of_a_look
-from gansteer.edits.inversion.photo import read_photo
 from gansteer.edits.inversion.projection import mean_subject
 from gansteer.errors import UserError
+from gansteer.pictures import read_photo
 from gansteer.steerfile import from_bytes
 from gansteer.studio.export import Export, drawn, settings
 from gansteer.studio.protocol import CostInfo, CropInfo, Received, Sight

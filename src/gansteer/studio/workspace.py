@@ -47,7 +47,7 @@ class Workspace:
         self.left_at = services.loop.time()
         """When the page went away; only of interest while there is no connection."""
         self.lock = asyncio.Lock()
-        """Held by whoever changes the session: the page's messages and its files come on different ways."""
+        """Held while the session is changed: the page's messages and its files come on different ways."""
         self.saved = True
         self.touched = self.restored
         """Whether there is anything that anybody would miss."""

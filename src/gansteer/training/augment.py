@@ -10,67 +10,67 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gansteer.training.distributed import Draws
+from gansteer.training.distributed import StepRandom
 
 
-def diffaugment(x: Tensor, draws: Draws, colour: float = 1.0) -> Tensor:
+def diffaugment(x: Tensor, random: StepRandom, colour: float = 1.0) -> Tensor:
     """Colour, translation by up to 1/8 and cutout, drawn for every picture of `x [B, C, H, W]`.
 
     `colour` scales the published strengths (brightness +-0.5, saturation x 0..2, contrast x 0.5..1.5); the cutout
     square is 20 % of the side, as projected discriminators use it.
     """
-    x = x + draws.uniform(-0.5, 0.5, 1, 1, 1) * colour
+    x = x + random.uniform(-0.5, 0.5, 1, 1, 1) * colour
     grey = x.mean(dim=1, keepdim=True)
-    x = (x - grey) * (1 + draws.uniform(-1.0, 1.0, 1, 1, 1) * colour) + grey
+    x = (x - grey) * (1 + random.uniform(-1.0, 1.0, 1, 1, 1) * colour) + grey
     middle = x.mean(dim=(1, 2, 3), keepdim=True)
-    x = (x - middle) * (1 + draws.uniform(-0.5, 0.5, 1, 1, 1) * colour) + middle
-    return cutout(translate(x, draws), draws)
+    x = (x - middle) * (1 + random.uniform(-0.5, 0.5, 1, 1, 1) * colour) + middle
+    return cutout(translate(x, random), random)
 
 
-def translate(x: Tensor, draws: Draws, ratio: float = 0.125) -> Tensor:
+def translate(x: Tensor, random: StepRandom, ratio: float = 0.125) -> Tensor:
     """Shift every picture by whole pixels, up to `ratio` of the side, zeros coming in."""
     batch, _, height, width = x.shape
-    rows = torch.arange(height, device=x.device) - draws.uniform(-ratio * height, ratio * height + 1, 1).floor().long()
-    cols = torch.arange(width, device=x.device) - draws.uniform(-ratio * width, ratio * width + 1, 1).floor().long()
+    rows = torch.arange(height, device=x.device) - random.uniform(-ratio * height, ratio * height + 1, 1).floor().long()
+    cols = torch.arange(width, device=x.device) - random.uniform(-ratio * width, ratio * width + 1, 1).floor().long()
     inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((cols >= 0) & (cols < width))[:, None, None, :]
     picture = torch.arange(batch, device=x.device)[:, None, None]
     moved = x.permute(0, 2, 3, 1)[picture, rows.clamp(0, height - 1)[:, :, None], cols.clamp(0, width - 1)[:, None, :]]
     return moved.permute(0, 3, 1, 2) * inside
 
 
-def cutout(x: Tensor, draws: Draws, ratio: float = 0.2) -> Tensor:
+def cutout(x: Tensor, random: StepRandom, ratio: float = 0.2) -> Tensor:
     """Zero a square of `ratio` of the side at a random place of every picture."""
     height, width = x.shape[2:]
-    rows = torch.arange(height, device=x.device) - draws.uniform(0, height, 1).floor()  # [B, H]
-    cols = torch.arange(width, device=x.device) - draws.uniform(0, width, 1).floor()
+    rows = torch.arange(height, device=x.device) - random.uniform(0, height, 1).floor()  # [B, H]
+    cols = torch.arange(width, device=x.device) - random.uniform(0, width, 1).floor()
     half = ratio / 2
     hole = (rows.abs() <= half * height)[:, None, :, None] & (cols.abs() <= half * width)[:, None, None, :]
     return x * ~hole
 
 
-def ada(x: Tensor, p: Tensor, draws: Draws) -> Tensor:
+def ada(x: Tensor, p: Tensor, random: StepRandom) -> Tensor:
     """The "bgc" set on `x [B, 3, H, W]` with probability `p` (a scalar tensor) for each operation and picture."""
-    return colour(geometry(x, p, draws), p, draws)
+    return colour(geometry(x, p, random), p, random)
 
 
-def _chosen(value: Tensor, neutral: float, p: Tensor, draws: Draws) -> Tensor:
+def _chosen(value: Tensor, neutral: float, p: Tensor, random: StepRandom) -> Tensor:
     """`value [B]` with probability p, else `neutral`."""
-    return torch.where(draws.uniform(0, 1) < p, value, torch.full_like(value, neutral))
+    return torch.where(random.uniform(0, 1) < p, value, torch.full_like(value, neutral))
 
 
-def geometry(x: Tensor, p: Tensor, draws: Draws) -> Tensor:
+def geometry(x: Tensor, p: Tensor, random: StepRandom) -> Tensor:
     """Mirror, quarter turns, shifts, scale, rotation, anisotropic scale as one affine resampling with reflection."""
     width = x.shape[-1]
-    mirror = 1 - 2 * _chosen(draws.uniform(0, 2).floor(), 0, p, draws)
-    quarter = _chosen(draws.uniform(0, 4).floor(), 0, p, draws) * (math.pi / 2)
+    mirror = 1 - 2 * _chosen(random.uniform(0, 2).floor(), 0, p, random)
+    quarter = _chosen(random.uniform(0, 4).floor(), 0, p, random) * (math.pi / 2)
     # Shifts in units of half the side, as affine_grid counts; whole pixels first, fractions later.
-    whole = [((_chosen(draws.uniform(-0.125, 0.125), 0, p, draws) * width).round() / width) * 2 for _ in range(2)]
-    scale = _chosen(torch.exp2(draws.normal() * 0.2), 1, p, draws)
+    whole = [((_chosen(random.uniform(-0.125, 0.125), 0, p, random) * width).round() / width) * 2 for _ in range(2)]
+    scale = _chosen(torch.exp2(random.normal() * 0.2), 1, p, random)
     p_rotation = 1 - (1 - p).clamp(0, 1).sqrt()  # two chances, together p
-    before = _chosen(draws.uniform(-math.pi, math.pi), 0, p_rotation, draws)
-    ratio = _chosen(torch.exp2(draws.normal() * 0.2), 1, p, draws)
-    after = _chosen(draws.uniform(-math.pi, math.pi), 0, p_rotation, draws)
-    part = [_chosen(draws.normal() * 0.125, 0, p, draws) * 2 for _ in range(2)]
+    before = _chosen(random.uniform(-math.pi, math.pi), 0, p_rotation, random)
+    ratio = _chosen(torch.exp2(random.normal() * 0.2), 1, p, random)
+    after = _chosen(random.uniform(-math.pi, math.pi), 0, p_rotation, random)
+    part = [_chosen(random.normal() * 0.125, 0, p, random) * 2 for _ in range(2)]
     one, zero = torch.ones_like(scale), torch.zeros_like(scale)
 
     def matrix(*rows: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -88,16 +88,16 @@ def geometry(x: Tensor, p: Tensor, draws: Draws) -> Tensor:
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def colour(x: Tensor, p: Tensor, draws: Draws) -> Tensor:
+def colour(x: Tensor, p: Tensor, random: StepRandom) -> Tensor:
     """Brightness, contrast, luma flip, hue rotation, saturation, as one affine map of the colours of each picture."""
     axis = torch.full((3,), 1 / math.sqrt(3), dtype=x.dtype, device=x.device)  # the grey axis of RGB
     eye = torch.eye(3, dtype=x.dtype, device=x.device)
     along = torch.outer(axis, axis)
-    brightness = _chosen(draws.normal() * 0.2, 0, p, draws)
-    contrast = _chosen(torch.exp2(draws.normal() * 0.5), 1, p, draws)
-    flip = _chosen(draws.uniform(0, 2).floor(), 0, p, draws)
-    hue = _chosen(draws.uniform(-math.pi, math.pi), 0, p, draws)
-    saturation = _chosen(torch.exp2(draws.normal()), 1, p, draws)
+    brightness = _chosen(random.normal() * 0.2, 0, p, random)
+    contrast = _chosen(torch.exp2(random.normal() * 0.5), 1, p, random)
+    flip = _chosen(random.uniform(0, 2).floor(), 0, p, random)
+    hue = _chosen(random.uniform(-math.pi, math.pi), 0, p, random)
+    saturation = _chosen(torch.exp2(random.normal()), 1, p, random)
 
     def each(t: Tensor) -> Tensor:
         return t.to(x.dtype)[:, None, None]

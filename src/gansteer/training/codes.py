@@ -63,7 +63,7 @@ def face_landmarks(descriptions: list[Tensor]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Known:
+class LatentTargets:
     """What is known of every training picture."""
 
     codes: Tensor
@@ -71,8 +71,8 @@ class Known:
     landmarks: Tensor | None = None
     """`[N, 68, 2]`: portraits' landmarks, (x, y) in shares of the picture's side."""
 
-    def __getitem__(self, items: list[int]) -> "Known":
-        return Known(self.codes[items], None if self.landmarks is None else self.landmarks[items])
+    def __getitem__(self, items: list[int]) -> "LatentTargets":
+        return LatentTargets(self.codes[items], None if self.landmarks is None else self.landmarks[items])
 
 
 def expressive_parts(landmarks: Tensor, size: int) -> Tensor:
@@ -94,7 +94,7 @@ def expressive_parts(landmarks: Tensor, size: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Coder:
+class LatentCoder:
     """A picture's description to its latent: `(description - mean) @ basis`, then made normal in a few rounds.
 
     Each round takes every component to its normal scores after a symmetric whitening, which turns them as little as it
@@ -129,7 +129,7 @@ def normal_scores(y: Tensor, quantiles: Tensor) -> Tensor:
     return scores.t().contiguous()
 
 
-def principal_components(descriptions: list[Tensor], z_dim: int, seed: int = 0) -> Coder:
+def principal_components(descriptions: list[Tensor], z_dim: int, seed: int = 0) -> LatentCoder:
     """The coder under which `descriptions`, each `[N, n_i]`, have `z_dim` normal, uncorrelated components."""
     centred = [d - d.mean(dim=0) for d in descriptions]
     scales = [d.square().sum(dim=1).mean().rsqrt() for d in centred]
@@ -145,11 +145,11 @@ def principal_components(descriptions: list[Tensor], z_dim: int, seed: int = 0) 
     whitened = v[:, :z_dim] * (count**0.5 / sigma[:z_dim])
     scale = torch.cat([s.expand(d.shape[1]) for d, s in zip(centred, scales, strict=True)])
     mean = torch.cat([d.mean(dim=0) for d in descriptions])
-    return Coder(mean, whitened * scale[:, None], *gaussianise(scaled @ whitened))
+    return LatentCoder(mean, whitened * scale[:, None], *gaussianise(scaled @ whitened))
 
 
 def gaussianise(z: Tensor) -> tuple[Tensor, Tensor]:
-    """The `turns` and `quantiles` of a `Coder` for whitened components `z [N, k]`."""
+    """The `turns` and `quantiles` of a `LatentCoder` for whitened components `z [N, k]`."""
     count = len(z)
     kept = min(count, QUANTILES)
     places = ((torch.arange(kept, device=z.device) + 0.5) * (count / kept)).long()
@@ -180,7 +180,7 @@ def described(
     return [torch.cat(parts) for parts in zip(*found, strict=True)]
 
 
-def fit_coder(descriptions: list[Tensor], z_dim: int, seed: int = 0) -> Coder:
+def fit_coder(descriptions: list[Tensor], z_dim: int, seed: int = 0) -> LatentCoder:
     """The coder of a data set, fitted to at most 16,384 of its items."""
     count = len(descriptions[0])
     chosen = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:FITTED].to(descriptions[0].device)

@@ -1,11 +1,11 @@
 """Pictures to train on: a folder or a zip, checked before training starts, in an order that depends on the seed alone."""
 
-import io
-import json
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,10 +13,23 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from gansteer.colours import WHITE, Colour
 from gansteer.errors import UserError
+from gansteer.pictures import read_photo
+from gansteer.training.labels import read_classes
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 CACHE_BYTES = 4 * 2**30
+NAMED = 20
+"""Names of wrong pictures of a kind that a message lists."""
+
+Crop = Literal["none", "center", "pad"]
+"""Pictures as they are; the largest square in their middle; or bars of the background that make them square."""
+
+
+def is_theirs(name: str) -> bool:
+    """Whether a file is the person's, not one that a system leaves beside them (`__MACOSX/._a.png`, `.thumbnails/`)."""
+    return not any(part.startswith((".", "__MACOSX", "@eaDir")) for part in PurePosixPath(name).parts)
 
 
 class Source:
@@ -32,7 +45,7 @@ class Source:
                 found = [info.filename for info in archive.infolist() if not info.is_dir()]
         else:
             raise UserError(f"{path} is neither a folder nor a zip of pictures")
-        self.names = sorted(found)
+        self.names = sorted(name for name in found if is_theirs(name))
 
     def read(self, name: str) -> bytes:
         if self.path.is_dir():
@@ -48,9 +61,10 @@ class Source:
 class Pictures(Dataset[tuple[Tensor, int]]):
     """Square pictures reduced to `resolution`: item i is (`uint8 [3, r, r]`, class or 0).
 
-    With `mirror`, the second half of the items are the mirrored copies of the first. Opening reads every picture once:
-    one that cannot be read, is not square, differs in size from the first, or is smaller than `resolution` raises a
-    UserError that names it.
+    With `mirror`, the second half of the items are the mirrored copies of the first; `crop` makes pictures of any shape
+    square, and `background` is what shows through transparent ones. Opening reads every picture once, as photos are read:
+    those that cannot be read, are not square, differ in size from most, or are smaller than `resolution` are listed in
+    one UserError.
     """
 
     def __init__(
@@ -62,81 +76,105 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         labels: bool = False,
         progress: Callable[[int, int], None] = lambda done, total: None,
         cache_bytes: int = CACHE_BYTES,
+        crop: Crop = "none",
+        background: Colour = WHITE,
     ) -> None:
         if not path.exists():
             raise UserError(f"there is no folder or zip at {path}")
         self.source = Source(path)
         self.resolution = resolution
         self.mirror = mirror
+        self.crop = crop
+        self.background = background
         self.names = [name for name in self.source.names if Path(name).suffix.lower() in ENDINGS]
         if not self.names:
             raise UserError(f"{path} holds no pictures ({', '.join(sorted(ENDINGS))})")
-        self.labels = self._read_labels() if labels else [0] * len(self.names)
+        self.labels = (
+            read_classes(self.names, self.source.names, self.source.read, str(path))
+            if labels
+            else [0] * len(self.names)
+        )
         self.c_dim = max(self.labels) + 1 if labels else 0
         self._cache: list[Tensor] | None = None
         self._check(progress, keep=len(self.names) * 3 * resolution**2 <= cache_bytes)
 
-    def _read_labels(self) -> list[int]:
-        """NVIDIA's dataset.json: {"labels": [["name.png", class], ...]}."""
-        where = f"{self.source.path}/dataset.json"
-        if "dataset.json" not in self.source.names:
-            raise UserError(f"--conditional needs labels, but there is no {where}")
-        try:
-            listed = json.loads(self.source.read("dataset.json"))["labels"]
-            found = {str(name).replace("\\", "/"): int(label) for name, label in listed}
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f'{where} must hold {{"labels": [["picture.png", class], ...]}} with whole numbers'
-            ) from error
-        missing = [name for name in self.names if name not in found]
-        if missing:
-            raise UserError(f"{where} has no label for {missing[0]} ({len(missing)} pictures in all)")
-        labels = [found[name] for name in self.names]
-        if min(labels) < 0:
-            raise UserError(f"{where} has a negative class, {min(labels)}")
-        return labels
-
     def _check(self, progress: Callable[[int, int], None], keep: bool) -> None:
         """Decode every picture once, perhaps keep them, and say which ones are wrong."""
         kept: list[Tensor] = []
-        sizes: list[tuple[int, int]] = []
-        wrong: list[str] = []
+        sizes: dict[str, tuple[int, int]] = {}
+        unread: list[str] = []
 
         def read(name: str) -> tuple[Tensor, tuple[int, int]] | str:
             try:
                 return self._decode(name)
-            except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-                return f"{self.source.path / name} cannot be read ({str(error) or type(error).__name__})"
+            except UserError as error:
+                return str(error)
+            except Exception as error:  # the zip's own checksum, a file taken away meanwhile
+                return f"{self.source.path / name} cannot be read ({type(error).__name__})"
 
         # A zip is one stream, so only folders are read by several threads.
         with ThreadPoolExecutor(4 if self.source.path.is_dir() else 1) as pool:
             for i, result in enumerate(pool.map(read, self.names)):
                 progress(i + 1, len(self.names))
                 if isinstance(result, str):
-                    wrong.append(result)
+                    unread.append(result)
                     continue
-                picture, size = result
-                sizes.append(size)
-                if size[0] != size[1]:
-                    wrong.append(f"{self.source.path / self.names[i]} is not square ({size[0]} x {size[1]})")
-                elif size != sizes[0]:
-                    wrong.append(
-                        f"{self.source.path / self.names[i]} is {size[0]} px where the first picture is {sizes[0][0]} px"
-                    )
-                elif size[0] < self.resolution:
-                    wrong.append(f"{self.source.path / self.names[i]} is {size[0]} px, below {self.resolution} px")
-                elif keep:
+                picture, sizes[self.names[i]] = result
+                if keep:
                     kept.append(picture)
+        wrong = unread + self._misshapen(sizes)
         if wrong:
-            more = f" (and {len(wrong) - 1} more pictures are wrong)" if len(wrong) > 1 else ""
-            raise UserError(wrong[0] + more)
+            raise UserError(
+                "; ".join(wrong[:NAMED]) + (f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else "")
+            )
         self._cache = kept if keep else None
 
+    def _misshapen(self, sizes: dict[str, tuple[int, int]]) -> list[str]:
+        """One sentence for each kind of wrong shape, which lists the pictures of it."""
+        square = {name: size for name, size in sizes.items() if size[0] == size[1]}
+        most = Counter(square.values()).most_common(1)[0][0][0] if square else 0
+        as_they_are = self.crop == "none"
+        kinds = {
+            "not square": [name for name in sizes if name not in square] if as_they_are else [],
+            f"not {most} x {most} as most are": [
+                name for name, size in square.items() if as_they_are and most >= self.resolution != size[0] != most
+            ],
+            f"smaller than {self.resolution} px": [
+                name for name, size in (square if as_they_are else sizes).items() if self._side(size) < self.resolution
+            ],
+        }
+        found = []
+        for kind, names in kinds.items():
+            if not names:
+                continue
+            listed = ", ".join(f"{name} ({sizes[name][0]} x {sizes[name][1]})" for name in names[:NAMED])
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            hint = "" if kind.startswith("smaller") else ": --crop center or --crop pad makes them alike"
+            verb = "is" if len(names) == 1 else "are"
+            found.append(
+                f"{len(names)} of {len(self.names)} pictures in {self.source.path} {verb} {kind}: {listed}{more}{hint}"
+            )
+        return found
+
+    def _side(self, size: tuple[int, int]) -> int:
+        """Width and height of the square that becomes of a picture of this size."""
+        return max(size) if self.crop == "pad" else min(size)
+
     def _decode(self, name: str) -> tuple[Tensor, tuple[int, int]]:
-        with Image.open(io.BytesIO(self.source.read(name))) as opened:
-            picture = opened.convert("RGB")
+        """One picture, `uint8 [3, H, W]`, square and reduced to the resolution if it can be; and its size before."""
+        where = str(self.source.path / name)
+        picture = read_photo(self.source.read(name), where, background=self.background, smallest=1)
         size = picture.size
-        if size[0] == size[1] and size[0] > self.resolution:
+        if size[0] != size[1] and self.crop != "none":
+            side = self._side(size)
+            left, top = (size[0] - side) // 2, (size[1] - side) // 2
+            if self.crop == "center":
+                picture = picture.crop((left, top, left + side, top + side))
+            else:
+                square = Image.new("RGB", (side, side), self.background)
+                square.paste(picture, (-left, -top))
+                picture = square
+        if picture.width == picture.height and picture.width > self.resolution:
             picture = picture.resize((self.resolution, self.resolution), Image.Resampling.LANCZOS)
         return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous(), size
 
@@ -154,7 +192,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return (picture.flip(2) if index >= len(self.names) else picture), self.labels[i]
 
 
-def batches(items: int, batch: int, seed: int, start: int, rank: int = 0, world: int = 1) -> Iterator[list[int]]:
+def batches(items: int, batch: int, seed: int, start: int, rank: int = 0, processes: int = 1) -> Iterator[list[int]]:
     """The items of each step's batch for one process, endlessly, from step `start` on.
 
     Every epoch is a permutation that depends on (seed, epoch) alone, so step n is the same however one got there.
@@ -163,7 +201,7 @@ def batches(items: int, batch: int, seed: int, start: int, rank: int = 0, world:
     step = start
     while True:
         chosen = []
-        for position in range(step * batch + rank, (step + 1) * batch, world):
+        for position in range(step * batch + rank, (step + 1) * batch, processes):
             if position // items != epoch:
                 epoch = position // items
                 order = torch.randperm(items, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class World:
+class ProcessGroup:
     """This process among those of the run. Process r of n takes every n-th picture of the global batch, from r on."""
 
     rank: int = 0
@@ -43,42 +43,44 @@ class World:
             grad.copy_(part.view_as(grad))
 
 
-def join_world(device: torch.device) -> World:
+def join_processes(device: torch.device) -> ProcessGroup:
     """Join the processes that `torchrun` started, if it did."""
     if "LOCAL_RANK" not in os.environ:
-        return World()
+        return ProcessGroup()
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return World(dist.get_rank(), dist.get_world_size())
+    return ProcessGroup(dist.get_rank(), dist.get_world_size())
 
 
-def leave_world() -> None:
-    """Leave what `join_world` joined."""
+def leave_processes() -> None:
+    """Leave what `join_processes` joined."""
     if "LOCAL_RANK" in os.environ and dist.is_initialized():
         dist.destroy_process_group()
 
 
-class Draws:
+class StepRandom:
     """Random numbers of one step: drawn for the global batch from (seed, step, purpose), of which we take our share.
 
     So a step's randomness depends neither on the number of processes nor on what happened before, and a resumed run
     draws what an uninterrupted one would have.
     """
 
-    def __init__(self, seed: int, step: int, purpose: int, batch: int, world: World, device: torch.device) -> None:
+    def __init__(
+        self, seed: int, step: int, purpose: int, batch: int, group: ProcessGroup, device: torch.device
+    ) -> None:
         mixed = (seed * 1_000_003 + step * 8 + purpose) % 2**63
         self.generator = torch.Generator(device).manual_seed(mixed)
         self.batch = batch
-        self.world = world
+        self.group = group
         self.device = device
 
     def normal(self, *size: int) -> Tensor:
         """Standard normal `[B, *size]`."""
-        return self.world.share(torch.randn(self.batch, *size, generator=self.generator, device=self.device))
+        return self.group.share(torch.randn(self.batch, *size, generator=self.generator, device=self.device))
 
     def uniform(self, low: float, high: float, *size: int) -> Tensor:
         """Uniform in [low, high) `[B, *size]`."""
         unit = torch.rand(self.batch, *size, generator=self.generator, device=self.device)
-        return self.world.share(unit) * (high - low) + low
+        return self.group.share(unit) * (high - low) + low
 
     def noise(self, batch: int, resolution: int) -> Tensor:
         """A `NoiseSource` for the generator."""

@@ -1,4 +1,4 @@
-"""Training of a generator's encoder: on the generator's own pictures, whose w is known, and on real ones, which it shall draw.
+"""Training of a generator's encoder: on the generator's own pictures, whose w is known, and on real ones, which it must draw.
 
 For a picture x with code w: `L = d(G(E(x)), x) + pixels |G(E(x)) - x|^2 + latent |E(x) - w|^2 + flat |E(x) - row mean|^2`, the
 squares being means, those of w in deviations of the model's w. Real pictures have no w and go without that term. E is the
@@ -20,6 +20,7 @@ from gansteer.errors import UserError
 from gansteer.models.code import Code
 from gansteer.models.face_reader import resize
 from gansteer.models.inverter import Inverter, InverterConfig, InverterHead
+from gansteer.models.layers import as_channels
 from gansteer.subject import Model
 from gansteer.training.config import InverterTraining
 from gansteer.training.data import Pictures
@@ -55,8 +56,6 @@ class InverterTrainer:
         """
         generator = model.generator
         config, like = generator.config, generator.mean_w()
-        if config.img_channels != 3:
-            raise UserError(f"{model.card.name} draws no colours: an encoder needs an RGB model")
         self.model, self.training = model, training
         self.real = None if data is None else Pictures(data, model.resolution)
         torch.manual_seed(training.seed)
@@ -137,18 +136,19 @@ class InverterTrainer:
         self.head.requires_grad_(False)
 
     def _batch(self, count: int) -> tuple[Tensor, Tensor]:
-        """Pictures `[count, 3, size, size]`, each real or drawn as chance has it, and w+; nan for the real ones."""
+        """Pictures `[count, 3 or 1, size, size]`, each real or drawn as chance has it, and w+; nan for the real ones."""
         config, size = self.model.generator.config, self.head.config.size
         drawn = torch.rand(count, generator=self._rng) >= (self.training.real if self.real else 0.0)
         like = self.model.generator.mean_w()
         with torch.no_grad():
-            pictures = like.new_empty(count, 3, config.resolution, config.resolution)
+            pictures = like.new_empty(count, config.img_channels, config.resolution, config.resolution)
             w = like.new_full((count, config.num_ws, config.w_dim), math.nan)
             if drawn.any():
                 w[drawn] = self._codes(int(drawn.sum()))
                 pictures[drawn] = self.model.generator.synthesize(Code(w[drawn])).clamp(-1, 1)
             if self.real is not None and not drawn.all():
-                pictures[~drawn] = self._photos(self.real, int((~drawn).sum())).to(like)
+                photos = self._photos(self.real, int((~drawn).sum())).to(like)
+                pictures[~drawn] = as_channels(photos, config.img_channels)
             return resize(pictures, size), w
 
     def _photos(self, real: Pictures, count: int) -> Tensor:

@@ -15,9 +15,9 @@ from gansteer.models.projected import ProjectedDiscriminator
 from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.training import losses
 from gansteer.training.augment import ada, diffaugment
-from gansteer.training.codes import Known, expressive_parts
+from gansteer.training.codes import LatentTargets, expressive_parts
 from gansteer.training.config import TrainConfig
-from gansteer.training.distributed import Draws, World
+from gansteer.training.distributed import ProcessGroup, StepRandom
 
 D_REG_INTERVAL = 16
 G_REG_INTERVAL = 4
@@ -32,11 +32,11 @@ ANCHOR_PIXELS = 12.0
 """Weight of the pixels' difference beside that of the features, of which one is worth more."""
 ANCHOR_PARTS = 9.0
 """Weight of the difference in eyes and mouth beside that of the features: they keep their expressions, and no more."""
-REDRAW_PARTS = 3.0
+RECONSTRUCTION_PARTS = 3.0
 """The same beside that of the pixels, while pictures are only drawn again."""
-REDRAW_MOMENTUM = 0.9
+RECONSTRUCTION_MOMENTUM = 0.9
 """Adam's first moment while pictures are only drawn again: a fit, not a contest, so momentum helps."""
-REDRAW_MAPPING_RATE = 30.0
+RECONSTRUCTION_MAPPING_RATE = 30.0
 """How much faster the mapping network learns meanwhile: at 1/100 of the rate it would stay as it was initialised."""
 NOISE_RATE = 0.1
 """How much slower the strengths of the noise learn. One step of Adam after quiet ones is ten times its rate: enough to
@@ -63,14 +63,14 @@ class Trainer:
     """Everything a run is made of. `step` shows one batch; `state_dict` is all that continuing needs."""
 
     def __init__(
-        self, config: TrainConfig, nets: Networks, device: torch.device, world: World, ramp: bool = True
+        self, config: TrainConfig, nets: Networks, device: torch.device, group: ProcessGroup, ramp: bool = True
     ) -> None:
         """With `ramp` the average is short at first, as it begins with a generator that has all to learn."""
         self.config = config
         self.ramp = ramp
         self.nets = nets
         self.device = device
-        self.world = world
+        self.group = group
         self.logistic = config.loss == "stylegan2"
         noise = nets.g.noise_strengths()
         others = [p for p in nets.g.synthesis.parameters() if all(p is not strength for strength in noise)]
@@ -78,8 +78,8 @@ class Trainer:
             [others, noise, nets.g.mapping.parameters()], config.g_lr, G_REG_INTERVAL if config.path_length else None
         )
         self.d_opt = adam([nets.d.parameters()], config.d_lr, D_REG_INTERVAL if self.logistic else None)
-        self.contest = dict(self.g_opt.defaults)
-        """Adam's settings for the generator outside the redrawing phase."""
+        self.adversarial_defaults = dict(self.g_opt.defaults)
+        """Adam's settings for the generator outside the reconstruction phase."""
         self.steps = 0
         self.p = torch.zeros([], device=device)
         """Strength of ADA: probability of each operation."""
@@ -92,31 +92,31 @@ class Trainer:
         """Real pictures shown so far."""
         return self.steps * self.config.batch
 
-    def step(self, reals: Tensor, labels: Tensor, known: Known | None = None) -> dict[str, Tensor]:
+    def step(self, reals: Tensor, labels: Tensor, targets: LatentTargets | None = None) -> dict[str, Tensor]:
         """Show one batch, this process's share: `reals uint8 [b, 3, r, r]`, `labels [b]` and what is known of them.
 
         Returns losses of this share, still on the device.
 
         The same drawn pictures serve the discriminator's step and then the generator's, so each step draws only once.
-        With `known`, the first latents draw the first real pictures again, the rest new ones.
+        With `targets`, the first latents draw the first real pictures again, the rest new ones.
         """
         config, nets = self.config, self.nets
-        part = self._adversarial_part
-        draws = Draws(config.seed, self.steps, 0, config.batch, self.world, self.device)
+        weight = self._adversarial_weight
+        random = StepRandom(config.seed, self.steps, 0, config.batch, self.group, self.device)
         x = reals.to(self.device, torch.float32) / 127.5 - 1
         c_dim = nets.g.config.c_dim
         c = torch.eye(c_dim, device=self.device)[labels.to(self.device)] if c_dim else None
-        self._pace(redrawing=part == 0)
-        if part == 0:
-            assert known is not None
-            return self._redraw(x, c, known, draws)
+        self._pace(reconstructing=weight == 0)
+        if weight == 0:
+            assert targets is not None
+            return self._reconstruct(x, c, targets, random)
 
         learning = self.images >= config.discriminator_images
-        k = 0 if known is None else round(len(reals) * config.anchor)
-        for_fakes, for_reals = self._augmenting(draws, k)
+        anchored = 0 if targets is None else round(len(reals) * config.anchor)
+        for_fakes, for_reals = self._augmenting(random, anchored)
         with torch.set_grad_enabled(learning):
-            ws = self._map(nets.g, draws, c, None if known is None else known.codes[:k].to(self.device))
-            fakes = nets.g.synthesize(Code(ws), noise=draws.noise)
+            ws = self._map(nets.g, random, c, None if targets is None else targets.codes[:anchored].to(self.device))
+            fakes = nets.g.synthesize(Code(ws), noise=random.noise)
             fake_features = nets.d.features(self._augment(fakes, for_fakes))
         with torch.no_grad():
             real_augmented = self._augment(x, for_reals)
@@ -124,17 +124,17 @@ class Trainer:
 
         report: dict[str, Tensor] = {}
         g_loss = fakes.new_zeros([])
-        if known is not None:
-            report["anchor/pixels"] = losses.pyramid_distance(fakes[:k], x[:k])
+        if targets is not None:
+            report["anchor/pixels"] = losses.pyramid_distance(fakes[:anchored], x[:anchored])
             report["anchor/features"] = losses.feature_distance(
-                [f[:k] for f in fake_features], [f[:k] for f in real_features]
+                [f[:anchored] for f in fake_features], [f[:anchored] for f in real_features]
             )
             distance = report["anchor/features"] + ANCHOR_PIXELS * report["anchor/pixels"]
-            if known.landmarks is not None:
-                report["anchor/parts"] = self._parts(fakes[:k], x[:k], known.landmarks[:k])
+            if targets.landmarks is not None:
+                report["anchor/parts"] = self._parts(fakes[:anchored], x[:anchored], targets.landmarks[:anchored])
                 distance = distance + ANCHOR_PARTS * report["anchor/parts"]
             g_loss = config.anchor_weight * distance
-        g_loss = g_loss + part * self._contest(report, real_features, fake_features, real_augmented, c)
+        g_loss = g_loss + weight * self._adversarial(report, real_features, fake_features, real_augmented, c)
         if learning:
             self._update(self.g_opt, g_loss)
             if config.path_length and self.steps % G_REG_INTERVAL == 0:
@@ -144,15 +144,17 @@ class Trainer:
         report["augment/p"] = self.p
         return {name: value.detach().clone() for name, value in report.items()}
 
-    def _redraw(self, x: Tensor, c: Tensor | None, known: Known, draws: Draws) -> dict[str, Tensor]:
+    def _reconstruct(
+        self, x: Tensor, c: Tensor | None, targets: LatentTargets, random: StepRandom
+    ) -> dict[str, Tensor]:
         """Draw known pictures `x` again and nothing else. It asks neither for features nor for the discriminator."""
-        ws = self._map(self.nets.g, draws, c, known.codes.to(self.device))
-        fakes = self.nets.g.synthesize(Code(ws), noise=draws.noise)
+        ws = self._map(self.nets.g, random, c, targets.codes.to(self.device))
+        fakes = self.nets.g.synthesize(Code(ws), noise=random.noise)
         report = {"anchor/pixels": losses.pyramid_distance(fakes, x)}
         loss = report["anchor/pixels"]
-        if known.landmarks is not None:
-            report["anchor/parts"] = self._parts(fakes, x, known.landmarks)
-            loss = loss + REDRAW_PARTS * report["anchor/parts"]
+        if targets.landmarks is not None:
+            report["anchor/parts"] = self._parts(fakes, x, targets.landmarks)
+            loss = loss + RECONSTRUCTION_PARTS * report["anchor/parts"]
         self._update(self.g_opt, loss)
         self.steps += 1
         self._average()
@@ -162,32 +164,34 @@ class Trainer:
         """How far eyes and mouth are from those of the known pictures."""
         return losses.part_distance(fakes, x, expressive_parts(landmarks.to(self.device), x.shape[-1]))
 
-    def _pace(self, redrawing: bool) -> None:
+    def _pace(self, reconstructing: bool) -> None:
         """The generator's rates and momentum for this step."""
-        lr, (beta1, beta2) = self.contest["lr"], self.contest["betas"]
-        if redrawing:
-            lr, beta1 = self.config.anchor_lr, REDRAW_MOMENTUM
-        rates = (1.0, NOISE_RATE, REDRAW_MAPPING_RATE if redrawing else 1.0)
+        lr, (beta1, beta2) = self.adversarial_defaults["lr"], self.adversarial_defaults["betas"]
+        if reconstructing:
+            lr, beta1 = self.config.anchor_lr, RECONSTRUCTION_MOMENTUM
+        rates = (1.0, NOISE_RATE, RECONSTRUCTION_MAPPING_RATE if reconstructing else 1.0)
         for group, rate in zip(self.g_opt.param_groups, rates, strict=True):
             group["lr"], group["betas"] = lr * rate, (beta1, beta2)
 
     @property
-    def _adversarial_part(self) -> float:
+    def _adversarial_weight(self) -> float:
         """How much of the discriminator's lesson the generator takes: 0 while it only draws known pictures again."""
         config = self.config
         if not config.anchor or not config.anchor_images:
             return 1.0
         return min(1.0, max(0.0, (self.images - config.anchor_images) / (config.anchor_images / 2)))
 
-    def _augmenting(self, draws: Draws, known: int) -> tuple[Draws, Draws]:
+    def _augmenting(self, random: StepRandom, anchored: int) -> tuple[StepRandom, StepRandom]:
         """The random numbers that change drawn and real pictures: the same for both where one draws the other again."""
-        if not known:
-            return draws, draws
+        if not anchored:
+            return random, random
         config = self.config
-        first, second = (Draws(config.seed, self.steps, 2, config.batch, self.world, self.device) for _ in range(2))
+        first, second = (
+            StepRandom(config.seed, self.steps, 2, config.batch, self.group, self.device) for _ in range(2)
+        )
         return first, second
 
-    def _contest(
+    def _adversarial(
         self, report: dict[str, Tensor], real_features: list[Tensor], fake_features: list[Tensor],
         real_augmented: Tensor, c: Tensor | None,
     ) -> Tensor:  # fmt: skip
@@ -218,32 +222,32 @@ class Trainer:
         self._adapt(real_logits.detach())
         return g_loss
 
-    def _map(self, g: StyleGAN2Generator, draws: Draws, c: Tensor | None, codes: Tensor | None = None) -> Tensor:
+    def _map(self, g: StyleGAN2Generator, random: StepRandom, c: Tensor | None, codes: Tensor | None = None) -> Tensor:
         """New w+ `[b, num_ws, w_dim]`, mixed at a random row in a share of the steps; follows the mean of w.
 
         The first rows come from `codes [k, z_dim]`, which have the distribution that the others are drawn from, and
         are not mixed.
         """
-        z = draws.normal(g.config.z_dim)
+        z = random.normal(g.config.z_dim)
         if codes is not None:
             k = len(codes)
             near = (codes + CODE_NOISE * z[:k]) / math.sqrt(1 + CODE_NOISE**2)
             z = torch.cat([near, z[k:]])
         ws = g.map(z, c)
-        batch_mean = self.world.mean(ws[:, 0].detach().mean(dim=0))
+        batch_mean = self.group.mean(ws[:, 0].detach().mean(dim=0))
         g.mapping.w_mean.copy_(batch_mean.lerp(g.mapping.w_mean, W_MEAN_DECAY))
-        other = draws.normal(g.config.z_dim)
-        chance, place = draws.coin()
+        other = random.normal(g.config.z_dim)
+        chance, place = random.coin()
         if chance < self.config.style_mixing:
             row = 1 + int(place * (g.config.num_ws - 1))
             mixed = torch.cat([ws[:, :row], g.map(other, c)[:, row:]], dim=1)
             ws = mixed if codes is None else torch.cat([ws[: len(codes)], mixed[len(codes) :]])
         return ws
 
-    def _augment(self, x: Tensor, draws: Draws) -> Tensor:
+    def _augment(self, x: Tensor, random: StepRandom) -> Tensor:
         if self.config.augmentation == "diffaugment":
-            return diffaugment(x, draws, self.config.augment_colour)
-        return ada(x, self.p, draws) if self.config.augmentation == "ada" else x
+            return diffaugment(x, random, self.config.augment_colour)
+        return ada(x, self.p, random) if self.config.augmentation == "ada" else x
 
     def _freeze_projection(self) -> None:
         if isinstance(self.nets.d, ProjectedDiscriminator):
@@ -254,20 +258,22 @@ class Trainer:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.world.average_gradients(parameters)
+        self.group.average_gradients(parameters)
         optimizer.step()
 
     def _path_length(self, c: Tensor | None) -> Tensor:
         """Path length regularisation on half a batch (Karras et al. 2020, eq. 4)."""
         config, g = self.config, self.nets.g
-        draws = Draws(config.seed, self.steps, 1, max(config.batch // 2, self.world.size), self.world, self.device)
-        z = draws.normal(g.config.z_dim)
+        random = StepRandom(
+            config.seed, self.steps, 1, max(config.batch // 2, self.group.size), self.group, self.device
+        )
+        z = random.normal(g.config.z_dim)
         ws = g.map(z, None if c is None else c[: len(z)])
-        pictures = g.synthesize(Code(ws), noise=draws.noise)
-        lengths = losses.path_lengths(pictures, ws, draws.normal(*pictures.shape[1:]))
+        pictures = g.synthesize(Code(ws), noise=random.noise)
+        lengths = losses.path_lengths(pictures, ws, random.normal(*pictures.shape[1:]))
         # Shares may differ in size by one, so the mean over processes is that of sums.
-        share = self.world.size / draws.batch
-        self.mean_length.lerp_(self.world.mean(lengths.detach().sum() * share), 0.01)
+        share = self.group.size / random.batch
+        self.mean_length.lerp_(self.group.mean(lengths.detach().sum() * share), 0.01)
         penalty = (lengths - self.mean_length).square().sum() * share * config.path_length
         self._update(self.g_opt, penalty * G_REG_INTERVAL)
         return penalty
@@ -279,7 +285,7 @@ class Trainer:
         self.signs[0] += real_logits.sign().sum()
         self.signs[1] += real_logits.numel()
         if self.steps % ADA_INTERVAL == ADA_INTERVAL - 1:
-            total = self.world.mean(self.signs)
+            total = self.group.mean(self.signs)
             direction = (total[0] / total[1] - self.config.ada_target).sign()
             self.p.add_(direction * self.config.batch * ADA_INTERVAL / ADA_IMAGES).clamp_(0, 1)
             self.signs.zero_()

@@ -30,6 +30,7 @@ from gansteer.checkpoints.efficientnet import load_efficientnet
 from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.checkpoints.native import save_model, write_tensors
 from gansteer.checkpoints.registry import load
+from gansteer.colours import parse_colour
 from gansteer.device import pick_device
 from gansteer.errors import UserError
 from gansteer.memory import keep_freed_memory
@@ -39,9 +40,9 @@ from gansteer.output import replacing, save_picture
 from gansteer.sheet import sheet
 from gansteer.subject import Card, Model
 from gansteer.training.codes import (
-    Coder,
     Describe,
-    Known,
+    LatentCoder,
+    LatentTargets,
     describe_faces,
     describe_features,
     described,
@@ -50,7 +51,7 @@ from gansteer.training.codes import (
 )
 from gansteer.training.config import TrainConfig
 from gansteer.training.data import Pictures, batches
-from gansteer.training.distributed import World, join_world, leave_world
+from gansteer.training.distributed import ProcessGroup, join_processes, leave_processes
 from gansteer.training.loop import Trainer, build_networks
 
 LOG_STEPS = 10
@@ -78,37 +79,38 @@ def train(
     """
     keep_freed_memory()
     device = pick_device(config.device)
-    world = join_world(device)
+    group = join_processes(device)
     try:
-        if config.batch % world.size:
-            raise UserError(f"--batch {config.batch} cannot be shared by {world.size} processes: choose a multiple")
+        if config.batch % group.size:
+            raise UserError(f"--batch {config.batch} cannot be shared by {group.size} processes: choose a multiple")
         if device.type == "cuda":
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", device.index or 0)))
         saved = _read_checkpoint(config)
         data = Pictures(
-            config.data, config.resolution, mirror=config.mirror, labels=config.conditional, progress=checking
-        )
-        trainer = _trainer(config, data.c_dim, device, world, saved)
-        if not world.agrees(torch.tensor([trainer.steps, len(data)], device=device)):
+            config.data, config.resolution, mirror=config.mirror, labels=config.conditional, progress=checking,
+            crop=config.crop, background=parse_colour(config.background, "--background"),
+        )  # fmt: skip
+        trainer = _trainer(config, data.c_dim, device, group, saved)
+        if not group.agrees(torch.tensor([trainer.steps, len(data)], device=device)):
             raise UserError(
                 "the processes see different runs or data: give all of them the same --out and --data folders"
             )
-        if world.rank == 0:
+        if group.rank == 0:
             config.out.mkdir(exist_ok=True)
             _write_config(config)
-        known = _known(config, trainer, data, world, checking) if config.anchor else None
-        yield from _loop(config, trainer, data, known)
+        targets = _latent_targets(config, trainer, data, group, checking) if config.anchor else None
+        yield from _loop(config, trainer, data, targets)
     finally:
-        leave_world()
+        leave_processes()
 
 
 def _trainer(
-    config: TrainConfig, c_dim: int, device: torch.device, world: World, saved: dict[str, Any] | None
+    config: TrainConfig, c_dim: int, device: torch.device, group: ProcessGroup, saved: dict[str, Any] | None
 ) -> Trainer:
     backbone = load_efficientnet(device) if config.loss == "projected" else None
     start, discriminator = (None, None) if config.grow is None or saved else _read_start(config.grow, config, c_dim)
     ramp = start is None or start.config.resolution != config.resolution  # else its average is as good as it is
-    trainer = Trainer(config, build_networks(config, c_dim, backbone, device, start), device, world, ramp)
+    trainer = Trainer(config, build_networks(config, c_dim, backbone, device, start), device, group, ramp)
     if saved is not None:
         with _fitting(config.out / "checkpoint.pt", f"choose another folder, and --grow {config.out} to go on from it"):
             trainer.load_state_dict(saved)
@@ -117,15 +119,15 @@ def _trainer(
     return trainer
 
 
-def _known(
-    config: TrainConfig, trainer: Trainer, data: Pictures, world: World, progress: Callable[[int, int], None]
-) -> Known:
+def _latent_targets(
+    config: TrainConfig, trainer: Trainer, data: Pictures, group: ProcessGroup, progress: Callable[[int, int], None]
+) -> LatentTargets:
     """Every picture's latent, and landmarks of portraits: as this run, or the one it grew from, found them, or new."""
     own = config.out / "codes.safetensors"
     before = own if own.exists() or config.grow is None else config.grow / "codes.safetensors"
-    coder, known = _read_codes(before, config.z_dim, trainer.device) if before.exists() else (None, None)
+    coder, targets = _read_codes(before, config.z_dim, trainer.device) if before.exists() else (None, None)
     new = before != own
-    if known is None or len(known.codes) != len(data) or (config.anchor_faces and known.landmarks is None):
+    if targets is None or len(targets.codes) != len(data) or (config.anchor_faces and targets.landmarks is None):
         descriptions = described(data, _describe(config, trainer), trainer.device, progress)
         coder = coder or fit_coder(descriptions, config.z_dim, config.seed)
         if len(coder.mean) != sum(d.shape[1] for d in descriptions):
@@ -133,14 +135,14 @@ def _known(
                 f"{before} holds latents of another kind: use --anchor-faces as the run that it is from did"
             )
         landmarks = face_landmarks(descriptions) if config.anchor_faces else None
-        known, new = Known(coder(descriptions), landmarks), True
+        targets, new = LatentTargets(coder(descriptions), landmarks), True
     assert coder is not None
-    if world.rank == 0 and new:
-        tensors = {name: x for name, x in {**vars(coder), **vars(known)}.items() if x is not None}
+    if group.rank == 0 and new:
+        tensors = {name: x for name, x in {**vars(coder), **vars(targets)}.items() if x is not None}
         write_tensors(
             {name: x.cpu().contiguous() for name, x in tensors.items()}, "latents of the training pictures", own
         )
-    return Known(known.codes.cpu(), None if known.landmarks is None else known.landmarks.cpu())
+    return LatentTargets(targets.codes.cpu(), None if targets.landmarks is None else targets.landmarks.cpu())
 
 
 def _describe(config: TrainConfig, trainer: Trainer) -> Describe:
@@ -150,26 +152,26 @@ def _describe(config: TrainConfig, trainer: Trainer) -> Describe:
     return partial(describe_features, backbone=trainer.nets.d.backbone)
 
 
-def _read_codes(path: Path, z_dim: int, device: torch.device) -> tuple[Coder, Known]:
+def _read_codes(path: Path, z_dim: int, device: torch.device) -> tuple[LatentCoder, LatentTargets]:
     try:
         found = {name: x.to(device) for name, x in load_file(path).items()}
-        coder, known = (
-            Coder(*(found[field.name] for field in fields(Coder))),
-            Known(found["codes"], found.get("landmarks")),
+        coder, targets = (
+            LatentCoder(*(found[field.name] for field in fields(LatentCoder))),
+            LatentTargets(found["codes"], found.get("landmarks")),
         )
     except (SafetensorError, KeyError, OSError) as error:
         raise UserError(f"{path} is damaged: remove it, and the latents are found anew") from error
-    if known.codes.shape[1] != z_dim:
-        raise UserError(f"{path} holds latents of {known.codes.shape[1]} dimensions, not --z-dim {z_dim}")
-    return coder, known
+    if targets.codes.shape[1] != z_dim:
+        raise UserError(f"{path} holds latents of {targets.codes.shape[1]} dimensions, not --z-dim {z_dim}")
+    return coder, targets
 
 
 def _loop(
-    config: TrainConfig, trainer: Trainer, data: Pictures, known: Known | None
+    config: TrainConfig, trainer: Trainer, data: Pictures, targets: LatentTargets | None
 ) -> Steps[TrainProgress, None, None]:
-    world, chief = trainer.world, trainer.world.rank == 0
+    group, chief = trainer.group, trainer.group.rank == 0
     # One copy goes to the loader, which may read ahead; the other says which pictures a batch holds.
-    order, items = tee(batches(len(data), config.batch, config.seed, trainer.steps, world.rank, world.size))
+    order, items = tee(batches(len(data), config.batch, config.seed, trainer.steps, group.rank, group.size))
     loader = DataLoader(data, batch_sampler=order, num_workers=0 if data.in_memory else config.workers)
     log = _Log(config.out) if chief else None
     saved_at = time.monotonic()
@@ -182,7 +184,7 @@ def _loop(
                 break
             before = trainer.images
             with _uninterrupted():
-                latest |= trainer.step(reals, labels, None if known is None else known[shown_items])
+                latest |= trainer.step(reals, labels, None if targets is None else targets[shown_items])
             if trainer.images // config.snapshot_images > before // config.snapshot_images and chief:
                 save_snapshot(config, trainer)
             if trainer.steps % LOG_STEPS and trainer.images < config.images:
@@ -190,7 +192,7 @@ def _loop(
             now = time.monotonic()
             rate = (trainer.images - shown) / max(now - since, 1e-9)
             since, shown = now, trainer.images
-            means = world.mean(torch.stack(list(latest.values()))).tolist()
+            means = group.mean(torch.stack(list(latest.values()))).tolist()
             values = dict(zip(latest, means, strict=True))
             latest = {}
             if not all(map(math.isfinite, means)) or not trainer.is_finite():
@@ -271,7 +273,7 @@ class _Log:
 
 
 def snapshot_file(config: TrainConfig, images: int) -> Path:
-    """Where the generator goes that has seen so many pictures."""
+    """Where the generator goes that has seen `images` pictures."""
     return config.out / f"snapshot-{images:09d}.safetensors"
 
 

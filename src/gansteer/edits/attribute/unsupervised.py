@@ -55,7 +55,9 @@ def fit_closed_form(model: Model, w: Tensor, groups: Mapping[str, tuple[int, int
         weights = [model.generator.style_weight(each.name) for each in layers]
         known = [weight for weight in weights if weight is not None]
         if len(known) < len(layers):
-            raise UserError(f"{model.card.name} has no affine maps to styles: SeFa has nothing to look at, use PCA")
+            raise UserError(
+                f"{model.card.name} has no weights between w and its styles that SeFa could look at: use PCA"
+            )
         vectors, values = closed_form(known, count)
         for i, (vector, value) in enumerate(zip(vectors, values, strict=True), 1):
             std = float((w.cpu().double() @ vector).std())
@@ -74,7 +76,7 @@ def _signed(vectors: Tensor) -> Tensor:
 
 
 def row_groups(num_ws: int) -> dict[str, tuple[int, int]]:
-    """Rows of w+ that mostly carry pose, shape and colour (SeFa's groups 0-1, 2-5, 6 on), as far as there are so many."""
+    """Rows of w+ that mostly carry pose, shape and colour (SeFa's groups 0-1, 2-5, 6 on), as far as the model has them."""
     return {
         name: (first, min(last, num_ws - 1))
         for name, first, last in (("pose", 0, 1), ("shape", 2, 5), ("colour", 6, num_ws - 1))

@@ -8,6 +8,7 @@ from gansteer.errors import UserError
 
 Method = Literal["draggan", "gauss-newton", "freedrag"]
 Metric = Literal["model", "plain"]
+LayoutMode = Literal["move+joint", "joint", "fixed"]
 TrackerName = Literal["nearest", "nearest-l2", "confident", "none"]
 
 
@@ -18,6 +19,9 @@ class DragSettings:
     method: Method = "draggan"
     tracker: TrackerName = "nearest"
     """nearest (L1, the paper's), nearest-l2, confident (StableDrag's idea), none. FreeDrag needs none."""
+    layout: LayoutMode = "move+joint"
+    """What becomes of the blobs of a picture that has a layout. move+joint: the one that covers a handle is moved first, w
+    staying as it is, then w and the blobs' centres move together; joint: together from the start; fixed: they stay."""
     layer: str | None = None
     """Whose features are followed, such as b64.conv1; by default the model's own choice."""
     space: Literal["w", "w+"] = "w+"
@@ -50,7 +54,7 @@ class DragSettings:
     steps: int = 300
     """Latent steps at most."""
     patience: int | None = None
-    """Give up after so many steps that brought the handles no nearer; 60, of gauss-newton's, which are larger, 20."""
+    """Steps that bring the handles no nearer before it gives up; 60, of gauss-newton's, which are larger, 20."""
     pull: float = 0.0
     """Prior: stay near the start; weight of `mean (w - w0)^2`."""
     manifold: float = 0.0
@@ -69,5 +73,7 @@ class DragSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} must be at least 1, not {value}")
+        if self.method == "gauss-newton" and self.layout == "joint":
+            raise UserError("gauss-newton moves w only: choose the layout move+joint or fixed")
         if self.method == "gauss-newton" and self.exact_mask:
             raise UserError("gauss-newton holds the mask on the feature map's grid: leave exact_mask off")

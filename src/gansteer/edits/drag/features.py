@@ -1,7 +1,7 @@
 """The feature map that dragging looks at: computed where it is needed, sampled at any point of the picture."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from gansteer.errors import UserError
 from gansteer.models.code import Code, Styles
 from gansteer.models.generator import FeatureFrame, Generator, LayerSpec
+from gansteer.models.layout import Layout
 
 Engine = Literal["auto", "region", "dense"]
 
@@ -78,7 +79,8 @@ class Grid:
     def cells(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """`points [N, 2]` (x, y) in pixels, float64 on the CPU, to their cells (row-major) and weights `[N, k]`, k <= 9."""
         if 0 < len(points) <= FEW and points.dtype == torch.float64:
-            return _few_cells(self, points.numpy().tobytes())
+            index, weight = _few_cells(self, points.numpy().tobytes())
+            return index.clone(), weight.clone()  # what is remembered stays as it is
         return self._cells(points)
 
     def _cells(self, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -119,7 +121,7 @@ class Grid:
 
 @lru_cache(maxsize=16)
 def _few_cells(grid: Grid, points: bytes) -> tuple[Tensor, Tensor]:
-    """`Grid.cells` of the float64 numbers of `points`; the same tensors at every call: don't change them."""
+    """`Grid.cells` of the float64 numbers of `points`; the same tensors at every call, which nobody else gets."""
     return grid._cells(torch.frombuffer(bytearray(points), dtype=torch.float64).view(-1, 2))
 
 
@@ -209,12 +211,16 @@ class Extractor:
                 styles[each.name] = self._style(each, rows)
         return styles
 
-    def __call__(self, rows: Tensor, need: Tensor) -> Features:
-        """Features at the cells `need [r, r]` (bool, CPU) at least, differentiable in `rows`."""
+    def __call__(self, rows: Tensor, need: Tensor, layout: Layout | None = None) -> Features:
+        """Features at the cells `need [r, r]` (bool, CPU) at least, differentiable in `rows`.
+
+        With another `layout` than the start's, the features are those of the whole map, differentiable in it too.
+        """
         styles = self.styles(rows)
-        if self._region is not None:
+        if self._region is not None and layout is None:
             return Features.of(self.grid, self._region(styles, need), need)
-        whole = self._generator.features(self._code, [self._name], styles=styles)[self._name][0]  # [C, r, r]
+        code = self._code if layout is None else replace(self._code, layout=layout)
+        whole = self._generator.features(code, [self._name], styles=styles)[self._name][0]  # [C, r, r]
         table = F.pad(whole.flatten(1).t(), (0, 0, 0, 1))
         return Features.of(self.grid, table, torch.ones_like(need))
 

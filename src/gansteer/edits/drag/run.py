@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from gansteer.edits.api import Progress, SteppedRun
+from gansteer.edits.arrangement.differences import gain_of
+from gansteer.edits.drag.blobs import BLOB_RATE, MovingLayout, first_move
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.features import Extractor, Features, View
 from gansteer.edits.drag.latent import Adam, Latent, Whitening
@@ -15,7 +17,7 @@ from gansteer.edits.drag.mask import MaskTerm
 from gansteer.subject import Subject
 
 BLOW_UP = 10.0
-"""An offset from the start of so many deviations of the model's own w has left every picture behind."""
+"""An offset of this many deviations of the model's own w has left every picture behind."""
 
 
 class PointRun(SteppedRun[Drag]):
@@ -63,6 +65,11 @@ class PointRun(SteppedRun[Drag]):
         by_model = edit.metric == "model"
         self._latent = Latent(present.code.ws, edit.rows, edit.space, self._whitening if by_model else None)
         self._adam = Adam(self._latent.offset, edit.learning_rate, together=by_model)
+        layout = None if edit.layout == "fixed" else present.code.layout
+        self._blobs = None if layout is None else MovingLayout(layout, present.model.resolution)
+        self._blobs_first = self._blobs is not None and edit.layout == "move+joint"
+        """Whether blobs are to be moved before w is."""
+        self._blob_adam = None if self._blobs is None else Adam(self._blobs.offset, BLOB_RATE)
         masked = edit.mask is not None and not bool(edit.mask.all())
         self._mask = MaskTerm(edit.mask, self._grid, edit.exact_mask) if masked and edit.mask is not None else None
         self._first_step = self.taken
@@ -80,7 +87,8 @@ class PointRun(SteppedRun[Drag]):
 
     def _features(self, need: Tensor) -> Features:
         """F(w) at the cells `need [r, r]` and those of the mask term."""
-        return self._extract(self._latent.rows(), need if self._mask is None else need | self._mask.need)
+        layout = None if self._blobs is None else self._blobs.layout()
+        return self._extract(self._latent.rows(), need if self._mask is None else need | self._mask.need, layout)
 
     def _remember(self, features: Features) -> None:
         """Keep F0 for the mask term."""
@@ -91,7 +99,10 @@ class PointRun(SteppedRun[Drag]):
         return View(features.detach(), lambda: self._present().render())
 
     def _present(self) -> Subject:
-        return replace(self.start, code=replace(self.start.code, ws=self._latent.w()))
+        code = replace(self.start.code, ws=self._latent.w())
+        if self._blobs is not None:
+            code = replace(code, layout=self._blobs.present())
+        return replace(self.start, code=code)
 
     def _held(self, features: Features) -> Tensor:
         """The terms that hold the picture: mask and priors, weighted."""
@@ -116,16 +127,38 @@ class PointRun(SteppedRun[Drag]):
         now = Progress(self.taken, float(loss.detach()), self._present(), points, tuple(distances.tolist()))
         found = self._ending(now, distances) or now
         if not found.stop_reason:
-            self._advance(loss)
+            if not self._move_blobs():
+                self._advance(loss)
             if self.edit.reach:
                 self._latent.hold(self._whitening, self.edit.reach)
             self.taken += 1
         return found
 
+    def _move_blobs(self) -> bool:
+        """The first step of a picture with a layout, w staying as it is; whether there was any blob to move.
+
+        Handles are then looked for where their blobs should have taken them.
+        """
+        if self._blobs is None or not self._blobs_first:
+            return False
+        self._blobs_first = False
+        gain = gain_of(self.start.model)
+        shift, carried = first_move(self._blobs.present(), self._points, self._targets, gain)
+        if not bool(shift.any()):
+            return False
+        self._blobs.jump(shift)
+        self._points = (self._points + gain * carried).clamp(0, self._grid.size - 1)
+        return True
+
     def _advance(self, loss: Tensor) -> None:
         """The latent step: Adam's, unless the method knows a better one."""
-        (gradient,) = torch.autograd.grad(loss, self._latent.offset)
-        self._adam.step(gradient)
+        if self._blobs is None or self._blob_adam is None:
+            (gradient,) = torch.autograd.grad(loss, self._latent.offset)
+            self._adam.step(gradient)
+            return
+        both = torch.autograd.grad(loss, [self._latent.offset, self._blobs.offset])
+        self._adam.step(both[0])
+        self._blob_adam.step(both[1])
 
     def _ending(self, now: Progress, distances: Tensor) -> Progress | None:
         """The last progress if the run ends with this picture."""

@@ -38,16 +38,15 @@ class Tracker(Protocol):
         ...
 
 
-@lru_cache(maxsize=16)
 def reach(radius: float) -> Tensor:
-    """The whole numbers `[K]` of less than `radius`, which are the same tensor at every call: don't change it."""
+    """The whole numbers `[K]` of less than `radius`, in rising order."""
     most = max(math.ceil(radius) - 1, 0)
     return torch.arange(-most, most + 1, dtype=torch.float64)
 
 
 @lru_cache(maxsize=16)
 def _square(radius: float) -> tuple[Tensor, Tensor]:
-    """`square`, and where each of its offsets stands `[K]` when they go row by row."""
+    """`square`, and where each of its offsets stands `[K]` when they go row by row. Remembered, so for this file alone."""
     y, x = torch.meshgrid(reach(radius), reach(radius), indexing="ij")
     offsets = torch.stack([x, y], dim=-1).view(-1, 2)
     order = offsets.square().sum(dim=1).argsort(stable=True)
@@ -56,13 +55,18 @@ def _square(radius: float) -> tuple[Tensor, Tensor]:
 
 def square(radius: float) -> Tensor:
     """The offsets `[K, 2]` (x, y) with |dx| < radius and |dy| < radius, the nearest to the centre first."""
-    return _square(radius)[0]
+    return _square(radius)[0].clone()
+
+
+def disc(radius: float) -> Tensor:
+    """The offsets `[K, 2]` (x, y) closer than `radius`: Omega_1 around the origin."""
+    return _disc(radius).clone()
 
 
 @lru_cache(maxsize=16)
-def disc(radius: float) -> Tensor:
-    """The offsets `[K, 2]` (x, y) closer than `radius`: Omega_1 around the origin."""
-    offsets = square(radius)
+def _disc(radius: float) -> Tensor:
+    """`disc`, remembered."""
+    offsets, _ = _square(radius)
     return offsets[offsets.square().sum(dim=1) < radius**2]
 
 

@@ -44,15 +44,11 @@ def part_of(subject: Subject, part: str) -> Tensor:
         raise UserError(
             f"there is no part {part!r}: " + (f"did you mean {near[0]!r}?" if near else f"take {', '.join(PARTS)}")
         )
-    if subject.model.generator.config.img_channels != 3:
-        raise UserError(f"{subject.model.card.name} draws no portraits: paint the region instead")
     return _region(subject, _face(subject), part)
 
 
 def parts_of(subject: Subject) -> dict[str, Tensor]:
-    """All parts that are found, in the order of `PARTS`, to their regions `[H, W]`; none if it is no colour picture."""
-    if subject.model.generator.config.img_channels != 3:
-        return {}
+    """All parts that are found, in the order of `PARTS`, to their regions `[H, W]`."""
     found, face = {}, _face(subject)
     for part in PARTS:
         with suppress(UserError):

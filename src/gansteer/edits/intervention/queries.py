@@ -13,7 +13,7 @@ COARSE = ("face",)
 
 def parts(subject: Subject, arguments: dict[str, Any]) -> list[str]:
     """What `region` knows by name. No arguments."""
-    return list(PARTS) if subject.model.generator.config.img_channels == 3 else []
+    return list(PARTS)
 
 
 def region(subject: Subject, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ model of faces has its alignment, however its training pictures were cut. The cr
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -81,6 +81,14 @@ class Aligner:
         return Alignment(tuple(crops), (face or 1) - 1)
 
 
+def faces_drawn(model: Model, detector: FaceDetector, label: int | None = None) -> tuple[int, int]:
+    """In how many of a model's own pictures the detector finds a face, and how many were looked at."""
+    count = SAMPLES if model.resolution <= 256 else SAMPLES // 4
+    if label is None and model.generator.config.c_dim:
+        label = 0
+    return sum(1 for place in _places(model, detector, count, label) if place is not None), count
+
+
 def model_template(model: Model, detector: FaceDetector) -> Tensor:
     """Where the five landmarks stand in a model's pictures: `[5, 2]` (x, y) as shares of the side, from 0 to 1.
 
@@ -88,17 +96,20 @@ def model_template(model: Model, detector: FaceDetector) -> Tensor:
     """
     label = 0 if model.generator.config.c_dim else None
     count = SAMPLES if model.resolution <= 256 else SAMPLES // 4
-    places = []
+    places = [place for place in _places(model, detector, count, label) if place is not None]
+    if len(places) * 2 < count:
+        raise UserError(f"{model.card.name} draws no faces that could be aligned to: give --crop x,y,size by hand")
+    return torch.stack(places).median(dim=0).values
+
+
+def _places(model: Model, detector: FaceDetector, count: int, label: int | None) -> Iterator[Tensor | None]:
+    """The five landmarks in each of the model's first pictures, `[5, 2]` as shares of the side; None where no face is."""
     for seed in range(count):
         picture = model.sample(seed, PSI, label).image.convert("RGB")
         if picture.width > 256:
             picture = picture.resize((256, 256), Image.Resampling.BOX)
         points = detector.find(levels(picture) / 127.5 - 1).points
-        if len(points):
-            places.append((points[0].double() + 0.5) / picture.width)
-    if len(places) * 2 < count:
-        raise UserError(f"{model.card.name} draws no faces that could be aligned to: give --crop x,y,size by hand")
-    return torch.stack(places).median(dim=0).values
+        yield (points[0].double() + 0.5) / picture.width if len(points) else None
 
 
 def similarity_crop(points: Tensor, template: Tensor) -> Crop:

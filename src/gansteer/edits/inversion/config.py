@@ -19,6 +19,9 @@ class InversionSettings:
     auto: the encoder if the model has one, else the mean."""
     space: Literal["w", "w+"] = "w+"
     """w+: every row of w+ is free, nearer to the photo; w: all rows alike, nearer to what the model knows."""
+    layout: Literal["free", "fixed"] = "free"
+    """For models whose pictures have a layout. free: projection moves, resizes and restyles its blobs beside w; fixed: they
+    stay as the first guess has them."""
     projection: int = 150
     """Steps of the projection into the latent space; 0 leaves it out."""
     learning_rate: float = 0.1

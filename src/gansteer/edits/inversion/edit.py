@@ -44,8 +44,6 @@ class Inversion(InversionSettings, Edit):
     def check(self, subject: Subject) -> None:
         """Raise UserError if the picture does not fit the subject's model."""
         model = subject.model
-        if model.generator.config.img_channels != 3:
-            raise UserError(f"{model.card.name} draws no colours: photos need an RGB model")
         if self.picture.shape[0] != model.resolution:
             raise UserError(
                 f"the picture is {self.picture.shape[0]} px but {model.card.name} draws {model.resolution} px: cut it to that"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gansteer.edits.drag.latent import Whitening
 from gansteer.edits.inversion.edit import Inversion
+from gansteer.edits.inversion.layout import FreeLayout
 from gansteer.models.tuning import Tuning
 from gansteer.subject import Model, Subject
 
@@ -30,7 +31,7 @@ def rate(t: float) -> float:
 
 
 def noise_regulariser(maps: Sequence[Tensor]) -> Tensor:
-    """Appendix D: noise shall stay noise. Squared mean product with the neighbour right and below, `maps` being `[r, r]`.
+    """Appendix D: noise must stay noise. Squared mean product with the neighbour right and below, `maps` being `[r, r]`.
 
     Summed over each map and its 2x averaged pyramid, down to 8 px; beyond the border the map repeats.
     """
@@ -68,8 +69,13 @@ class Projection:
             maps = model.generator.noise_maps()
             self._names = list(maps)
             self._noise = [x.clone().requires_grad_() for x in maps.values()]
-        self._adam = torch.optim.Adam([self._w, *self._noise], lr=edit.learning_rate * spread)
-        self._rate = edit.learning_rate * spread
+        layout = start.code.layout
+        self._layout = None if layout is None or edit.layout == "fixed" else FreeLayout(layout, model.resolution)
+        groups: list[dict[str, object]] = [{"params": [self._w, *self._noise], "lr": edit.learning_rate * spread}]
+        if self._layout is not None:
+            groups += self._layout.groups(edit.learning_rate)
+        self._adam = torch.optim.Adam(groups)
+        self._rates = [group["lr"] for group in self._adam.param_groups]
         self._rng = torch.Generator().manual_seed(edit.seed)
         self.taken, self.steps = 0, edit.projection
 
@@ -80,6 +86,8 @@ class Projection:
         if shake and self.taken < self.steps:
             w = w + shake * torch.randn(w.shape, generator=self._rng, dtype=torch.float64).to(w)
         code = replace(self.start.code, ws=w.expand_as(self.start.code.ws))
+        if self._layout is not None:
+            code = replace(code, layout=self._layout.layout())
         maps = dict(zip(self._names, self._noise, strict=True))
         picture: Tensor = torch.func.functional_call(self.start.model.generator, maps, (code,))
         return picture
@@ -91,12 +99,14 @@ class Projection:
             loss = loss + self.edit.noise * noise_regulariser(self._noise)
         if self._whitening is not None:
             loss = loss + self.edit.prior * self._whitening(self._w - self._mean).square().mean()
+        if self._layout is not None:
+            loss = loss + self.edit.prior * self._layout.unlikely()
         return loss
 
     def advance(self, loss: Tensor) -> None:
         """One step of Adam; then the noise is given mean 0 and variance 1 again."""
-        for group in self._adam.param_groups:
-            group["lr"] = self._rate * rate((self.taken + 1) / (self.steps + 1))
+        for group, most in zip(self._adam.param_groups, self._rates, strict=True):
+            group["lr"] = most * rate((self.taken + 1) / (self.steps + 1))
         self._adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._adam.step()
@@ -114,7 +124,10 @@ class Projection:
             changes = {n: (x.detach() - state[n]).half() for n, x in zip(self._names, self._noise, strict=True)}
             tuning = Tuning(model.generator, changes)
         ws = self._w.detach().expand_as(self.start.code.ws).clone()
-        return Subject(model, replace(self.start.code, ws=ws), tuning)
+        code = replace(self.start.code, ws=ws)
+        if self._layout is not None:
+            code = replace(code, layout=self._layout.reached())
+        return Subject(model, code, tuning)
 
 
 def mean_subject(model: Model) -> Subject:

@@ -10,12 +10,13 @@ from torch import Tensor
 from gansteer.checkpoints.inverter import find_inverter
 from gansteer.edits.api import Progress, SteppedRun
 from gansteer.edits.inversion.edit import Inversion
+from gansteer.edits.inversion.layout import first_layout
 from gansteer.edits.inversion.perceptual import comparison
 from gansteer.edits.inversion.pivotal import PivotalTuning
 from gansteer.edits.inversion.projection import Projection, mean_subject
 from gansteer.errors import UserError
-from gansteer.models.code import Code
 from gansteer.models.inverter import Inverter
+from gansteer.models.layers import as_channels
 from gansteer.subject import Subject
 
 StageName = Literal["first guess", "projection", "tuning"]
@@ -43,12 +44,17 @@ class InversionRun(SteppedRun[Inversion]):
         edit.check(subject)
         super().__init__(subject, edit)
         like = subject.model.generator.mean_w()
-        target = edit.picture.to(like).permute(2, 0, 1)[None] / 127.5 - 1  # [1, 3, R, R]
+        colours = edit.picture.to(like).permute(2, 0, 1)[None] / 127.5 - 1  # [1, 3, R, R]
+        target = as_channels(colours, subject.model.generator.config.img_channels)  # [1, 3 or 1, R, R]
         self._target = target
         encoder = self._encoder()
         self._compare = comparison(edit.perceptual, like, None if encoder is None else encoder.trunk)
         self._distance = self._compare(target)
         guess, guessed = self._guess(encoder, target)
+        layout = guess.code.layout
+        if layout is not None and edit.start != "present":
+            layout = first_layout(subject.model, target, layout, edit.seed)
+            guess = replace(guess, code=replace(guess.code, layout=layout))
         self._stage: Stage = Projection(guess, edit, explore=not guessed)
         self._before = 0
 
@@ -68,7 +74,7 @@ class InversionRun(SteppedRun[Inversion]):
         if encoder is None:
             return mean_subject(model), False
         with torch.no_grad():
-            return Subject(model, Code(encoder(target)[0])), True
+            return Subject(model, replace(model.generator.mean_code(), ws=encoder(target)[0])), True
 
     def _step(self) -> Progress:
         """Look at the present picture and, unless that ends the run, take one step."""

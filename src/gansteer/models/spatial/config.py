@@ -32,16 +32,17 @@ class SpatialConfig(GeneratorConfig):
     """With objects: how many blobs a layout has."""
     drop: float = 0.2
     """With objects: each blob is absent with this probability."""
-    radius_low: float = 0.1
-    """With objects: least distance, in units of half a picture, at which a heatmap falls to one half."""
-    radius_high: float = 0.45
-    top: float = -0.5
-    """With objects: the least y of centres, from -1 (the upper border) to 1."""
-    bottom: float = 0.9
-    side: float = 0.85
-    """With objects: the greatest |x| of centres."""
+    radius_low: float = 0.05
+    """With objects: least distance, as a share of the picture's width, at which a heatmap falls to one half."""
+    radius_high: float = 0.225
+    top: float = 0.25
+    """With objects: the highest place of centres, as a share of the picture's height from above."""
+    bottom: float = 0.95
+    """With objects: the lowest place."""
+    margin: float = 0.075
+    """With objects: the least distance of centres from the left and the right border, as a share of the picture's width."""
     apart: int = 2
-    """With objects: each centre is the one of so many that is farthest from those before it."""
+    """With objects: how many random centres each is chosen from: the one farthest from those before it."""
     noise: bool = True
     """Whether the layers add noise maps; without, the code alone decides what is drawn."""
     mean_rows: int = 0
@@ -62,6 +63,8 @@ class SpatialConfig(GeneratorConfig):
             raise ValueError(f"drop is a probability, not {self.drop}")
         if not 0 <= self.radius_low <= self.radius_high:
             raise ValueError("radius_low and radius_high must be rising numbers from 0")
+        if not (0 <= self.top <= self.bottom <= 1 and 0 <= self.margin <= 0.5):
+            raise ValueError("top and bottom must be rising shares of the picture, and margin one up to 0.5")
         if self.mean_rows < 0 or self.mean_rows > self.num_ws:
             raise ValueError(f"mean_rows must be from 0 to {self.num_ws}, not {self.mean_rows}")
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gansteer.models.layers import LRELU_GAIN, LRELU_SLOPE, leaky_relu
+from gansteer.models.layers import LRELU_GAIN, LRELU_SLOPE, Fill, leaky_relu
 
 SEL_SHARE = 0.1
 """What SEL's residual branch is multiplied by, "for stability"."""
@@ -17,9 +17,9 @@ SEL_CHANNELS = 64
 class PlainConv(nn.Module):
     """Convolution with equalised learning rate and bias, without activation: `[B, in, H, W]` to `[B, out, H, W]`."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, fill: Fill = torch.randn) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.weight = nn.Parameter(fill((outputs, inputs, kernel, kernel)))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.gain = 1 / math.sqrt(inputs * kernel**2)
 
@@ -34,10 +34,10 @@ class LocalEncoding(nn.Module):
     No statistic of the picture enters, so that a window of the layer is the layer of a window.
     """
 
-    def __init__(self, inputs: int, hidden: int, channels: int, layers: list[str]) -> None:
+    def __init__(self, inputs: int, hidden: int, channels: int, layers: list[str], fill: Fill = torch.randn) -> None:
         super().__init__()
-        self.features = PlainConv(inputs, hidden, 3)
-        self.affine = nn.ModuleDict({_key(name): PlainConv(hidden, 2 * channels, 1) for name in layers})
+        self.features = PlainConv(inputs, hidden, 3, fill)
+        self.affine = nn.ModuleDict({_key(name): PlainConv(hidden, 2 * channels, 1, fill) for name in layers})
 
     def hidden(self, splatted: Tensor) -> Tensor:
         """The features h `[B, hidden, r, r]` of `[sum_k H_k s_k, sum_k H_k]`, `[B, inputs, r, r]`."""
@@ -68,14 +68,14 @@ class PublishedEncoding(nn.Module):
     `[sum_k H_k s_k, sum_k H_k]` where the paper, whose blobs have no styles, takes one channel a centre.
     """
 
-    def __init__(self, inputs: int, channels: dict[str, int]) -> None:
+    def __init__(self, inputs: int, channels: dict[str, int], fill: Fill = torch.randn) -> None:
         super().__init__()
-        self.first, self.second = PlainConv(inputs, 16, 3), PlainConv(16, 32, 3)
+        self.first, self.second = PlainConv(inputs, 16, 3, fill), PlainConv(16, 32, 3, fill)
         self.shared, self.affine, self.branch = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         for name, width in channels.items():
-            self.shared[_key(name)] = PlainConv(32, SEL_CHANNELS, 3)
-            self.affine[_key(name)] = PlainConv(SEL_CHANNELS, 2, 3)
-            self.branch[_key(name)] = PlainConv(width, width, 3)
+            self.shared[_key(name)] = PlainConv(32, SEL_CHANNELS, 3, fill)
+            self.affine[_key(name)] = PlainConv(SEL_CHANNELS, 2, 3, fill)
+            self.branch[_key(name)] = PlainConv(width, width, 3, fill)
 
     def hidden(self, splatted: Tensor) -> Tensor:
         """The features h `[B, 32, r, r]` of `[sum_k H_k s_k, sum_k H_k]`, `[B, inputs, r, r]`."""

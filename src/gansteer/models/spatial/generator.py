@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gansteer.models.code import Code, Styles
 from gansteer.models.generator import Capabilities, LocalFeatures, Noise
+from gansteer.models.layers import Fill
 from gansteer.models.layout import Layout
 from gansteer.models.layout_laws import HierarchicalLaw, LayoutLaw, ObjectsLaw
 from gansteer.models.spatial.config import SpatialConfig
@@ -21,9 +22,10 @@ def law_of(config: SpatialConfig) -> LayoutLaw:
     """The law of layouts that a configuration names."""
     if config.law == "hierarchical":
         return HierarchicalLaw()
+    side = 1 - 2 * config.margin
     return ObjectsLaw(
-        config.blobs, config.drop, -config.side, config.side, config.top, config.bottom, config.radius_low, config.radius_high,
-        config.apart,
+        config.blobs, config.drop, -side, side, 2 * config.top - 1, 2 * config.bottom - 1, 2 * config.radius_low,
+        2 * config.radius_high, config.apart,
     )  # fmt: skip
 
 
@@ -33,10 +35,10 @@ class SpatialGenerator(StyleGAN2Generator):
     architecture = "spatial"
     config: SpatialConfig
     synthesis: SpatialSynthesis
+    synthesis_class = SpatialSynthesis
 
-    def __init__(self, config: SpatialConfig) -> None:
-        super().__init__(config)
-        self.synthesis = SpatialSynthesis(config)
+    def __init__(self, config: SpatialConfig, fill: Fill = torch.randn) -> None:
+        super().__init__(config, fill)
         self.law = law_of(config)
         self.capabilities = Capabilities(
             preview_sizes=tuple(config.block_resolutions[:-1]), noise_maps=config.noise, layout=True

@@ -1,6 +1,6 @@
 """SpatialGAN's synthesis network (Wang et al., CVPR 2022 and TPAMI 2024): StyleGAN2's, conditioned on heatmaps."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 import torch
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from gansteer.models.code import Styles
 from gansteer.models.generator import Noise
-from gansteer.models.layers import Linear, normalize_second_moment, upsample
+from gansteer.models.layers import Fill, Linear, normalize_second_moment, upsample
 from gansteer.models.layout import Layout, splat
 from gansteer.models.spatial.config import SpatialConfig
 from gansteer.models.spatial.encoding import LocalEncoding, PublishedEncoding
-from gansteer.models.stylegan2.network import Block, Synthesis, SynthesisLayer
+from gansteer.models.stylegan2.network import Block, Synthesis
 from gansteer.models.stylegan2.region import Modulation
 
 STYLE_HIDDEN = 64
@@ -27,14 +27,22 @@ def level_of(resolution: int) -> int | None:
     return {4: 1, 8: 2, 16: 3}.get(resolution)
 
 
+def _scaled(x: Tensor, scale: Tensor | None) -> Tensor:
+    """`x [B, C, h, w]` times `scale [B, C]`."""
+    return x if scale is None else x * scale[:, :, None, None]
+
+
 class Conditioning(nn.Module):
     """What turns a layout into what layers are encoded with: one encoding for every resolution up to `encoded`."""
 
-    def __init__(self, config: SpatialConfig, blocks: list[Block]) -> None:
+    def __init__(self, config: SpatialConfig, blocks: list[Block], fill: Fill = torch.randn) -> None:
         super().__init__()
         self.resolution = config.resolution
         self.blob_style = nn.ModuleList(
-            [Linear(config.blob_dim, STYLE_HIDDEN, activate=True), Linear(STYLE_HIDDEN, config.style_channels)]
+            [
+                Linear(config.blob_dim, STYLE_HIDDEN, activate=True, fill=fill),
+                Linear(STYLE_HIDDEN, config.style_channels, fill=fill),
+            ]
         )
         inputs = config.style_channels + 1
         self.encodings = nn.ModuleDict()
@@ -45,11 +53,11 @@ class Conditioning(nn.Module):
             if config.encoding == "local":
                 names = [layer.name for layer in block.layers()]
                 channels = config.channels(block.resolution)
-                self.encodings[name] = LocalEncoding(inputs, config.hidden_channels, channels, names)
+                self.encodings[name] = LocalEncoding(inputs, config.hidden_channels, channels, names, fill)
             else:
                 widths = {layer.name: layer.in_channels for layer in block.layers()}
                 widths[block.torgb.name] = block.torgb.in_channels
-                self.encodings[name] = PublishedEncoding(inputs, widths)
+                self.encodings[name] = PublishedEncoding(inputs, widths, fill)
 
     def styles(self, codes: Tensor) -> Tensor:
         """Blobs' style codes `[B, K, blob_dim]` to `s_k`, `[B, K, style_channels]`."""
@@ -89,52 +97,26 @@ class Conditioning(nn.Module):
 class SpatialSynthesis(Synthesis):
     """Styles and a layout to a picture, or to the features after any layer."""
 
-    def __init__(self, config: SpatialConfig) -> None:
-        super().__init__(config)
-        self.conditioning = Conditioning(config, list(self.each_block()))
+    config: SpatialConfig
 
-    def encoded(
-        self, layout: Layout, styles: Styles, noise: Noise, resolution: int | None = None, until: str | None = None
-    ) -> Mapping[str, Tensor]:
-        """The activations after every layer, in order, and `image`; stops after block `resolution` or layer `until`."""
-        layout = layout.batched.to(self.constant.device, self.constant.dtype)
-        s = self.conditioning.styles(layout.styles)
-        x = self.constant.expand(len(s), -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        found: dict[str, Tensor] = {}
+    def __init__(self, config: SpatialConfig, fill: Fill = torch.randn) -> None:
+        super().__init__(config, fill)
+        self.conditioning = Conditioning(config, list(self.each_block()), fill)
+
+    def draw(self, styles: Styles, layout: Layout, *, noise: Noise = "fixed", resolution: int | None = None) -> Tensor:
+        """The pictures `[B, img_channels, R, R]`, nominally in [-1, 1]; R as `Synthesis.forward` says."""
         image: Tensor | None = None
-        for block in self.each_block():
+        for block, x, scale, hidden in self._blocks(styles, layout, noise, {}):
+            style = styles[block.torgb.name]
             encoding = self.conditioning.encoding(block.resolution)
-            hidden = self.conditioning.hidden(layout, s, block.resolution)
-            for layer in block.layers():
-                x = self._layer(layer, x, styles, noise, encoding, hidden)
-                found[layer.name] = x
-                if layer.name == until:
-                    return found
-            seen = x
             if isinstance(encoding, PublishedEncoding) and hidden is not None:
-                seen = encoding(x, hidden, block.torgb.name)
-            rgb = block.torgb(seen, styles[block.torgb.name])
+                x, scale = encoding(_scaled(x, scale), hidden, block.torgb.name), None
+            rgb = block.torgb(x, style if scale is None else style * scale)
             image = rgb if image is None else upsample(image) + rgb
             if block.resolution == resolution:
                 break
         assert image is not None
-        found["image"] = image
-        return found
-
-    def _layer(
-        self, layer: SynthesisLayer, x: Tensor, styles: Styles, noise: Noise, encoding: Encoding | None, hidden: Tensor | None
-    ) -> Tensor:  # fmt: skip
-        """One layer with what its encoding does before (SEL) or after it (local)."""
-        if isinstance(encoding, PublishedEncoding) and hidden is not None:
-            x = encoding(x, hidden, layer.name)
-        x = layer(x, styles[layer.name], self._noise(layer, len(x), noise))
-        if isinstance(encoding, LocalEncoding) and hidden is not None:
-            x = encoding(x, hidden, layer.name)
-        return x
-
-    def draw(self, styles: Styles, layout: Layout, *, noise: Noise = "fixed", resolution: int | None = None) -> Tensor:
-        """The pictures `[B, img_channels, R, R]`, nominally in [-1, 1]; R as `Synthesis.forward` says."""
-        return self.encoded(layout, styles, noise, resolution)["image"]
+        return image
 
     def features_at(
         self, styles: Styles, layout: Layout, layers: Collection[str], *, noise: Noise = "fixed"
@@ -144,9 +126,37 @@ class SpatialSynthesis(Synthesis):
         missing = [name for name in layers if name not in names]
         if missing:
             raise ValueError(f"this model has no layer {missing[0]!r}; it has {', '.join(names)}")
-        last = max(layers, key=names.index, default=names[0])
-        found = self.encoded(layout, styles, noise, until=last)
-        return {name: found[name] for name in layers}
+        found: dict[str, Tensor | None] = dict.fromkeys(layers)
+        for _ in self._blocks(styles, layout, noise, found):
+            if None not in found.values():
+                break
+        return {name: x for name, x in found.items() if x is not None}
+
+    def _blocks(
+        self, styles: Styles, layout: Layout, noise: Noise, found: dict[str, Tensor | None]
+    ) -> Iterator[tuple[Block, Tensor, Tensor | None, Tensor | None]]:
+        """Each block with its result in two parts (see `SynthesisLayer.unscaled`) and the features of its heatmaps.
+
+        The activations after the layers that `found` names are put into it.
+        """
+        layout = layout.batched.to(self.constant.device, self.constant.dtype)
+        s = self.conditioning.styles(layout.styles)
+        x = self.constant.expand(len(s), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        scale: Tensor | None = None
+        for block in self.each_block():
+            encoding = self.conditioning.encoding(block.resolution)
+            hidden = self.conditioning.hidden(layout, s, block.resolution)
+            for layer in block.layers():
+                style = styles[layer.name]
+                if isinstance(encoding, PublishedEncoding) and hidden is not None:
+                    x, scale = encoding(_scaled(x, scale), hidden, layer.name), None
+                x = _scaled(x, style if scale is None else style * scale)
+                x, scale = layer.unscaled(x, style, self._noise(layer, len(x), noise))
+                if isinstance(encoding, LocalEncoding) and hidden is not None:
+                    x, scale = encoding(_scaled(x, scale), hidden, layer.name), None
+                if layer.name in found:
+                    found[layer.name] = _scaled(x, scale)
+            yield block, x, scale, hidden
 
     @torch.no_grad()
     def modulations(self, layout: Layout) -> dict[str, Modulation]:

@@ -37,6 +37,12 @@ class GeneratorConfig:
         return min(self.channel_base // resolution, self.channel_max)
 
     @property
+    def shapes(self) -> tuple[int, ...]:
+        """All numbers that the shapes of the tensors depend on."""
+        widths = [self.channels(r) for r in self.block_resolutions]
+        return (self.resolution, self.z_dim, self.w_dim, self.c_dim, self.mapping_layers, self.img_channels, *widths)
+
+    @property
     def block_resolutions(self) -> list[int]:
         return [2**i for i in range(2, int(math.log2(self.resolution)) + 1)]
 

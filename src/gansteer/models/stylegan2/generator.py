@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +20,13 @@ class StyleGAN2Generator(Generator):
 
     architecture = "stylegan2"
     config: GeneratorConfig
+    synthesis_class: ClassVar[type[Synthesis]] = Synthesis
 
     def __init__(self, config: GeneratorConfig, fill: Fill = torch.randn) -> None:
         super().__init__()
         self.config = config
         self.mapping = Mapping(config, fill)
-        self.synthesis = Synthesis(config, fill)
+        self.synthesis = self.synthesis_class(config, fill)
         self.layers = tuple(_spec(layer) for layer in self.synthesis.styled())
         self.capabilities = Capabilities(
             preview_sizes=tuple(config.block_resolutions[:-1]), noise_maps=True, fixed_operations=True

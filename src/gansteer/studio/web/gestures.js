@@ -4,7 +4,7 @@ import { distance, pan, pinch, toPicture, toStage, zoom } from "./geometry.js";
 import { ellipse, fill, FREE, HELD, NONE, rectangle, stroke } from "./paint.js";
 import { called, under } from "./parts.js";
 import * as points from "./points.js";
-import { draftOf, inHand, layerOf, running, sideOf } from "./state.js";
+import { draftOf, layerOf, openKind, running, sideOf } from "./state.js";
 
 /** @typedef {import("./geometry.js").Point} Point */
 /** @typedef {import("./state.js").Draft} Draft */
@@ -67,7 +67,7 @@ export class Gestures {
     if (button === 1 || state.panning) this.gesture = { kind: "pan", last: at };
     else if (running(state)) this.studio.tell("Stop first, then change points or paint.");
     else if (state.tool === "own") {
-      const own = inHand(state)?.press?.(this.studio, from);
+      const own = openKind(state)?.press?.(this.studio, from);
       this.gesture = own ? { kind: "own", own } : null;
     } else if (target && state.tool === "points")
       this.gesture = { kind: "end", ...target, from: at, moved: false, base };
@@ -156,7 +156,7 @@ export class Gestures {
     if (running(state)) {
       studio.tell("Stop first, then change points or paint.");
     } else if (state.tool === "own") {
-      inHand(state)?.press?.(studio, here)?.end(here);
+      openKind(state)?.press?.(studio, here)?.end(here);
     } else if (state.tool === "points") {
       const open = points.waiting(draft.pairs);
       const pairs = open ? points.place(draft.pairs, open.id, "to", here, side) : points.add(draft.pairs, here, side);

@@ -39,6 +39,8 @@ const PATHS = {
   photo: "M3 4.5h14v11H3ZM3 13l4-4 3.5 3.5L13 10l4 4M13 7.3v.01",
   download: "M10 3.5v9M6.5 9l3.5 3.5L13.5 9M4 16h12",
   folder: "M3 5h5l1.5 2H17v8.5H3Z",
+  dice: "M4 4h12v12H4ZM7.5 7.5v.01M12.5 7.5v.01M10 10v.01M7.5 12.5v.01M12.5 12.5v.01",
+  copy: "M7 7h9v9H7ZM13 7V4H4v9h3",
   info: "M10 3a7 7 0 1 0 .01 0ZM10 9v4.5M10 6.4v.01",
 };
 

@@ -160,6 +160,10 @@ export function inHand(state) {
   return kinds.find(({ tab }) => tab === state.tab) ?? kinds[0];
 }
 
+/** The kind whose panel is open, if the panel is a kind's.
+ * @type {(state: State) => Kind | undefined} */
+export const openKind = (state) => kindsOf(state).find(({ tab }) => tab === state.tab);
+
 /** The layer of the draft that the brush in hand paints on.
  * @type {(state: State) => string} */
 export function layerOf(state) {

@@ -6,11 +6,12 @@
 
 import { area } from "./area.js";
 import { drag } from "./drag.js";
+import { layout } from "./layout.js";
 import { photo } from "./photo.js";
 import { sliders } from "./sliders.js";
 
 /** @type {Kind<any>[]} */
-export const KINDS = [drag, sliders, area, photo];
+export const KINDS = [drag, sliders, area, layout, photo];
 
 /** @typedef {import("../studio.js").Studio} Studio */
 /** @typedef {import("../state.js").State} State */

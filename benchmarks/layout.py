@@ -1,0 +1,74 @@
+"""What a layout costs: drawing with it beside the same StyleGAN2 without, and the preview of a blob that is being moved.
+
+Both sides have the same convolutions, one thread, and take turns in one process; times are CPU-seconds, ratios medians over
+the turns.
+
+    OMP_NUM_THREADS=1 python benchmarks/layout.py [--resolution 128] [--base 3072] [--repeats 15] [--json out.json]
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from gansteer.models.code import Code
+from gansteer.models.spatial.config import SpatialConfig
+from gansteer.models.spatial.generator import SpatialGenerator
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
+
+
+def seconds(call: Callable[[], object]) -> float:
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+def compare(encoding: str, shape: GeneratorConfig, repeats: int) -> dict[str, float]:
+    """Seconds of a picture with and without layout, their ratio, and seconds of a picture whose blob has just moved."""
+    torch.manual_seed(0)
+    own = {field.name: getattr(shape, field.name) for field in fields(GeneratorConfig)}
+    plain = StyleGAN2Generator(shape).eval().requires_grad_(False)
+    spatial = SpatialGenerator(SpatialConfig(**own, encoding=encoding)).eval().requires_grad_(False)
+    code = spatial.sample_code(torch.Generator().manual_seed(0))
+    assert code.layout is not None
+    without, with_layout, moved = [], [], []
+    for turn in range(repeats + 2):
+        step = code.layout.moved(0, 0.5 * turn, 0.25 * turn)
+        without.append(seconds(lambda: plain.synthesize(Code(code.ws))))
+        with_layout.append(seconds(lambda: spatial.synthesize(code)))
+        moved.append(seconds(lambda step=step: spatial.synthesize(Code(code.ws, layout=step))))
+    ratios = [a / b for a, b in zip(with_layout[2:], without[2:], strict=True)]
+    return {
+        "plain_seconds": median(without[2:]), "layout_seconds": median(with_layout[2:]), "ratio": median(ratios),
+        "moved_blob_seconds": median(moved[2:]),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--resolution", type=int, default=128)
+    parser.add_argument("--base", type=int, default=3072)
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    shape = GeneratorConfig(
+        args.resolution, z_dim=16, w_dim=128, channel_base=args.base, channel_max=128, mapping_layers=2
+    )
+    found = {}
+    with torch.no_grad():
+        for encoding in ("local", "published"):
+            found[encoding] = compare(encoding, shape, args.repeats)
+            print(encoding, {name: round(value, 4) for name, value in found[encoding].items()})
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Moving the blobs of a layout."""
