@@ -59,7 +59,7 @@ def main() -> None:
         measured[:, 1].abs() / measured[:, 1].std()
         + measured[:, 2].sub(measured[:, 2].mean()).abs() / measured[:, 2].std()
     )
-    total = smile + wide + quality - 2 * apart - turned
+    total = smile + wide + 2 * quality - 2 * apart - turned
     print("seed  total  smile    yaw  pitch  eyes open  eyes apart  quality")
     for i in total.argsort(descending=True)[:12].tolist():
         seed, *values = rows[i]

@@ -32,7 +32,7 @@ class Visitor:
         )
         prepare(self.context)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(90_000)
         self.problems: list[str] = []
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("console", lambda message: message.type == "error" and self.problems.append(message.text))
@@ -51,7 +51,7 @@ class Visitor:
 
     def until(self, expression: str, argument: Any = None) -> None:
         """Wait until it is so in the page. (Playwright's own way needs eval, which the page's policy forbids.)"""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while not self.js(expression, argument):
             told = "JSON.stringify([window.studio?.state.notice, window.studio?.state.link, window.studio?.state.said])"
             assert time.monotonic() < end, f"it never came to {expression}: {self.js(told)}, {self.problems}"
