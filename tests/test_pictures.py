@@ -269,7 +269,7 @@ def test_a_mask_is_turned_as_exif_says(tmp_path):
         (layer((0, 0, 0)), "painted in black on a transparent layer"),
         (Image.new("RGBA", (64, 48)), "transparent everywhere"),
     ],
-    ids=str,
+    ids=["0 and 1", "16 bits of 0 and 1", "black", "red", "red layer", "black layer", "clear"],
 )
 def test_a_mask_in_which_nothing_is_white(picture, complaint, tmp_path):
     picture.save(tmp_path / "mask.png")

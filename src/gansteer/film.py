@@ -92,6 +92,10 @@ def save_film(pictures: Iterable[Image.Image], target: Path, fps: int = 15) -> N
     """
     check_film(target)
     shots = list(pictures)
+    if (
+        target.suffix.lower() == ".gif"
+    ):  # colours by octree: forty times as fast as Pillow's own choice, half a level worse
+        shots = [shot.quantize(256, method=Image.Quantize.FASTOCTREE) for shot in shots]
     with replacing(target) as path:
         if target.suffix.lower() == ".mp4":
             _save_mp4([*shots, *[shots[-1]] * fps], path, fps)

@@ -32,7 +32,7 @@ SUFFIX = ".steer"
 MAX_BYTES = 1 << 31
 """No file may unpack to more."""
 MAX_INFLATION = 4
-"""The tensors may unpack to so many times their bytes in the file; we store them as they are."""
+"""The tensors may unpack to this many times their bytes in the file; we store them as they are."""
 MAX_ENTRIES = 10_000
 JSON = JsonLimits(size=1 << 26, values=1 << 22)
 """Of a session's tree. A thousand entries of 300 steps each are 30 MB and 3 million values."""

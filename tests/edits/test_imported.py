@@ -67,12 +67,12 @@ def test_some_rows_of_w_plus(tmp_path, model):
     ("array", "complaint"),
     [
         (torch.ones(512), r"an array of shape \[512\]; a direction of this space has 8 numbers"),
-        (torch.randn(6, 8), "moves each of the 6 rows of w"),
+        (torch.arange(48.0).view(6, 8), "moves each of the 6 rows of w"),
         (torch.zeros(8), "zero everywhere"),
         (torch.full((8,), torch.nan), "no finite numbers"),
         (torch.ones(8, dtype=torch.int64), "no finite numbers"),
     ],
-    ids=str,
+    ids=["shape", "rows", "zero", "nan", "whole numbers"],
 )
 def test_what_is_no_direction(tmp_path, model, array, complaint):
     torch.save(array, tmp_path / "x.pt")

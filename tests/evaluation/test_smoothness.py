@@ -24,7 +24,7 @@ def test_changes_are_those_of_the_pictures():
     start, end = model.sample(0).code.ws, model.sample(1).code.ws
     pictures = [model.generator.synthesize(Code((start * (1 - t) + end * t)[None])) for t in (0.0, 0.5, 1.0)]
     expected = [((b - a) ** 2).mean().sqrt() for a, b in pairwise(pictures)]
-    torch.testing.assert_close(path_changes(model, start, end, 2), torch.stack(expected))
+    torch.testing.assert_close(path_changes(model, Code(start), Code(end), 2), torch.stack(expected))
 
 
 def test_a_picture_that_jumps_is_not_smooth():

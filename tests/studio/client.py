@@ -173,6 +173,7 @@ class Page:
         self.welcome: dict[str, Any] = {}
         self.progress: list[dict[str, Any]] = []
         self.faults: list[str] = []
+        self.exporting: list[dict[str, Any]] = []
         self.answers: dict[int, Any] = {}
         self.frames: list[Frame] = []
         self.picture = b""
@@ -203,6 +204,8 @@ class Page:
                 self.state = message
             case "progress":
                 self.progress.append(message)
+            case "exporting":
+                self.exporting.append(message)
             case "fault":
                 self.faults.append(message["message"])
             case "answer":

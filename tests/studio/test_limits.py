@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import zipfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from client import Nursery, Page, Server, studio, tiny_model
+from PIL import Image
 from websockets.exceptions import ConnectionClosed
 
 from gansteer.errors import UserError
@@ -138,6 +140,40 @@ def test_a_picture_of_countless_chunks_is_looked_through_so_far_only() -> None:
     with pytest.raises(UserError, match="damaged"):
         settings(SIGNATURE + empty * 5 + inside)
     assert settings(SIGNATURE + empty * MAX_CHUNKS + inside) is None
+
+
+def test_a_film_is_told_of_while_it_is_made_and_has_the_size_that_was_chosen(server: Server) -> None:
+    page = Page(server)
+    node = page.start()
+    page.until(lambda: page.progress and page.progress[-1]["trace"]["step"] >= 4)
+    page.send("stop")
+    page.until(lambda: page.state["run"] is None)
+    for what in ("gif", "webp"):
+        page.exporting.clear()
+        status, _, data = page.file(f"export/{node}/{what}?size=256&marks=0")
+        assert status == 200
+        film = Image.open(io.BytesIO(data))
+        assert film.size == (256, 256)
+        page.until(lambda: page.exporting and page.exporting[-1]["done"] == page.exporting[-1]["of"])
+        assert page.exporting[-1]["of"] >= film.n_frames  # a picture like the one before is not stored again
+        assert {(one["node"], one["what"]) for one in page.exporting} == {(node, what)}
+    assert Image.open(io.BytesIO(page.file(f"export/{node}/png?size=512")[2])).size == (512, 512)
+    assert page.file(f"export/{node}/png?size=4096")[0] == 400
+    page.close()
+
+
+def test_a_file_that_nobody_waits_for_is_given_up(server: Server) -> None:
+    """The connection is closed at once; the drawing thread is free for the next request, and no film is encoded."""
+    page = Page(server)
+    node = page.start()
+    page.until(lambda: page.progress and page.progress[-1]["trace"]["step"] >= 4)
+    page.send("stop")
+    page.until(lambda: page.state["run"] is None)
+    host, port = server.base.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as gone:
+        gone.sendall(f"GET /session/{page.key}/export/{node}/gif HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+    assert page.file(f"export/{node}/webp")[0] == 200
+    page.close()
 
 
 # --- The folder of sessions -------------------------------------------------------------------------------------------

@@ -172,7 +172,7 @@ def test_a_picture_dropped_back_brings_its_settings(visitor, browser, portraits)
     visitor.start()
     visitor.settled()
     visitor.page.click("[aria-label=Export]")
-    data = visitor.download("text=PNG, can be dropped here again")
+    data = visitor.download("dialog button.primary")  # a PNG, unless something else is chosen
     picture, edit = visitor.canvas(), visitor.session["edit"]
     with Visitor(browser, portraits) as other:
         other.drop(data, "mine.png", "image/png")

@@ -51,8 +51,8 @@ def test_what_an_edit_took():
     said = [
         (9, [4.26, 1.0], "", "9 steps · 4.3 px to go · 2.0 s"),
         (1, [4.26], limit, "1 step · 4.3 px to go · 2.0 s"),
-        (0, [4.26], limit, "no step brought it nearer · 4.3 px to go · 2.0 s"),
-        (0, [0.2], arrived, "it was there already · 2.0 s"),
+        (0, [4.26], limit, "No step brought it nearer · 4.3 px to go · 2.0 s"),
+        (0, [0.2], arrived, "It was there already · 2.0 s"),
         (7, [0.2], arrived, "7 steps · 2.0 s"),
         (1, [], "done", ""),
     ]
@@ -315,3 +315,13 @@ def test_the_page_fetches_nothing_from_elsewhere():
             found = re.findall(r"https?://[^\s\"'`)]+", path.read_text())
             assert all(address.startswith("http://www.w3.org/") for address in found), path  # names, not addresses
     assert "preact" in (WEB / "vendor" / "LICENSE").read_text().lower()
+
+
+def test_type_follows_the_browsers_text_size():
+    """No size in pixels, but for the numbers on the points, which are drawings."""
+    for path in (WEB / "style").glob("*.css"):
+        rules = re.findall(r"([^{}]+)\{([^{}]*)\}", path.read_text())
+        fixed = [
+            name.strip() for name, body in rules if re.search(r"font(-size)?:[^;]*?\d(px)\b(?![^;]*shorthand)", body)
+        ]
+        assert [name for name in fixed if name != ".end text"] == [], path

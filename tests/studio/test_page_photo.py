@@ -84,7 +84,8 @@ def test_a_photo_is_aligned_rebuilt_and_put_back(visitor):
     visitor.stop()
     assert visitor.current != root
     page.click("[aria-label=Export]")
-    there = decoded(visitor.download("text=Whole photo, PNG"))
+    page.click("text=The whole photo, PNG")
+    there = decoded(visitor.download("dialog button.primary"))
     mine = Image.fromarray(visitor.node(visitor.current).astype(np.uint8))
     assert np.array_equal(there, np.asarray(paste(whole, crop, mine), dtype=float))
     visitor.press("Escape")

@@ -74,9 +74,11 @@ def kept(page: Page) -> tuple[int, int]:
         heard.clear()
     gc.collect()
     every = gc.get_objects()
-    pictures = sum(isinstance(each, Image.Image) for each in every)
+    pictures = sum(issubclass(type(each), Image.Image) for each in every)
     stores = {
-        each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in every if torch.is_tensor(each)
+        each.untyped_storage().data_ptr(): each.untyped_storage().nbytes()
+        for each in every
+        if issubclass(type(each), torch.Tensor)
     }
     return pictures, sum(stores.values())
 

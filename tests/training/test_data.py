@@ -249,7 +249,9 @@ def test_folders_that_are_no_classes(tmp_path):
         Pictures(tmp_path / "q", 8, labels=True)
 
 
-@pytest.mark.parametrize("as_label", [lambda n: n, float, lambda n: [float(i == n) for i in range(3)]], ids=str)
+@pytest.mark.parametrize(
+    "as_label", [lambda n: n, float, lambda n: [float(i == n) for i in range(3)]], ids=["whole", "float", "one-hot"]
+)
 @pytest.mark.parametrize("above", ["", "faces/"])
 def test_every_form_of_a_class(tmp_path, as_label, above):
     folder = save_pictures(tmp_path / above, count=3)

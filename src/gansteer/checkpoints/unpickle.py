@@ -28,7 +28,7 @@ from gansteer.errors import UserError
 MAX_NESTED_STEPS = 10_000
 """The pickle of one nested storage takes about 100."""
 MAX_SLACK = 64
-"""A tensor may be a view of a storage so many times its size; else a small file could make for much reading."""
+"""A tensor may be a view of a storage this many times its size; else a small file could make for much reading."""
 
 
 MAX_EXPANDED = 1 << 20

@@ -33,7 +33,7 @@ class Fit:
     out: Path
     """Where to write them (.safetensors)."""
     attribute: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Which attribute; give it once for each. With your own scores or examples, the name that it shall have."""
+    """Which attribute; give it once for each. With your own scores or examples, the name that it is to have."""
     function: str | None = None
     """Your own score as MODULE:FUNCTION; takes pictures [B, 3, H, H] in [-1, 1], returns B numbers (PyTorch)."""
     onnx: Path | None = None
@@ -132,7 +132,7 @@ class Fit:
         return found
 
     def _scorers(self, model: "Model", report: Callable[[str, int, int], None]) -> "Iterator[tuple[Scorer, int]]":
-        """What scores pictures, and how many each shall score."""
+        """What scores pictures, and how many each is to score."""
         from gansteer.checkpoints.scorers import function_scorer, onnx_scorer
 
         if self.function is not None:
@@ -183,7 +183,7 @@ class Import:
     space: Literal["w", "z", "s"]
     """The space that it was found in, which its file does not tell: w, z, or s (styles)."""
     name: str | None = None
-    """What it shall be called; by default as the file."""
+    """What it is to be called; by default as the file."""
     out: Path
     """Where to write them (.safetensors), for --directions of other commands."""
     label: int | None = None

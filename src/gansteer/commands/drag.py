@@ -29,7 +29,7 @@ class Drag(Beginning, Results):
     point: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """A handle and its target as x,y:x,y in pixels, such as 60,70:78,68; give --point once for each."""
     mask: Path | None = None
-    """A picture of the model's size: white may move, black shall stay."""
+    """A picture of the model's size: white may move, black must stay."""
     jobs: Path | None = None
     """A file with one job a line: a JSON object with seed, points (["60,70:78,68"]) and any other flag of this command."""
     how: tyro.conf.OmitArgPrefixes[DragSettings] = field(default_factory=DragSettings)

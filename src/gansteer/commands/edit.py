@@ -26,12 +26,12 @@ class Edit(Beginning, Results):
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Attribute and deviations, such as smile=+2 or smile=+2,age=-1; see `gansteer directions list`."""
     hold: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Attributes that shall stay, such as age,gender."""
+    """Attributes that must stay, such as age,gender."""
     region: str | None = None
     """Change this region only: mouth, eyes, brows, nose, face, hair; a point x,y, for all that is like it; or a picture,
     white where it may change."""
     channels: int | None = None
-    """With --region: move only so many style channels, those that act there most and elsewhere least."""
+    """With --region: how many style channels move, those that act there most and elsewhere least."""
     layers: str | None = None
     """The rows of w+ that move, such as 0-4: the first carry pose and shape, the last colour."""
     absolute: bool = False

@@ -39,7 +39,7 @@ class Studio:
     idle_minutes: float = 5.0
     """A session that no page shows leaves the memory after so long; it stays on the disk."""
     keep_days: float | None = None
-    """Delete sessions that nobody opened for so many days; by default all are kept. Files that you named yourself stay."""
+    """Days after which a session that nobody opened is deleted; by default all are kept. Files that you named yourself stay."""
     most_upload: int = 64
     """Megabytes that a dropped file may have."""
     most_pixels: int = 64

@@ -46,10 +46,10 @@ class Display(Protocol):
     """Where a run shows how far it is."""
 
     def checking(self, done: int, total: int) -> None:
-        """So many pictures of the data are checked."""
+        """Pictures of the data that are checked."""
 
     def trained(self, progress: "TrainProgress") -> None:
-        """So many pictures are shown."""
+        """Pictures that have been shown."""
 
 
 class Silence:

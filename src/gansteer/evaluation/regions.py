@@ -44,7 +44,7 @@ NO_PART, NOTHING_IN_W, NOTHING_INSIDE = (
 )  # fmt: skip
 """Why a picture is left out."""
 REACH = 4.0
-"""No edit is turned up to more than so many times the intervention's own strength to reach its change."""
+"""No edit is turned up to more than this many times the intervention's own strength to reach its change."""
 EQUAL = 0.01
 """Changes of the attribute that differ by no more than this share are equal."""
 RESAMPLES = 2000

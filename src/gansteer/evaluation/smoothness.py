@@ -11,7 +11,7 @@ from gansteer.models.code import Code
 from gansteer.subject import Model
 
 LIMIT = 4.0
-"""A path is smooth if no step changes the picture more than so many times the median step."""
+"""A path is smooth if no step changes the picture more than this many times the median step."""
 
 
 @dataclass(frozen=True)

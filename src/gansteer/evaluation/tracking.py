@@ -85,9 +85,8 @@ def tracking(
         share = torch.linspace(0, strength, steps + 1, dtype=path.ws.dtype, device=path.ws.device)
         path.ws[:, :ROWS] = start.ws[:ROWS].lerp(towards.ws[:ROWS], share[:, None, None])
         with torch.no_grad():
-            seen = (
-                landmarks(model.generator.synthesize(Code.batch([path[0], path[steps]]))).double().cpu()
-            )  # [2, 68, 2]
+            ends = model.generator.synthesize(Code.batch([path[0], path[steps]]))
+            seen = landmarks(ends).double().cpu()  # [2, 68, 2]
             inside = ((seen[0] >= 0) & (seen[0] <= model.resolution - 1)).all(dim=1)
             first, last = seen[:, inside]
             motion.append((last - first).norm(dim=1))

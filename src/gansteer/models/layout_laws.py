@@ -43,7 +43,7 @@ class ObjectsLaw:
     """Least distance at which a heatmap falls to one half."""
     radius_high: float = 0.45
     candidates: int = 2
-    """Each centre is the one of so many that is farthest from those before it: things seldom stand within each other.
+    """Each centre is the farthest from those before it, of several random ones: things seldom stand within each other.
     With 1, centres are independent."""
 
     def sample(self, batch: int, resolution: int, blob_dim: int, rng: torch.Generator) -> Layout:

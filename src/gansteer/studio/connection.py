@@ -10,7 +10,7 @@ from gansteer.studio.protocol import Frame, FromServer, encode, pack_frame
 MOST_FRAMES = 2
 """Frames on their way at a time: one in the wires, one being drawn by the page."""
 MOST_MESSAGES = 256
-"""A page that has so many answers waiting has stopped reading."""
+"""A page that has this many answers waiting has stopped reading."""
 SEND_TIMEOUT = 20.0
 """Seconds that a page may take to read a message."""
 

@@ -4,7 +4,7 @@ import json
 import struct
 import tempfile
 import zlib
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from io import BytesIO
@@ -49,15 +49,18 @@ class Export:
     name: str
 
 
-def export(session: Session, id: int, what: str) -> Export:
-    """The file `what` of a node: a name in `protocol.EXPORTS`, but for films. Raises UserError."""
+def export(session: Session, id: int, what: str, size: int = 0) -> Export:
+    """The file `what` of a node: a name in `protocol.EXPORTS`, but for films. Raises UserError.
+
+    A JPEG, or a PNG, has sides of `size` pixels, if that isn't 0.
+    """
     node = session.find(id)
     stem = f"gansteer-{id}"
     if what == "png":
-        return Export(png(session, id), "image/png", f"{stem}.png")
+        return Export(png(session, id, size), "image/png", f"{stem}.png")
     if what == "jpeg":
         data = BytesIO()
-        drawn(node.subject).convert("RGB").save(data, "JPEG", quality=95, subsampling=0)
+        resized(drawn(node.subject).convert("RGB"), size).save(data, "JPEG", quality=95, subsampling=0)
         return Export(data.getvalue(), "image/jpeg", f"{stem}.jpg")
     if what == "latent":
         return Export(latent_bytes(node.subject), "application/octet-stream", f"{stem}.safetensors")
@@ -81,11 +84,11 @@ def drawn(subject: Subject) -> Image.Image:
     return to_image(subject.render())
 
 
-def png(session: Session, id: int) -> bytes:
-    """The picture, with the way to it inside."""
+def png(session: Session, id: int, size: int = 0) -> bytes:
+    """The picture, with the way to it inside; with a `size`, of that side."""
     data, chunk = BytesIO(), PngInfo()
     chunk.add(CHUNK, to_bytes(session.only(id)))
-    drawn(session.find(id).subject).save(data, "PNG", pnginfo=chunk)
+    resized(drawn(session.find(id).subject), size).save(data, "PNG", pnginfo=chunk)
     return data.getvalue()
 
 
@@ -130,20 +133,30 @@ def points(node: Node) -> dict[str, Any]:
     }
 
 
-def movie(session: Session, node: Node, film: Progresses, marks: bool) -> Generator[None, None, list[Image.Image]]:
+Told = Callable[[int, int], None]
+"""Called with how many pictures are done, and of how many. May raise, which ends the work."""
+
+
+def movie(
+    session: Session, node: Node, film: Progresses, marks: bool, size: int = 0, told: Told = lambda done, of: None
+) -> Generator[None, None, list[Image.Image]]:
     """The pictures of the film of a node's edit; pauses after each, for it may take long. Raises UserError.
 
-    `film` are the steps of the edit if they are still there; otherwise it is carried out again.
+    `film` are the steps of the edit if they are still there; otherwise it is carried out again. With a `size` they have
+    that side.
     """
     if node.edit is None:
         raise UserError("only an edit makes a film: choose one in the history")
+    told_before = not film
     if not film:
         parent = session.nodes[node.parent].subject if node.parent else node.subject
-        film = yield from _again(node, parent)
+        film = yield from _again(node, parent, told)
     steps = [replace(step, subject=replace(step.subject)) for step in film]  # or they would keep their pictures
-    shots = []
+    shots: list[Image.Image] = []
+    again, of = (0, len(steps)) if not told_before else (len(steps), 2 * len(steps))
     for shot in frames(steps, node.edit, marks=marks):
-        shots.append(shot)
+        shots.append(resized(shot, size))
+        told(again + len(shots), of)
         yield
     return shots
 
@@ -156,9 +169,16 @@ def film_file(shots: Sequence[Image.Image], id: int, what: str) -> Export:
         return Export(path.read_bytes(), FILMS[what], f"gansteer-{id}.{what}")
 
 
-def _again(node: Node, parent: Subject) -> Generator[None, None, list[Progress]]:
-    progresses = []
+def _again(node: Node, parent: Subject, told: Told) -> Generator[None, None, list[Progress]]:
+    progresses: list[Progress] = []
+    steps = max(node.step_count, 1)
     for progress in replay(node, parent):
         progresses.append(progress)
+        told(min(len(progresses), steps), 2 * steps)  # the other half of the way is drawing
         yield
     return progresses
+
+
+def resized(picture: Image.Image, size: int) -> Image.Image:
+    """A square picture with sides of `size` pixels by Lanczos' filter, which adds nothing; 0 leaves it as it is."""
+    return picture if size in (0, picture.width) else picture.resize((size, size), Image.Resampling.LANCZOS)

@@ -29,7 +29,7 @@ PAINTING = 0.6
 
 @dataclass(frozen=True, eq=False)
 class Showing:
-    """What the page shall see."""
+    """What the page is to see."""
 
     subject: Subject
     node: int | None

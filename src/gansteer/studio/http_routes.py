@@ -20,6 +20,9 @@ from gansteer.studio.uploads import Receiver
 from gansteer.studio.workers import explained
 from gansteer.studio.workspace import Workspace
 
+LARGEST = 2048
+"""Pixels of the side of a picture or film that is drawn larger than the model's."""
+
 
 class TooLarge(Exception):
     """A file has more bytes than are allowed."""
@@ -29,13 +32,44 @@ class NotOpen(UserError):
     """A session is not there."""
 
 
+class NotWanted(Exception):
+    """Whoever asked for a file went away."""
+
+
+class Wanted:
+    """Watches whether a request is still waited for while its answer is being made, on another thread."""
+
+    def __init__(self, request: Request, told: Callable[[int, int], None]) -> None:
+        """`told` is called on the event loop with how much is done, and of how much."""
+        self._request, self._told = request, told
+        self._loop = asyncio.get_running_loop()
+        self._gone = False
+
+    async def __aenter__(self) -> None:
+        self._watching = asyncio.create_task(self._watch())
+
+    async def __aexit__(self, *error: object) -> None:
+        self._watching.cancel()
+
+    async def _watch(self) -> None:
+        while not await self._request.is_disconnected():
+            await asyncio.sleep(0.2)
+        self._gone = True
+
+    def told(self, done: int, of: int) -> None:
+        """Tell how much is done, from any thread. Raises NotWanted if nobody waits any more."""
+        if self._gone:
+            raise NotWanted
+        self._loop.call_soon_threadsafe(self._told, done, of)
+
+
 class Files:
     """The files of all workspaces; `protocol.py` lists their addresses."""
 
     def __init__(
         self, workspaces: Mapping[str, Workspace], catalogue: Catalogue, most_bytes: int, most_pixels: int
     ) -> None:
-        """`workspaces` by their keys, as they come and go; what is dropped has at most so many bytes and pixels."""
+        """`workspaces` by their keys, as they come and go; `most_bytes` and `most_pixels` bound what is dropped."""
         self._desks, self._catalogue, self._most_bytes = workspaces, catalogue, most_bytes
         self._receiver = Receiver(most_pixels)
         self._pictures = Pictures()
@@ -93,12 +127,15 @@ class Files:
         workspace, what = self._workspace_of(request), request.path_params["what"]
         session, id = workspace.session.copy(), request.path_params["id"]
         film, marks = workspace.films.get(id, ()), request.query_params.get("marks") != "0"
-        if what in FILMS:
-            shots = await workspace.draw(lambda: movie(session, session.find(id), film, marks))
-            file = await asyncio.to_thread(film_file, shots, id, what)
-        else:
-            file = await workspace.draw(lambda: export(session, id, what))
-        return _download(file)
+        size = _number(request, "size", 0)
+        if size > LARGEST:
+            raise UserError(f"files have sides of {LARGEST} pixels at most")
+        if what not in FILMS:
+            return _download(await workspace.draw(lambda: export(session, id, what, size)))
+        wanted = Wanted(request, lambda done, of: workspace.exporting(id, what, done, of))
+        async with wanted:
+            shots = await workspace.draw(lambda: movie(session, session.find(id), film, marks, size, wanted.told))
+            return _download(await asyncio.to_thread(film_file, shots, id, what))
 
     async def file(self, request: Request) -> Response:
         """Something that was dropped on the page."""
@@ -172,6 +209,8 @@ def careful(endpoint: Endpoint) -> Endpoint:
     async def answer(request: Request) -> Response:
         try:
             return await endpoint(request)
+        except NotWanted:
+            return Response(status_code=499)
         except TooLarge as error:
             return refusal(str(error), 413)
         except (UserError, ValueError) as error:

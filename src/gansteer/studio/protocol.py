@@ -16,7 +16,8 @@ Files go by HTTP, under the session's key (which nobody can guess) and with `?to
     GET  /session/KEY/seed/SEED          the picture of a seed as JPEG    ?model=NAME&psi=0.7&size=96
     GET  /session/KEY/change/A/B         where two nodes' pictures differ: PNG, grey, white = most
     GET  /session/KEY/photo/ID           what was cut out of the photo that a node began with: PNG
-    GET  /session/KEY/export/ID/WHAT     a file to keep; WHAT is one of `EXPORTS`      ?marks=0 for films without points
+    GET  /session/KEY/export/ID/WHAT     a file to keep; WHAT is one of `EXPORTS`      ?marks=0 for films without points,
+                                         ?size=512 for pictures and films of that side, drawn larger by a good filter
     POST /session/KEY/file               the body is a picture (PNG with settings, photo) or a .steer file; for photos
                                          ?face=2 (by size), ?crop=x,y,size,angle or ?whole=1 (no face is sought),
                                          ?tuning=none; with ?look=1 it is only looked at
@@ -182,6 +183,14 @@ class Welcome(Message):
     """Days after which a session that nobody opens is deleted; None: never."""
 
 
+class MixInfo(Part):
+    """The picture `(1 - t) a + t b` of two nodes."""
+
+    a: int
+    b: int
+    t: float
+
+
 class NodeInfo(Part):
     """One entry of the history."""
 
@@ -195,6 +204,8 @@ class NodeInfo(Part):
     steps: int
     done: bool
     """False while the edit runs or could be resumed."""
+    mixed: MixInfo | None
+    """What it was mixed of, if it was."""
 
 
 class RunInfo(Part):
@@ -254,6 +265,18 @@ class Fault(Message):
     """Of the `Ask` that it answers."""
 
 
+class Exporting(Message):
+    """How far a file is that is being made for this session; sent while a film is drawn. An older one may be left out."""
+
+    node: int
+    what: str
+    """One of `EXPORTS`."""
+    done: int
+    """Pictures that are drawn."""
+    of: int
+    """How many there will be."""
+
+
 class Received(Message):
     """The answer to a file: what became of it."""
 
@@ -301,7 +324,7 @@ class Sight(Message):
     """By the kind of tuning: `none` keeps the picture easy to edit, `light` comes nearest to the photo."""
 
 
-FromServer = Welcome | State | Progress | Answer | Fault
+FromServer = Welcome | State | Progress | Answer | Fault | Exporting
 
 # --- Frames -----------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ FILM = 120
 TELLING = 0.06
 """Seconds between calls of the loop, at least: it takes the scheduler's thread from its work."""
 KEEPING = 10.0
-"""Steps that change the weights are kept on the disk no more often than every so many times as long as that takes."""
+"""Steps that change the weights are kept on the disk no more often than this many times as long as that takes."""
 
 
 class RunningEdit:
@@ -42,7 +42,7 @@ class RunningEdit:
         self.problem: str | None = None
         """Why the last step is not on the disk."""
         self.over = asyncio.Event()
-        """Set by whoever was told that it left."""
+        """Set once the session knows that it left."""
         self.job = Job(begin, self._stepped, self._left, seconds=seconds)
         self._first, self._path = node.subject, journal
         self._journal: Journal | None = None

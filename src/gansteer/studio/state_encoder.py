@@ -9,7 +9,7 @@ from gansteer.edits.api import Edit
 from gansteer.edits.record import edit_to_json, tensor_to_json
 from gansteer.edits.registry import kind_of
 from gansteer.session import Node, Session
-from gansteer.studio.protocol import NodeInfo, RunInfo, State
+from gansteer.studio.protocol import MixInfo, NodeInfo, RunInfo, State
 
 LARGE = 1 << 16
 """The page is sent no tensor of more elements, but for masks."""
@@ -56,13 +56,15 @@ def pack(x: Tensor) -> dict[str, Any]:
 
 def info(node: Node) -> NodeInfo:
     """A node in the history."""
-    source = node.source
+    source, mixed = node.source, None
     if node.edit is not None:
         title, kind = node.edit.title, kind_of(node.edit)
     elif "between" in source:
-        title, kind = "Between {} and {}".format(*source["between"]), "between"
+        a, b = source["between"]
+        title, kind, mixed = f"Between {a} and {b}", "between", MixInfo(a, b, source.get("t", 0.5))
     elif "seed" in source:
         title, kind = f"Seed {source['seed']}", "seed"
     else:
         title, kind = "Photo", "photo"
-    return NodeInfo(node.id, node.parent, title, kind, node.subject.model.card.name, node.step_count, node.done)
+    name = node.subject.model.card.name
+    return NodeInfo(node.id, node.parent, title, kind, name, node.step_count, node.done, mixed)

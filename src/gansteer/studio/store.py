@@ -94,7 +94,7 @@ class Store:
         return self._folder / f"{key}{JOURNAL}"
 
     def open(self, key: str, load: Load) -> Session | None:
-        """The session of that key, whoever asks; None if there is none. Raises UserError if it can't be opened.
+        """The session of that key; None if there is none. Raises UserError if it can't be opened.
 
         It is brought to the last step of the edit that was running, as far as that can be read.
 
@@ -130,7 +130,7 @@ class Store:
         return self._disk.submit(lambda: key in self._made() and self._delete(self._made()[key]))
 
     def tidy(self, days: float, but: Collection[str]) -> "Future[int]":
-        """Delete the sessions, `but` for some, that were neither opened nor changed for so many days; how many."""
+        """Delete the sessions, `but` for some, that were neither opened nor changed for `days` days; returns how many."""
 
         def work() -> int:
             end = time.time() - days * 86_400

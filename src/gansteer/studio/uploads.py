@@ -8,12 +8,12 @@ from dataclasses import asdict, replace
 from io import BytesIO
 from weakref import WeakKeyDictionary
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from gansteer.edits.inversion.align import Aligner, parse_crop
 from gansteer.edits.inversion.crop import Crop, cut, paste
 from gansteer.edits.inversion.edit import Inversion
-from gansteer.edits.inversion.estimate import estimate
+from gansteer.edits.inversion.estimate import estimate, seconds_of_a_look
 from gansteer.edits.inversion.projection import mean_subject
 from gansteer.errors import UserError
 from gansteer.pictures import read_photo
@@ -30,6 +30,9 @@ PREVIEW = 1024
 """Pixels of the longer side of what the page is shown of a photo."""
 
 
+UNREADABLE = "this file is no picture that can be read: take a JPEG, PNG or WebP, or a phone's HEIC"
+
+
 class Receiver:
     """Takes files in."""
 
@@ -37,6 +40,7 @@ class Receiver:
         """`most_pixels` is how large a picture may be."""
         self._most_pixels = most_pixels
         self._aligners: WeakKeyDictionary[Model, Aligner] = WeakKeyDictionary()
+        self._looks: WeakKeyDictionary[Model, float] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._opening = asyncio.Lock()
         """Held while a session is opened, beside the loop: several large ones at a time would need memory for all."""
@@ -66,8 +70,7 @@ class Receiver:
 
     def paste(self, data: bytes, edit: Inversion, subject: Subject, kind: str) -> Export:
         """The whole photo with the subject's picture where it was cut out. Raises UserError if it is another photo."""
-        self._check(data)
-        photo, crop, out = read_photo(data, "this picture"), edit.crop, BytesIO()
+        photo, crop, out = self._read(data), edit.crop, BytesIO()
         if crop is None:
             raise UserError("it is not known where this picture was in its photo")
         there = cut(photo, crop, edit.picture.shape[0])
@@ -81,18 +84,16 @@ class Receiver:
         return Export(out.getvalue(), "image/jpeg", "gansteer-photo.jpg")
 
     def _photo(self, data: bytes, model: Model, wishes: Mapping[str, str]) -> tuple[Inversion, str]:
-        self._check(data)
-        photo = read_photo(data, "this picture")
+        photo = self._read(data)
         crop, note = self._crop(photo, model, wishes)
         edit = Inversion(
             cut(photo, crop, model.resolution), crop, tuning="none" if wishes.get("tuning") == "none" else "light"
         )
-        return edit, f"{note}; this takes {estimate(model, edit)}"
+        return edit, f"{note}; this takes {estimate(model, edit, self._seconds(model))}"
 
     def _look(self, data: bytes, model: Model) -> Sight:
         """What there is in a photo, and what it would cost."""
-        self._check(data)
-        photo = read_photo(data, "this picture")
+        photo = self._read(data)
         try:
             found = self._aligner(model).align(photo)
             faces, note = found.faces, found.note
@@ -100,7 +101,10 @@ class Receiver:
             faces, note = (), str(error).partition(":")[0]
         middle = Crop.centred(photo)
         edit = Inversion(cut(photo, middle, model.resolution), middle, tuning="none")
-        costs = {str(x.tuning): CostInfo(**asdict(estimate(model, x))) for x in (edit, replace(edit, tuning="light"))}
+        costs = {
+            str(x.tuning): CostInfo(**asdict(estimate(model, x, self._seconds(model))))
+            for x in (edit, replace(edit, tuning="light"))
+        }
         small, jpeg = photo.copy(), BytesIO()
         small.thumbnail((PREVIEW, PREVIEW), Image.Resampling.LANCZOS)
         small.save(jpeg, "JPEG", quality=88)
@@ -108,11 +112,28 @@ class Receiver:
         crops = tuple(CropInfo(c.x, c.y, c.size, c.angle) for c in (*faces, middle))
         return Sight(photo.width, photo.height, preview, crops, len(faces), note, costs)
 
+    def _seconds(self, model: Model) -> float:
+        """Seconds of a look, measured once: an estimate is to follow the photo, not what else happens to run."""
+        with self._lock:
+            if model not in self._looks:
+                self._looks[model] = seconds_of_a_look(model)
+            return self._looks[model]
+
     def _aligner(self, model: Model) -> Aligner:
         with self._lock:
             if model not in self._aligners:
                 self._aligners[model] = Aligner.of(model)
             return self._aligners[model]
+
+    def _read(self, data: bytes) -> Image.Image:
+        """The photo. Raises UserError, in words that fit what is taken here."""
+        self._check(data)
+        try:
+            return read_photo(data, "this picture")
+        except UserError as error:
+            if isinstance(error.__cause__, UnidentifiedImageError):  # the library reads more formats than we let in
+                raise UserError(UNREADABLE) from error
+            raise
 
     def _check(self, data: bytes) -> None:
         """Raise UserError before anything is decoded unless this is a picture of a usual kind and size."""
@@ -122,7 +143,7 @@ class Receiver:
             with Image.open(BytesIO(data), formats=FORMATS) as picture:
                 width, height = picture.size
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise UserError("this file is no picture that can be read: take a PNG, JPEG or WebP") from error
+            raise UserError(UNREADABLE) from error
         if width * height > self._most_pixels:
             raise UserError(
                 f"this picture has more than {self._most_pixels // 1_000_000} million pixels: make it smaller"

@@ -64,7 +64,7 @@ class Job:
         progress = self.run.step()
         took = time.perf_counter() - before
         self.seconds += took
-        if begun:  # the first step prepares all others: who begins shall not stand still for it
+        if begun:  # the first step prepares all others: who begins must not stand still for it
             self.clock += took
         self.stepped(progress, self.seconds)
         return progress.stop_reason is not None

@@ -47,7 +47,7 @@ class Workspace:
         self.left_at = services.loop.time()
         """When the page went away; only of interest while there is no connection."""
         self.lock = asyncio.Lock()
-        """Held by whoever changes the session: the page's messages and its files come on different ways."""
+        """Held while the session is changed: the page's messages and its files come on different ways."""
         self.saved = True
         self.touched = self.restored
         """Whether there is anything that anybody would miss."""
@@ -103,8 +103,11 @@ class Workspace:
 
     def fault(self, text: str, id: int | None = None) -> None:
         """Tell the page that something went wrong."""
+        self._post(protocol.Fault(" ".join(text.split()), id))
+
+    def _post(self, message: protocol.FromServer, key: object = None) -> None:
         if self.connection is not None:
-            self.connection.post(protocol.Fault(" ".join(text.split()), id))
+            self.connection.post(message, key)
 
     async def _do(self, message: protocol.FromPage) -> None:
         match message:
@@ -221,8 +224,7 @@ class Workspace:
         except Exception as error:
             self.fault(explained(error), message.id)
         else:
-            if self.connection is not None:
-                self.connection.post(protocol.Answer(message.id, value))
+            self._post(protocol.Answer(message.id, value))
 
     async def _start(self, message: protocol.Start) -> None:
         self.room()
@@ -316,8 +318,7 @@ class Workspace:
             self.saved = False
             self.fault(work.problem)
         self.frames.show(Showing(node.subject, node.id, node.steps[-1], final=False))
-        if self.connection is not None:
-            self.connection.post(protocol.Progress(node.id, node.steps[-1], node.stop_reason), "progress")
+        self._post(protocol.Progress(node.id, node.steps[-1], node.stop_reason), "progress")
 
     def _take(self, work: RunningEdit) -> Node:
         """What the edit has reached."""
@@ -368,6 +369,10 @@ class Workspace:
         position = self.services.scheduler.position(self.work.job)
         edit = self._encoder.edit(self.work.node.edit)
         return protocol.RunInfo(self.work.node.id, edit, "waiting" if position else "running", position)
+
+    def exporting(self, node: int, what: str, done: int, of: int) -> None:
+        """Tell the page how far a file is."""
+        self._post(protocol.Exporting(node, what, done, of), "exporting")
 
     def save(self) -> None:
         """Keep the session on the disk, as soon as the disk is ready; of several changes the last is written."""

@@ -50,7 +50,7 @@ class TrainConfig:
     """Share of each batch that draws known pictures again from latents of their own, next to the discriminator's lesson
     (projected loss only). It keeps few pictures and short training from collapsing to one face; 0 is the published way."""
     anchor_images: int = 0
-    """With --anchor: so many pictures are only drawn again at first; over half as many more the discriminator comes in."""
+    """With --anchor: pictures that are only drawn again at first; over half as many more the discriminator comes in."""
     anchor_weight: float = 20.0
     """With --anchor: weight of the difference in features; that of the pixels has 12 times as much."""
     anchor_lr: float = 1e-2
@@ -92,12 +92,12 @@ class TrainConfig:
     grow: Path | None = None
     """Start from this checkpoint (a run's folder or a .safetensors of half the resolution, or of the same)."""
     discriminator_images: int = 0
-    """So many pictures teach the discriminator alone at first, while the generator stays. With --grow from a model whose
+    """Pictures that teach the discriminator alone at first, while the generator stays. With --grow from a model whose
     discriminator is lost: one that knows nothing yet spoils a good generator within some thousand pictures."""
     snapshot_images: int = 20_000
-    """Write a generator and a sheet of samples every so many pictures."""
+    """Pictures between two files of the generator with a sheet of samples."""
     checkpoint_minutes: float = 10.0
-    """Save everything needed to continue every so many minutes."""
+    """Minutes between two files with everything needed to continue."""
     seed: int = 0
     workers: int = 0
     """Processes that decode pictures; 0 decodes in the loop (pictures are kept in memory up to 4 GiB)."""

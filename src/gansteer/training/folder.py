@@ -43,7 +43,7 @@ STRUCTURE = {
 
 
 def snapshot_file(config: TrainConfig, images: int) -> Path:
-    """Where the generator goes that has seen so many pictures."""
+    """Where the generator goes that has seen `images` pictures."""
     return config.out / f"snapshot-{images:09d}.safetensors"
 
 

@@ -1,4 +1,4 @@
-"""Training of a generator's encoder: on the generator's own pictures, whose w is known, and on real ones, which it shall draw.
+"""Training of a generator's encoder: on the generator's own pictures, whose w is known, and on real ones, which it must draw.
 
 For a picture x with code w: `L = d(G(E(x)), x) + pixels |G(E(x)) - x|^2 + latent |E(x) - w|^2 + flat |E(x) - row mean|^2`, the
 squares being means, those of w in deviations of the model's w. Real pictures have no w and go without that term. E is the

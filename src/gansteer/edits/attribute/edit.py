@@ -23,12 +23,12 @@ GRAIN = 2.0**-44
 
 @dataclass(frozen=True, eq=False)
 class Attribute(Edit):
-    """Turn attributes up or down by so many standard deviations, with others held."""
+    """Turn attributes up or down by numbers of standard deviations, with others held."""
 
     change: Mapping[str, float]
     """Name of a direction to how many deviations of the model's samples to go along it, such as `{"smile": 2.0}`."""
     hold: tuple[str, ...] = ()
-    """Directions that shall stay: what is moved is orthogonal to them."""
+    """Directions that must stay: what is moved is orthogonal to them."""
     rows: tuple[int, int] | None = None
     """First and last row of w+ that move (in s: of the layers that they drive); None: as the direction was made for."""
     absolute: bool = False
@@ -129,7 +129,7 @@ def _along(
         raise UserError("these directions do not fit this model: fit them again")
     allowed = allowed_channels(subject, rows) if edit.space == "s" else torch.ones_like(code)
     normals = [n * allowed for other in held for n in (other.vector, other.level) if n is not None]
-    # Again, since rounding leaves 1e-17 in channels that shall stay bit for bit.
+    # Again, since rounding leaves 1e-17 in channels that must stay bit for bit.
     units = [projected(direction.vector * allowed, normals) * allowed for direction in chosen]  # n'
     if edit.absolute:
         # How much a step along the j-th adds to the value of the i-th.

@@ -18,7 +18,7 @@ FEWEST = 8
 """Examples of each kind, below which no boundary is fitted."""
 FITTED = 0.1
 """Share of the samples at either end of the scores between which the boundary is fitted. The paper's is 0.02, of 500k: of
-some thousands that leaves too few for so many coordinates, and the boundary follows the score's noise."""
+some thousands that leaves too few for this many coordinates, and the boundary follows the score's noise."""
 RAREST = 0.01
 """Share of the highest scores that is taken to have the attribute, also where few pictures have it."""
 EXTREME = 0.05

@@ -76,7 +76,7 @@ def _signed(vectors: Tensor) -> Tensor:
 
 
 def row_groups(num_ws: int) -> dict[str, tuple[int, int]]:
-    """Rows of w+ that mostly carry pose, shape and colour (SeFa's groups 0-1, 2-5, 6 on), as far as there are so many."""
+    """Rows of w+ that mostly carry pose, shape and colour (SeFa's groups 0-1, 2-5, 6 on), as far as the model has them."""
     return {
         name: (first, min(last, num_ws - 1))
         for name, first, last in (("pose", 0, 1), ("shape", 2, 5), ("colour", 6, num_ws - 1))

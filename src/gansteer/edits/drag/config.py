@@ -54,7 +54,7 @@ class DragSettings:
     steps: int = 300
     """Latent steps at most."""
     patience: int | None = None
-    """Give up after so many steps that brought the handles no nearer; 60, of gauss-newton's, which are larger, 20."""
+    """Steps that bring the handles no nearer before it gives up; 60, of gauss-newton's, which are larger, 20."""
     pull: float = 0.0
     """Prior: stay near the start; weight of `mean (w - w0)^2`."""
     manifold: float = 0.0

@@ -32,9 +32,9 @@ class Drag(DragSettings, Edit):
     handles: Sequence[Point]
     """Points of the picture (x, y) to be moved."""
     targets: Sequence[Point]
-    """Where each of them shall go."""
+    """Where each of them is to go."""
     mask: Tensor | None = None
-    """`[H, W]`, 1 (or True) = may move, 0 = shall stay as it is; None = everything may move."""
+    """`[H, W]`, 1 (or True) = may move, 0 = must stay as it is; None = everything may move."""
     engine: Engine = field(default="auto", kw_only=True)
 
     def __post_init__(self) -> None:

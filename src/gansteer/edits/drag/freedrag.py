@@ -73,7 +73,7 @@ class FreeDragRun(PointRun):
         return (features.sample(self._around(self._points)) - self._templates).abs().mean(dim=(1, 2))
 
     def _look(self) -> Tensor:
-        """`L_drag = sum_i || F_r(h_i) - T_i ||_1`, and every so many pulls the next carriers and templates."""
+        """`L_drag = sum_i || F_r(h_i) - T_i ||_1`, and after every `PULLS` pulls the next carriers and templates."""
         features = self._features(self._segment_need())
         discrepancy = self._discrepancy(features)
         self._match = discrepancy.detach()

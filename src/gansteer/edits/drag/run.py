@@ -17,7 +17,7 @@ from gansteer.edits.drag.mask import MaskTerm
 from gansteer.subject import Subject
 
 BLOW_UP = 10.0
-"""An offset from the start of so many deviations of the model's own w has left every picture behind."""
+"""An offset of this many deviations of the model's own w has left every picture behind."""
 
 
 class PointRun(SteppedRun[Drag]):

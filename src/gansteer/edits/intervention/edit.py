@@ -28,7 +28,7 @@ from gansteer.subject import Subject
 SPACES: tuple[Space, Space] = ("w", "s")
 """Where the attribute's directions are needed: for Ds_z and for Ds_n."""
 CHANGED = ((0.5, "stayed"), (2.5, "hardly changed"), (6.0, "changed a little"), (math.inf, "changed too"))
-"""What is said of a change outside the region below so many levels."""
+"""What is said of a change outside the region below this many levels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,13 +38,13 @@ class Intervention(Edit):
     change: Mapping[str, float]
     """As in `Attribute`: name of a direction to deviations. The model needs the directions in w and in s."""
     region: Tensor
-    """`[H, W]`, 1 (or True) = shall change, 0 = shall stay."""
+    """`[H, W]`, 1 (or True) = is to change, 0 = must stay."""
     hold: tuple[str, ...] = ()
     """As in `Attribute`."""
     rows: tuple[int, int] | None = None
     """As in `Attribute`."""
     channels: int | None = None
-    """Sparse form: only so many channels of the convolutions move, those that act in the region most, elsewhere least."""
+    """Sparse form: how many channels of the convolutions move, those that act in the region most, elsewhere least."""
     steps: int = 75
     """Of the optimisation (L-BFGS), at most: each looks at the picture once."""
     lambda_inside: float = 0.3
@@ -65,7 +65,7 @@ class Intervention(Edit):
             raise UserError(f"the region must be [height, width], not {list(region.shape)}")
         region = (region if region.dtype == torch.bool else region > 0.5).cpu()
         if not bool(region.any()):
-            raise UserError("the region is empty: paint what shall change white")
+            raise UserError("the region is empty: paint what is to change white")
         if bool(region.all()):
             raise UserError("the region is the whole picture: edit without a region")
         object.__setattr__(self, "region", region)

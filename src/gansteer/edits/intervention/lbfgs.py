@@ -20,7 +20,7 @@ class LBFGS:
     """
 
     def __init__(self, x: Tensor, history: int = 100) -> None:
-        """Begins at `x [B, N]`, with so many pairs remembered."""
+        """Begins at `x [B, N]`, with `history` pairs remembered."""
         self.x = x
         """`[B, N]`: the best so far."""
         self.trial = x

@@ -1,6 +1,6 @@
 """What an intervention optimises: `Ds = (1 - lambda) Ds_z + lambda Ds_n`, what that does to pictures, and how good it is.
 
-For several pictures of one generator at once: whoever changes hundreds gets half as much again out of a core.
+For several pictures of one generator at once: with hundreds to change, a core does half as many again in the same time.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ PROBES, WIDEST = 8, 30.0
 COARSE_STEPS, FINE_STEPS = 2, 14
 """Steps after which the next finer block begins to move: the coarse ones, and those at a quarter and half of the size."""
 MIN_DECREASE, WINDOW = 5e-3, 8
-"""The optimisation ends when the last so many steps took less than this share off the loss."""
+"""The optimisation ends when the last `WINDOW` steps took less than this share off the loss."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Mixture:
     towards: Tensor
     """`[B, S]`: the boundary's unit normal, in deviations."""
     inside: Tensor
-    """`[B, H, W]`: M, 1 where the picture shall change."""
+    """`[B, H, W]`: M, 1 where the picture is to change."""
     lambda_inside: float
     lambda_attr: float
     lambda_norm: float
@@ -74,7 +74,7 @@ class Mixture:
         return self.generator.synthesize(self.code, resolution=resolution, styles=self.parts(self.styles + change))
 
     def wanted(self, resolution: int) -> "Wanted":
-        """What the pictures shall look like at a resolution up to their own."""
+        """What the pictures are to look like at a resolution up to their own."""
         with torch.no_grad():
             before = self.picture(torch.zeros_like(self.realistic), resolution)
             goal = self.picture(self.realistic, resolution)
@@ -113,7 +113,7 @@ class Mixture:
 
 @dataclass(frozen=True, eq=False)
 class Wanted:
-    """What `B` pictures shall look like: as before outside a region, as after the edit in w inside."""
+    """What `B` pictures are to look like: as before outside a region, as after the edit in w inside."""
 
     target: Tensor
     """`[B, 3, r, r]`."""
@@ -148,7 +148,7 @@ class Mixing:
     """The optimisation of lambda: `step()` until `ended`."""
 
     def __init__(self, mixture: Mixture, steps: int) -> None:
-        """Takes at most so many steps."""
+        """Takes at most `steps` steps."""
         self.mixture = mixture
         self.steps = steps
         self.taken = 0
@@ -195,7 +195,7 @@ class Mixing:
 def schedule(generator: Generator) -> list[tuple[int, int]]:
     """For each step up to which size of map the channels move, and at which resolution the picture is looked at.
 
-    The last goes on. From coarse to fine, as the paper does. Most of what shall stay can be seen at a quarter of the size,
+    The last goes on. From coarse to fine, as the paper does. Most of what must stay can be seen at a quarter of the size,
     where a step costs a third, if the generator draws such previews.
     """
     last, previews = generator.config.resolution, generator.capabilities.preview_sizes

@@ -99,7 +99,7 @@ class PivotalTuning:
             return generator.code_of(z, c, rng=self._rng)
 
     def held(self, picture: Tensor) -> Tensor:
-        """Locality: the tuned generator shall draw another w as before, `L(G(w_z; theta), G(w_z; theta*))`.
+        """Locality: the tuned generator must draw another w as before, `L(G(w_z; theta), G(w_z; theta*))`.
 
         The paper asks so of points at a fixed distance from the pivot; here they are the samples themselves, as it is
         they that a person draws next.

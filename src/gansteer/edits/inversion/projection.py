@@ -31,7 +31,7 @@ def rate(t: float) -> float:
 
 
 def noise_regulariser(maps: Sequence[Tensor]) -> Tensor:
-    """Appendix D: noise shall stay noise. Squared mean product with the neighbour right and below, `maps` being `[r, r]`.
+    """Appendix D: noise must stay noise. Squared mean product with the neighbour right and below, `maps` being `[r, r]`.
 
     Summed over each map and its 2x averaged pyramid, down to 8 px; beyond the border the map repeats.
     """

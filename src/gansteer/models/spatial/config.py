@@ -42,7 +42,7 @@ class SpatialConfig(GeneratorConfig):
     margin: float = 0.075
     """With objects: the least distance of centres from the left and the right border, as a share of the picture's width."""
     apart: int = 2
-    """With objects: each centre is the one of so many that is farthest from those before it."""
+    """With objects: how many random centres each is chosen from: the one farthest from those before it."""
     noise: bool = True
     """Whether the layers add noise maps; without, the code alone decides what is drawn."""
     mean_rows: int = 0

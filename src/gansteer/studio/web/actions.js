@@ -4,7 +4,8 @@ import { find } from "./keys.js";
 import { clamp, zoom } from "./geometry.js";
 import { actual, Look } from "./look.js";
 import { invert, isBlank } from "./paint.js";
-import { draftOf, inHand, sideOf } from "./state.js";
+import { arrived } from "./points.js";
+import { draftOf, inHand, running, sideOf } from "./state.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
 
@@ -66,6 +67,19 @@ export const ACTIONS = {
     const draft = draftOf(studio.state);
     if (isBlank(draft.paint)) studio.tell("Paint something first: then what moves and what stays can be swapped.");
     else studio.change({ ...draft, paint: invert(draft.paint) }, "", "Swapped what may move and what must stay.");
+  },
+  "clear-arrived": (studio) => {
+    const draft = draftOf(studio.state);
+    const there = arrived(draft.pairs);
+    if (!there.length || running(studio.state)) studio.say("No point has arrived.");
+    else
+      studio.change(
+        { ...draft, pairs: draft.pairs.filter((pair) => !there.includes(pair)) },
+        "",
+        there.length === 1
+          ? "The point that has arrived is gone."
+          : `${there.length} points that have arrived are gone.`,
+      );
   },
   shape: (studio) => {
     const shape = SHAPES[(SHAPES.indexOf(studio.state.shape) + 1) % SHAPES.length];

@@ -2,10 +2,10 @@
 
 import { copies, corners, largest, place, proper, reaching, SMALLEST, STEEPEST } from "./crop.js";
 import { distance } from "./geometry.js";
-import { num } from "./controls.js";
+import { num, Range } from "./controls.js";
 import { bring } from "./photos.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
-import { sentence } from "./words.js";
+import { duration, sentence } from "./words.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
 /** @typedef {import("./crop.js").Crop} Crop */
@@ -72,20 +72,15 @@ export function Align({ studio }) {
               onInput=${num((value) => set({ size: Math.exp(value) }))}
             />
           </label>
-          <label class="field">
-            <span class="row">
-              <span class="grow">Turn</span>
-              <output class="muted number">${String(Math.round(crop.angle)).replace("-", "−")}°</output>
-            </span>
-            <input
-              type="range"
-              min=${-STEEPEST}
-              max=${STEEPEST}
-              step="1"
-              value=${crop.angle}
-              onInput=${num((angle) => set({ angle }))}
-            />
-          </label>
+          <${Range}
+            label="Turn"
+            shown=${`${String(Math.round(crop.angle)).replace("-", "−")}°`}
+            min=${-STEEPEST}
+            max=${STEEPEST}
+            step="1"
+            value=${crop.angle}
+            use=${(/** @type {number} */ angle) => set({ angle })}
+          />
         </div>
         <div class="stack">
           <div class="segmented" role="group" aria-label="Aim">
@@ -117,7 +112,7 @@ export function Align({ studio }) {
 /** @type {(sight: Sight) => string} */
 const found = ({ faces, note }) =>
   faces === 0
-    ? `${sentence(note)} Put the square where it shall be.`
+    ? `${sentence(note)} Put the square where it belongs.`
     : faces === 1
       ? "One face was found. This is what is taken of the photo."
       : `${faces} faces were found. This is what is taken of the photo.`;
@@ -129,9 +124,8 @@ const near = (a, b) => distance([a.x, a.y], [b.x, b.y]) < 0.02 * a.size && Math.
 function cost(cost) {
   if (!cost) return "";
   const { seconds, memory, size } = cost;
-  const time = seconds < 90 ? `${Math.max(1, Math.round(seconds))} seconds` : `${Math.round(seconds / 60)} minutes`;
   const [meanwhile, kept] = [Math.round(memory / 1e6), (size / 1e6).toFixed(1)];
-  return `About ${time}, ${meanwhile} MB of memory meanwhile, and ${kept} MB to keep.`;
+  return `About ${duration(seconds)}, ${meanwhile} MB of memory meanwhile, and ${kept} MB to keep.`;
 }
 
 /** The photo with the square on it, which is moved by pointer or by keys.

@@ -41,6 +41,7 @@ function App({ studio }) {
           <${ToolOptions} studio=${studio} />
           <${ViewControls} studio=${studio} />
           <${Cover} studio=${studio} />
+          <${Notice} studio=${studio} />
         </div>
         <${Bar} studio=${studio} />
       </div>
@@ -48,7 +49,12 @@ function App({ studio }) {
       <${History} studio=${studio} />
     </main>
     <${Dialogs} studio=${studio} />
-    <${Notice} studio=${studio} />
+    ${
+      state.dropping &&
+      html`
+        <div class="dropping" aria-hidden="true">Drop a photo, a picture or a session here</div>
+      `
+    }
     <div class="unseen" role="status" aria-live="polite">${state.said}</div>
   `;
 }
@@ -128,11 +134,22 @@ function manners(studio) {
   addEventListener("keydown", (event) => pressed(studio, event), { signal });
   addEventListener("keyup", (event) => released(studio, event), { signal });
   addEventListener("blur", () => studio.store.set({ peeking: false, panning: false }), { signal });
-  addEventListener("dragover", (event) => event.preventDefault(), { signal });
+  const over = (/** @type {boolean} */ dropping) =>
+    studio.state.dropping !== dropping && studio.store.set({ dropping });
+  addEventListener(
+    "dragover",
+    (event) => {
+      event.preventDefault();
+      over(event.dataTransfer?.types.includes("Files") ?? false);
+    },
+    { signal },
+  );
+  addEventListener("dragleave", (event) => event.relatedTarget == null && over(false), { signal });
   addEventListener(
     "drop",
     (event) => {
       event.preventDefault();
+      over(false);
       const [file] = event.dataTransfer?.files ?? [];
       if (file) studio.receive(file);
     },

@@ -12,11 +12,13 @@ import { ahead, ending, numbers } from "./words.js";
 export function Bar({ studio }) {
   const { state } = studio;
   const runs = running(state);
-  const word = runs ? "Stop" : goesOn(state) ? "Go on" : "Start";
+  const on = goesOn(state);
+  const word = runs ? "Stop" : on ? "Go on" : "Start";
+  const quiet = !runs && !on && !inHand(state)?.ready?.(state).ok;
   return html`
     <div class="bar">
       <button
-        class="primary"
+        class=${quiet ? "primary quiet" : "primary"}
         aria-pressed=${runs}
         title=${tip(word, "toggle")}
         disabled=${!state.session || state.link !== "open"}
@@ -51,7 +53,22 @@ function Readout({ studio }) {
     return html`
       <p class="readout">${ready.says}</p>
     `;
-  if (trace && session?.ended)
+  const made = state.kinds.find(({ needs }) => needs === session?.edit?.kind);
+  const outcome = session?.ended && !changedSince(state) && made?.outcome?.(state, session.ended);
+  if (outcome)
+    return html`
+      <div class="readout outcome">
+        <p>${outcome.says}</p>
+        <div class="row wrap">
+          ${outcome.offers.map(
+            ({ label, act }) => html`
+              <button key=${label} class="plain small" onClick=${() => act(studio)}>${label}</button>
+            `,
+          )}
+        </div>
+      </div>
+    `;
+  if (trace && session?.ended && !changedSince(state))
     return html`
       <p class="readout" title=${session.ended}>
         <strong>${ending(session.ended)}</strong>
@@ -71,6 +88,10 @@ function Readout({ studio }) {
     <p class="readout muted">${ready?.says}</p>
   `;
 }
+
+/** Whether something was prepared since the edit ended.
+ * @type {(state: import("./state.js").State) => boolean} */
+const changedSince = (state) => Boolean(state.trails[state.session?.current ?? 0]?.past.length);
 
 /** The edit in progress in numbers.
  * @param {Props & {trace: import("./protocol").StepRecord}} props */

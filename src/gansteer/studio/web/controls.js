@@ -38,6 +38,19 @@ export function Act({ studio, action, what, glyph, disabled }) {
  * @type {(use: (value: number) => void) => (event: InputEvent) => void} */
 export const num = (use) => (event) => use(/** @type {HTMLInputElement} */ (event.target).valueAsNumber);
 
+/** A slider with its name and what it is at. The name is the input's own: a label takes the first control in it, and an
+ * output is one.
+ * @param {{label: string, shown: string, use: (value: number) => void, [attribute: string]: any}} props */
+export const Range = ({ label, shown, use, ...attributes }) => html`
+  <div class="field">
+    <span class="row" aria-hidden="true">
+      <span class="grow">${label}</span>
+      <span class="muted number">${shown}</span>
+    </span>
+    <input type="range" aria-label=${label} aria-valuetext=${shown} ...${attributes} onInput=${num(use)} />
+  </div>
+`;
+
 /** Hands on what is chosen of a list.
  * @type {(use: (value: string) => void) => (event: Event) => void} */
 export const choice = (use) => (event) => use(/** @type {HTMLSelectElement} */ (event.target).value);

@@ -4,9 +4,9 @@ import { Align } from "./align.js";
 import { MAC } from "./controls.js";
 import { STAGE_KEYS, KEYS, shown } from "./keys.js";
 import { icon } from "./icons.js";
-import { photoIn, putBack } from "./photos.js";
+import { Export } from "./export.js";
 import { present } from "./state.js";
-import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { html, useEffect, useRef } from "./vendor/preact.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
 /** @typedef {{studio: Studio}} Props */
@@ -105,134 +105,6 @@ function Help({ studio }) {
         </section>
       `,
     )}
-  `;
-}
-
-/** What can be kept, in a person's order and words. */
-const FILES = [
-  {
-    title: "Picture",
-    of: [
-      ["png", "PNG, can be dropped here again"],
-      ["jpeg", "JPEG"],
-    ],
-  },
-  {
-    title: "Film of the edit",
-    of: [
-      ["mp4", "MP4"],
-      ["webp", "WebP"],
-      ["gif", "GIF"],
-    ],
-  },
-  {
-    title: "Parts",
-    of: [
-      ["mask", "What may change, as a picture"],
-      ["points", "Points, JSON"],
-      ["latent", "Latent vector, safetensors"],
-    ],
-  },
-  { title: "Everything", of: [["steer", "Session"]] },
-];
-
-/** Files that only an edit has, and those that only some kinds of edits have. */
-const FILMS = ["mp4", "webp", "gif"];
-const SPECIAL = ["mask", "points"];
-
-/** @param {Props} props */
-function Export({ studio }) {
-  const { session, welcome } = studio.state;
-  const [marks, setMarks] = useState(true);
-  const known = welcome?.exports ?? {};
-  if (session?.current == null)
-    return html`
-      <p>There is no picture yet.</p>
-    `;
-  if (session.run)
-    return html`
-      <p>Stop the edit first; then what it has reached can be exported.</p>
-    `;
-  const { edit } = session;
-  const special = studio.state.kinds.find(({ needs }) => needs === edit?.kind)?.files ?? [];
-  const had = (/** @type {string} */ what) =>
-    what in known &&
-    (!FILMS.includes(what) || edit != null) &&
-    (!SPECIAL.includes(what) || special.includes(what)) &&
-    (what !== "mask" || edit?.mask != null || edit?.region != null);
-  return html`
-    ${FILES.filter(({ of }) => of.some(([what]) => had(what))).map(
-      ({ title, of }) => html`
-        <section key=${title} class="stack">
-          <h3>${title}</h3>
-          <div class="row wrap">
-            ${of.map(
-              ([what, words]) =>
-                had(what) &&
-                html`
-                  <button class="plain" key=${what} onClick=${() => studio.save(what, { marks: marks ? 1 : 0 })}>
-                    ${words}
-                  </button>
-                `,
-            )}
-          </div>
-          ${
-            title.startsWith("Film") &&
-            html`
-              <label class="check">
-                <input type="checkbox" checked=${marks} onChange=${() => setMarks(!marks)} />
-                With points and arrows
-              </label>
-            `
-          }
-        </section>
-      `,
-    )}
-    ${
-      photoIn(studio.state) &&
-      html`
-        <section class="stack">
-          <h3>The whole photo, with this picture in it</h3>
-          <div class="row wrap">
-            <button class="plain" onClick=${() => putBack(studio, "jpeg")}>Whole photo, JPEG</button>
-            <button class="plain" onClick=${() => putBack(studio, "png")}>Whole photo, PNG</button>
-          </div>
-        </section>
-      `
-    }
-    <section class="stack">
-      <h3>The same elsewhere</h3>
-      <${Code} studio=${studio} what="python" title="Python" />
-      <${Code} studio=${studio} what="shell" title="command line" />
-    </section>
-  `;
-}
-
-/** The edit as text, to be copied.
- * @param {Props & {what: string, title: string}} props */
-function Code({ studio, what, title }) {
-  const [text, setText] = useState("");
-  const [copied, setCopied] = useState(false);
-  /** @type {import("./vendor/preact.js").Ref<HTMLTextAreaElement>} */
-  const area = useRef(null);
-  const show = async () => setText(await studio.text(what));
-  const copy = async () => {
-    area.current.select();
-    await navigator.clipboard.writeText(text).catch(() => document.execCommand("copy"));
-    setCopied(true);
-  };
-  if (!text)
-    return html`
-      <div><button class="plain" onClick=${show}>Show as ${title}</button></div>
-    `;
-  return html`
-    <div class="stack">
-      <textarea readonly rows="6" aria-label=${title} ref=${area} value=${text}></textarea>
-      <div class="row">
-        <button class="plain" onClick=${copy}>${copied ? "Copied" : "Copy"}</button>
-        <button onClick=${() => studio.save(what)}>Save as a file</button>
-      </div>
-    </div>
   `;
 }
 

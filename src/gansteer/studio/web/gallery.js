@@ -1,6 +1,6 @@
 // The gallery: pictures of many seeds to begin with.
 
-import { num } from "./controls.js";
+import { Range } from "./controls.js";
 import { icon } from "./icons.js";
 import { present } from "./state.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
@@ -66,20 +66,15 @@ export function Gallery({ studio }) {
           ${icon("shuffle")}Shuffle
         </button>
       </div>
-      <label class="field">
-        <span class="row">
-          <span class="grow">Variety</span>
-          <output class="muted number">${spread.toFixed(2)}</output>
-        </span>
-        <input
-          type="range"
-          min="0"
-          max="1"
-          step="0.05"
-          value=${spread}
-          onInput=${num((spread) => studio.prefer({ spread }))}
-        />
-      </label>
+      <${Range}
+        label="Variety"
+        shown=${spread.toFixed(2)}
+        min="0"
+        max="1"
+        step="0.05"
+        value=${spread}
+        use=${(/** @type {number} */ value) => studio.prefer({ spread: value })}
+      />
       <ul class="tiles">
         ${tiles(seeds)}
       </ul>

@@ -8,13 +8,17 @@ import { titled } from "./words.js";
 /** @typedef {import("./protocol").NodeInfo} NodeInfo */
 /** @typedef {{node: NodeInfo, column: number, row: number}} Placed */
 
+/** What a node stands beside: what it was made of; a mix stands beside the picture that it was mixed into.
+ * @type {(node: Pick<NodeInfo, "parent" | "mixed">) => number | null} */
+const above = ({ parent, mixed }) => parent ?? mixed?.b ?? null;
+
 /** Where every node stands: a child one column on; the first child in its parent's row, others in rows of
  * their own. Pictures of which nothing was made share the last row.
  * @type {(nodes: NodeInfo[]) => Placed[]} */
 export function arranged(nodes) {
   /** @type {Map<number | null, NodeInfo[]>} */
   const children = new Map();
-  for (const node of nodes) children.set(node.parent, [...(children.get(node.parent) ?? []), node]);
+  for (const node of nodes) children.set(above(node), [...(children.get(above(node)) ?? []), node]);
   /** @type {Placed[]} */
   const placed = [];
   let rows = 0;
@@ -41,6 +45,7 @@ export function arranged(nodes) {
 
 const [WIDE, HIGH] = [84, 92]; // CSS pixels of a cell
 const THUMB = 64;
+const EDGE = 24; // CSS pixels at the ends of the strip, where it fades
 
 /** @param {{studio: import("./studio.js").Studio}} props */
 export function History({ studio }) {
@@ -51,7 +56,11 @@ export function History({ studio }) {
   const [tall, setTall] = useState(false);
   const current = state.session?.current;
   useEffect(() => {
-    box.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    const show = () => reveal(box.current);
+    show();
+    const watch = new ResizeObserver(show); // what stands beside the strip comes and goes
+    watch.observe(box.current);
+    return () => watch.disconnect();
   }, [current, nodes.length, tall]);
   const placed = arranged(nodes);
   const at = new Map(placed.map((one) => [one.node.id, one]));
@@ -63,12 +72,16 @@ export function History({ studio }) {
       <div class="scroll" ref=${box}>
         <div class="tree" style=${{ width: `${columns * WIDE + 8}px`, height: `${rows * HIGH}px` }}>
           <svg class="branches" aria-hidden="true" width=${columns * WIDE} height=${rows * HIGH}>
-            ${placed.map(
-              (one) =>
-                one.node.parent != null &&
-                html`
-                  <path d=${line(/** @type {Placed} */ (at.get(one.node.parent)), one)} />
-                `,
+            ${placed.flatMap((one) =>
+              [above(one.node), one.node.mixed?.a].map((id) => {
+                const from = id == null ? undefined : at.get(id);
+                return (
+                  from &&
+                  html`
+                    <path d=${line(from, one)} />
+                  `
+                );
+              }),
             )}
           </svg>
           ${placed.map(
@@ -96,6 +109,20 @@ export function History({ studio }) {
   `;
 }
 
+/** Scroll the strip, and nothing but the strip, until the present picture is in view.
+ * @param {HTMLElement} box */
+function reveal(box) {
+  const entry = box.querySelector("[aria-current]");
+  if (!entry) return;
+  const [inner, outer] = [entry.getBoundingClientRect(), box.getBoundingClientRect()];
+  const over = (/** @type {[number, number]} */ [from, to], /** @type {[number, number]} */ [low, high]) =>
+    from < low ? from - low : Math.max(0, Math.min(to - high, from - low));
+  box.scrollBy(
+    over([inner.left - EDGE, inner.right + EDGE], [outer.left, outer.left + box.clientWidth]),
+    over([inner.top - 4, inner.bottom + 4], [outer.top, outer.top + box.clientHeight]),
+  );
+}
+
 /** @type {(parent: Placed, child: Placed) => string} */
 function line(parent, child) {
   const [x, y] = [parent.column * WIDE + THUMB + 8, parent.row * HIGH + 8 + THUMB / 2];
@@ -106,11 +133,11 @@ function line(parent, child) {
 /** @param {{studio: import("./studio.js").Studio, placed: Placed, before: boolean}} props */
 function Entry({ studio, placed, before }) {
   const { node, column, row } = placed;
-  const { session, kinds } = studio.state;
+  const { session } = studio.state;
   const here = session?.current === node.id;
   const runs = session?.run?.node === node.id;
   const now = runs ? ", running" : node.done ? "" : ", stopped";
-  const words = `${titled(node, kinds)}${now}${before ? ", compared with" : ""}`;
+  const words = `${titled(node, studio.state)}${now}${before ? ", compared with" : ""}`;
   return html`
     <button
       class=${`entry${before ? " before" : ""}`}
@@ -121,7 +148,7 @@ function Entry({ studio, placed, before }) {
       onClick=${() => studio.go(node.id)}
     >
       <${Thumb} studio=${studio} node=${node} becoming=${runs || (here && studio.state.turning)} runs=${runs} />
-      <span class="name">${titled(node, kinds)}</span>
+      <span class="name">${titled(node, studio.state)}</span>
     </button>
   `;
 }
@@ -157,7 +184,6 @@ function Thumb({ studio, node, becoming, runs }) {
  * @param {{studio: import("./studio.js").Studio}} props */
 function Between({ studio }) {
   const { state } = studio;
-  const { kinds } = state;
   const node = present(state);
   const others = (state.session?.nodes ?? []).filter((one) => one.id !== node?.id && one.model === node?.model);
   const before = beforeOf(state);
@@ -184,7 +210,7 @@ function Between({ studio }) {
           ${others.map(
             (one) => html`
               <option key=${one.id} value=${String(one.id)} selected=${one.id === before}>
-                ${titled(one, kinds)}${nth(one, others)}
+                ${titled(one, state)}${nth(one, others)}
               </option>
             `,
           )}

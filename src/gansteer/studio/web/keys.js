@@ -26,6 +26,7 @@ export const KEYS = [
   { keys: ["I"], action: "invert", what: "Swap what may move and what must stay", group: "Tools" },
   { keys: ["G"], action: "shape", what: "Next shape: brush, rectangle, ellipse, part", group: "Tools" },
   { keys: ["P"], action: "tool-part", what: "Point at a part of the picture", group: "Tools" },
+  { keys: ["X"], action: "clear-arrived", what: "Remove the points that have arrived", group: "Tools" },
   { keys: ["A"], action: "adding", what: "Parts are added, or take the place of what there is", group: "Tools" },
 
   { keys: ["+", "="], action: "zoom-in", what: "Larger", group: "Look" },
@@ -34,7 +35,7 @@ export const KEYS = [
   { keys: ["1"], action: "actual", what: "Actual size, 100 %", group: "Look" },
   { keys: ["Space"], action: "pan", what: "Hold and drag to move around", group: "Look", hold: true },
   { keys: ["C"], action: "peek", what: "Hold to see the picture before", group: "Look", hold: true },
-  { keys: ["D"], action: "changes", what: "Show where the picture changed", group: "Look" },
+  { keys: ["D"], action: "changes", what: "Show where the last edit changed the picture", group: "Look" },
   { keys: ["M"], action: "marks", what: "Show or hide points and paint", group: "Look" },
 
   { keys: ["Mod+S"], action: "save", what: "Save the session to a file", group: "Keep" },

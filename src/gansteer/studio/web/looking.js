@@ -4,7 +4,7 @@ import { ACTIONS } from "./actions.js";
 import { tip } from "./controls.js";
 import { icon } from "./icons.js";
 import { Look } from "./look.js";
-import { beforeOf, beneath } from "./state.js";
+import { beneath, present } from "./state.js";
 import { html } from "./vendor/preact.js";
 
 /** @typedef {{studio: import("./studio.js").Studio}} Props */
@@ -39,7 +39,7 @@ export function ViewControls({ studio }) {
         <span>Before</span>
       </button>
       <button
-        class="icon small"
+        class="small"
         disabled=${alone}
         aria-pressed=${comparing === "slider"}
         aria-label="Before and after with a border to move"
@@ -47,9 +47,10 @@ export function ViewControls({ studio }) {
         onClick=${() => compare("slider")}
       >
         ${icon("slider")}
+        <span>Slide</span>
       </button>
       <button
-        class="icon small"
+        class="small"
         disabled=${alone}
         aria-pressed=${comparing === "side"}
         aria-label="Before and after side by side"
@@ -57,16 +58,18 @@ export function ViewControls({ studio }) {
         onClick=${() => compare("side")}
       >
         ${icon("side")}
+        <span>Beside</span>
       </button>
       <button
-        class="icon small"
-        disabled=${beforeOf(state) == null}
+        class="small"
+        disabled=${present(state)?.parent == null}
         aria-pressed=${state.changes}
         aria-label="Show where the picture changed"
         title=${tip("Show where the picture changed", "changes")}
         onClick=${() => ACTIONS.changes(studio)}
       >
         ${icon("changes")}
+        <span>Changes</span>
       </button>
     </div>
     <div class="looking zoom" role="group" aria-label="Size on the screen">

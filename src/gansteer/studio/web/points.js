@@ -1,10 +1,12 @@
 // The points of a drag. Pure: every function gives a new list.
 
-import { inside } from "./geometry.js";
+import { distance, inside } from "./geometry.js";
 
 /** @typedef {import("./geometry.js").Point} Point */
 /** @typedef {{id: number, from: Point, to: Point | null}} Pair  a handle, and its target once it has one */
 /** @typedef {"from" | "to"} End */
+
+const ARRIVED = 2; // pixels; a drag ends within as many of its targets
 
 /** @type {(pairs: Pair[], from: Point, side: number, to?: Point | null) => Pair[]} */
 export function add(pairs, from, side, to = null) {
@@ -28,6 +30,10 @@ export const remove = (pairs, id) => pairs.filter((pair) => pair.id !== id);
 
 /** @type {(pairs: Pair[]) => {id: number, from: Point, to: Point}[]} */
 export const complete = (pairs) => /** @type {any} */ (pairs.filter((pair) => pair.to));
+
+/** The pairs whose handles are where they should be: they go on holding what is there.
+ * @type {(pairs: Pair[]) => Pair[]} */
+export const arrived = (pairs) => pairs.filter(({ from, to }) => to && distance(from, to) < ARRIVED);
 
 /** The pair that waits for its target.
  * @type {(pairs: Pair[]) => Pair | undefined} */

@@ -125,6 +125,13 @@ export interface Welcome {
   keep_days: number | null;
 }
 
+/** The picture `(1 - t) a + t b` of two nodes. */
+export interface MixInfo {
+  a: number;
+  b: number;
+  t: number;
+}
+
 /** One entry of the history. */
 export interface NodeInfo {
   id: number;
@@ -137,6 +144,8 @@ export interface NodeInfo {
   steps: number;
   /** False while the edit runs or could be resumed. */
   done: boolean;
+  /** What it was mixed of, if it was. */
+  mixed: MixInfo | null;
 }
 
 /** The edit in progress. */
@@ -212,6 +221,20 @@ export interface Fault {
   id: number | null;
 }
 
+/**
+ * How far a file is that is being made for this session; sent while a film is drawn. An older one may be left out.
+ */
+export interface Exporting {
+  type: "exporting";
+  node: number;
+  /** One of `EXPORTS`. */
+  what: string;
+  /** Pictures that are drawn. */
+  done: number;
+  /** How many there will be. */
+  of: number;
+}
+
 /** The answer to a file: what became of it. */
 export interface Received {
   type: "received";
@@ -275,4 +298,4 @@ export interface Frame {
 
 export type FromPage = Sample | Start | Stop | Resume | Undo | Redo | Go | Interpolate | Ask | Shown | Leave;
 
-export type FromServer = Welcome | State | Progress | Answer | Fault;
+export type FromServer = Welcome | State | Progress | Answer | Fault | Exporting;

@@ -91,6 +91,14 @@ export function hatched(context, { dense, width, height }) {
   context.stroke();
 }
 
+/** What was painted to stay, over the hatching of what stays because of that or of something else.
+ * @type {(context: OffscreenCanvasRenderingContext2D, place: Place) => void} */
+export function pinned(context, { dense, width, height }) {
+  context.scale(dense, dense);
+  context.fillStyle = "rgb(226 88 34 / 42%)";
+  context.fillRect(0, 0, width, height);
+}
+
 /** @type {(context: OffscreenCanvasRenderingContext2D, place: Place) => void} */
 export function lit(context, { dense, width, height }) {
   context.scale(dense, dense);
@@ -101,6 +109,6 @@ export function lit(context, { dense, width, height }) {
 /** @type {(context: OffscreenCanvasRenderingContext2D, place: Place) => void} */
 export function tinted(context, { dense, width, height }) {
   context.scale(dense, dense);
-  context.fillStyle = "rgb(60 84 255 / 50%)";
+  context.fillStyle = "rgb(0 150 136 / 50%)";
   context.fillRect(0, 0, width, height);
 }

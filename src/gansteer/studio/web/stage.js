@@ -6,7 +6,7 @@ import { inside, toPicture, toStage } from "./geometry.js";
 import { Marks } from "./marks.js";
 import { learn, pointing, wanted } from "./parts.js";
 import * as points from "./points.js";
-import { beforeOf, beneath, draftOf, present, running, sideOf } from "./state.js";
+import { beneath, draftOf, present, running, sideOf } from "./state.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact.js";
 import { titled } from "./words.js";
 
@@ -121,9 +121,8 @@ export function Stage({ studio }) {
   };
 
   const node = present(state);
-  const before = beforeOf(state);
   const under = beneath(state);
-  const changes = node && before != null && studio.wire.file(`change/${before}/${node.id}`, { at: node.steps });
+  const changes = node?.parent != null && studio.wire.file(`change/${node.parent}/${node.id}`, { at: node.steps });
   const peek = state.peeking && under != null;
   const pointer = state.panning
     ? "grab"
@@ -157,7 +156,7 @@ export function Stage({ studio }) {
         height=${side || 1}
         style=${look.place(1)}
         role="img"
-        aria-label=${node ? `${titled(node, state.kinds)}, now` : "No picture yet"}
+        aria-label=${node ? `${titled(node, state)}, now` : "No picture yet"}
       ></canvas>
       ${
         under &&
@@ -174,7 +173,7 @@ export function Stage({ studio }) {
           <div
             class="changes"
             role="img"
-            aria-label="Where the picture changed"
+            aria-label="Where the last edit changed the picture"
             style=${{ ...look.place(1), maskImage: `url("${changes}")` }}
           ></div>
         `

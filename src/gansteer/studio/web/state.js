@@ -44,7 +44,9 @@ import { titled } from "./words.js";
  * @property {{kind: "bad" | "plain", text: string} | null} notice
  * @property {string} said  for the live region
  * @property {boolean} uploading
+ * @property {import("./protocol").Exporting | null} exporting  how far the film is that is being made
  * @property {{file: File, sight: import("./protocol").Sight} | null} sight  a photo that is not brought in yet
+ * @property {boolean} dropping  whether a file is being dragged over the page
  * @property {boolean} turning  whether a slider is being moved
  * @property {string[]} locks  attributes that are held while others move
  * @property {Record<string, any>} own  what each kind of edit keeps for itself, by the names of their panels
@@ -105,7 +107,9 @@ export const initial = (kinds) => ({
   notice: null,
   said: "",
   uploading: false,
+  exporting: null,
   sight: null,
+  dropping: false,
   turning: false,
   locks: [],
   own: Object.fromEntries(kinds.flatMap(({ tab, own }) => (own === undefined ? [] : [[tab, own]]))),
@@ -193,7 +197,8 @@ export function goesOn(state) {
 export function beforeOf(state) {
   const node = present(state);
   const chosen = state.session?.nodes.find((other) => other.id === state.before);
-  return chosen && chosen.id !== node?.id && chosen.model === node?.model ? chosen.id : (node?.parent ?? null);
+  const usual = node?.parent ?? node?.mixed?.b ?? null;
+  return chosen && chosen.id !== node?.id && chosen.model === node?.model ? chosen.id : usual;
 }
 
 /** What lies beside or under the present picture when one compares: a picture before it or, for a photo that was
@@ -202,7 +207,7 @@ export function beforeOf(state) {
 export function beneath(state) {
   const node = present(state);
   const before = state.session?.nodes.find((one) => one.id === beforeOf(state));
-  if (before) return { path: `node/${before.id}`, title: titled(before, state.kinds) };
+  if (before) return { path: `node/${before.id}`, title: titled(before, state) };
   return (node && byName(state, node.kind)?.beneath?.(node)) ?? null;
 }
 

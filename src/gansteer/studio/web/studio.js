@@ -55,6 +55,7 @@ export class Studio {
     if (message.type === "welcome") this.welcomed(message);
     else if (message.type === "state") this.told(message);
     else if (message.type === "progress") this.stepped(message);
+    else if (message.type === "exporting") this.store.set({ exporting: message });
     else if (message.type === "answer") this.settle(message.id, (question) => question.answered(message.value));
     else if (message.id != null) this.settle(message.id, (question) => question.failed(new Error(message.message)));
     else this.complain(message.message);
@@ -80,7 +81,7 @@ export class Studio {
     const node = present(this.state);
     if (session.current != null && (moved || ended || !trails[session.current])) this.arrive(session, Boolean(ended));
     if (ended) this.say(session.ended ? ending(session.ended) : "Stopped.");
-    if (moved && before && !session.run) this.say(`Now at ${node ? titled(node, this.state.kinds) : "the start"}.`);
+    if (moved && before && !session.run) this.say(`Now at ${node ? titled(node, this.state) : "the start"}.`);
     if (session.run?.state === "waiting" && session.run.position !== before?.run?.position)
       this.say(`Waiting: ${ahead(session.run.position)}.`);
   }
@@ -339,7 +340,17 @@ export class Studio {
   async save(what, query) {
     if (this.state.session?.current == null) return;
     this.say("Preparing the file.");
-    await this.download(await fetch(this.exported(what, query)).catch(() => null), `gansteer.${what}`);
+    this.making = new AbortController();
+    const { signal } = this.making;
+    const answer = await fetch(this.exported(what, query), { signal }).catch(() => null);
+    this.store.set({ exporting: null });
+    if (signal.aborted) this.say("No file was made.");
+    else await this.download(answer, `gansteer.${what}`);
+  }
+
+  /** Give up the file that is being made. */
+  unsave() {
+    this.making?.abort();
   }
 
   /** @param {Response | null} answer @param {string} name  if the studio gives none */

@@ -1,7 +1,7 @@
 // A local change: an area, an attribute, how much; the rest of the picture stays.
 
 import { pack, painted, unpack } from "../draft.js";
-import { choice, num } from "../controls.js";
+import { choice, Range } from "../controls.js";
 import { icon } from "../icons.js";
 import { showStage } from "../look.js";
 import { useSliders } from "../attributes.js";
@@ -33,7 +33,7 @@ export const area = {
 
   ready(state) {
     const { name, amount } = own(state);
-    if (isBlank(draftOf(state).area)) return { ok: false, says: "Point at what shall change, or paint it." };
+    if (isBlank(draftOf(state).area)) return { ok: false, says: "Point at what is to change, or paint it." };
     if (!name || !amount) return { ok: false, says: "Choose an attribute, and how much of it." };
     return { ok: true, says: "The area is ready." };
   },
@@ -189,21 +189,16 @@ function Panel({ studio }) {
                     }
                   </select>
                 </label>
-                <label class="field">
-                  <span class="row">
-                    <span class="grow">How much</span>
-                    <output class="muted number">${local.amount > 0 ? "+" : ""}${local.amount.toFixed(1)}</output>
-                  </span>
-                  <input
-                    type="range"
-                    min="-4"
-                    max="4"
-                    step="0.1"
-                    value=${local.amount}
-                    disabled=${fixed}
-                    onInput=${num((amount) => set({ amount }))}
-                  />
-                </label>
+                <${Range}
+                  label="Amount"
+                  shown=${`${local.amount > 0 ? "+" : ""}${local.amount.toFixed(1)}`.replace("-", "−")}
+                  min="-4"
+                  max="4"
+                  step="0.1"
+                  value=${local.amount}
+                  disabled=${fixed}
+                  use=${(/** @type {number} */ amount) => set({ amount })}
+                />
                 <p class="muted">Press Start below the picture. What is locked among the sliders is held.</p>
               `
         }

@@ -1,11 +1,13 @@
 // Drag: points with targets, what may move and what must stay.
 
 import { pack, painted, unpack } from "../draft.js";
-import { distance, toStage } from "../geometry.js";
-import { fromMask, mask } from "../paint.js";
+import { MAC } from "../controls.js";
+import { distance, inside, middle, toStage } from "../geometry.js";
+import { KEYS, shown } from "../keys.js";
+import { fromMask, HELD, mask } from "../paint.js";
 import * as points from "../points.js";
-import { Sheet, hatched, lay } from "../sheet.js";
-import { draftOf, inHand, running, traceOf } from "../state.js";
+import { hatched, lay, pinned, Sheet } from "../sheet.js";
+import { draftOf, inHand, running, sideOf, traceOf } from "../state.js";
 import { html } from "../vendor/preact.js";
 import { Panel } from "./drag_panel.js";
 
@@ -14,12 +16,15 @@ import { Panel } from "./drag_panel.js";
 /** @typedef {import("../state.js").State} State */
 /** @typedef {import("./index.js").Drawing} Drawing */
 
+const HOW = "click there, or move the cross and press Enter";
+const CLEAR = KEYS.find(({ action }) => action === "clear-arrived")?.keys[0] ?? "";
+const FAR = 0.05; // of the picture: as much left to go is far from arrived
 const RATES = [2e-3, 5e-3, 1e-2, 2e-2]; // of settings.strength, 1 to 4
 
 /** @type {import("../draft.js").Field} */
 const pairs = { empty: () => [], pack: (value) => value, unpack: (packed) => packed };
 
-/** @type {import("./index.js").Kind} */
+/** @type {import("./index.js").Kind & {toEdit: (state: State) => import("../protocol").Edit}} */
 export const drag = {
   tab: "drag",
   label: "Drag",
@@ -31,10 +36,15 @@ export const drag = {
   ready(state) {
     const all = draftOf(state).pairs;
     const open = points.waiting(all);
-    if (open) return { ok: false, first: true, says: `Now click where point ${all.indexOf(open) + 1} shall go.` };
+    if (open) return { ok: false, first: true, says: `Now choose where point ${all.indexOf(open) + 1} goes: ${HOW}.` };
     const count = points.complete(all).length;
-    if (!count) return { ok: false, says: "Drag on the picture: from a point to where it shall go." };
-    return { ok: true, says: count === 1 ? "One point is ready." : `${count} points are ready.` };
+    const there = points.arrived(all).length;
+    const clear = `${shown(CLEAR, MAC).join(MAC ? "" : " ")} removes what has arrived.`;
+    if (!count) return { ok: false, says: "Drag on the picture: from a point to where it should go." };
+    if (there === count) return { ok: false, says: `All points have arrived and hold what is there. ${clear}` };
+    const ready = count - there === 1 ? "One point is ready" : `${count - there} points are ready`;
+    if (!there) return { ok: true, says: `${ready}.` };
+    return { ok: true, says: `${ready}, ${there} that ${there === 1 ? "has" : "have"} arrived hold. ${clear}` };
   },
 
   toEdit(state) {
@@ -76,12 +86,40 @@ export const drag = {
     <${Points} ...${drawing} />
   `,
 
+  outcome(state, ended) {
+    const { distances = [] } = traceOf(state) ?? {};
+    const [left, first] = [Math.max(0, ...distances), Math.max(0, ...(state.traces[0]?.distances ?? []))];
+    if (!/step limit|no nearer|stuck/i.test(ended) || left < FAR * sideOf(state)) return null;
+    return {
+      says:
+        left < 0.5 * first
+          ? "It came part of the way: what lies beyond may be more than this model can draw in one go."
+          : "It hardly came nearer: the model may know no such picture, or something that must stay holds it.",
+      offers: [
+        { label: "Go on from here", act: (studio) => studio.send({ type: "start", edit: drag.toEdit(studio.state) }) },
+        { label: "Only half of what is left", act: (studio) => halfway(studio) },
+        { label: "Back", act: (studio) => studio.undo() },
+      ],
+    };
+  },
+
   readout(state, { distances }) {
     const left = Math.max(0, ...distances);
     const first = Math.max(left, ...(state.traces[0]?.distances ?? []), 1e-9);
     return { share: 1 - left / first, facts: [["To go", `${left.toFixed(1)} px`]] };
   },
 };
+
+/** Bring the targets half of the way back to where the handles are now.
+ * @param {import("../studio.js").Studio} studio */
+function halfway(studio) {
+  const draft = draftOf(studio.state);
+  const side = sideOf(studio.state);
+  const nearer = draft.pairs.map((pair) =>
+    pair.to ? { ...pair, to: inside(middle(pair.from, pair.to), side) } : pair,
+  );
+  studio.change({ ...draft, pairs: nearer }, "", "The targets are half as far. Start when you like.");
+}
 
 /** What stays is hatched.
  * @param {Pick<Drawing, "studio" | "look">} props */
@@ -92,6 +130,8 @@ function Held({ studio, look }) {
   const draw = (context, place) => {
     const held = mask(paint)?.map((value) => 1 - value);
     if (held) lay(context, held, place, hatched);
+    const pins = paint.map((/** @type {number} */ value) => (value === HELD ? 1 : 0));
+    if (pins.includes(1)) lay(context, pins, place, pinned);
   };
   return html`
     <${Sheet} look=${look} draw=${draw} of=${[paint]} opacity=${state.opacity * (running(state) ? 0.4 : 1)} />

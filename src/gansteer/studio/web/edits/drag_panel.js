@@ -1,6 +1,6 @@
 // What stands beside the picture while one drags: the points by numbers, what may move, how far and how fast.
 
-import { num } from "../controls.js";
+import { Range } from "../controls.js";
 import { icon } from "../icons.js";
 import { ellipse, fill, FREE, HELD, mask, rectangle } from "../paint.js";
 import { percent } from "../parts.js";
@@ -48,8 +48,8 @@ export function Panel({ studio }) {
               `
             : html`
                 <p class="muted">
-                  Press on the picture where something shall move from, drag to where it shall go, and press Start. Two
-                  clicks do as well.
+                  Press on the picture where something is, drag to where it should go, and press Start. Two clicks do as
+                  well.
                 </p>
               `
         }
@@ -79,21 +79,16 @@ export function Panel({ studio }) {
         <${ShapeByNumbers} studio=${studio} />
       </section>
       <section class="stack">
-        <h2>How</h2>
-        <label class="field">
-          <span class="row">
-            <span class="grow">Speed</span>
-            <output class="muted">${["Careful", "Usual", "Quick", "Hasty"][strength - 1]}</output>
-          </span>
-          <input
-            type="range"
-            min="1"
-            max="4"
-            step="1"
-            value=${strength}
-            onInput=${num((strength) => studio.prefer({ strength }))}
-          />
-        </label>
+        <h2>Speed</h2>
+        <${Range}
+          label="Speed"
+          shown=${["Careful", "Usual", "Quick", "Hasty"][strength - 1]}
+          min="1"
+          max="4"
+          step="1"
+          value=${strength}
+          use=${(/** @type {number} */ value) => studio.prefer({ strength: value })}
+        />
         <label class="row">
           <span class="grow">Steps at most</span>
           <${NumberField}
@@ -198,7 +193,7 @@ function ShapeByNumbers({ studio }) {
             <option value="ellipse">Ellipse</option>
             <option value="rectangle">Rectangle</option>
           </select>
-          <select name="what" aria-label="What shall it do">
+          <select name="what" aria-label="What it does">
             <option value="move">May move</option>
             <option value="stay">Must stay</option>
           </select>

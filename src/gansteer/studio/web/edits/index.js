@@ -35,6 +35,7 @@ export const KINDS = [drag, sliders, area, layout, photo];
  * @property {number | null} [steps]  how many there will be, where that is known
  * @property {[string, string][]} [facts]  a name and what it is now
  */
+/** @typedef {{says: string, offers: {label: string, act: (studio: Studio) => void}[]}} Outcome */
 /**
  * @typedef {object} Gesture  a press on the picture that the kind itself sees to
  * @property {(at: Point) => void} move  in pixels of the picture
@@ -62,6 +63,8 @@ export const KINDS = [drag, sliders, area, layout, photo];
  * @property {(drawing: Drawing) => unknown} [sheet]  what lies under all marks, a canvas say
  * @property {(studio: Studio, from: Point) => Gesture | null} [press]  with the tool `own`
  * @property {(state: State, trace: Trace) => Readout} [readout]
+ * @property {(state: State, ended: string) => Outcome | null} [outcome]  what to say and to offer when its edit has
+ *   ended otherwise than one would like
  * @property {(title: string) => string} [title]  what an entry of the history is called that the server calls so
  * @property {string[]} [files]  those of the exports that only some kinds have: `mask`, `points`
  * @property {(node: NodeInfo) => {path: string, title: string}} [beneath]  what lies under its picture when one

@@ -4,7 +4,7 @@ import { icon } from "../icons.js";
 import { photoIn, putBack } from "../photos.js";
 import { running } from "../state.js";
 import { html } from "../vendor/preact.js";
-import { ending } from "../words.js";
+import { duration, ending } from "../words.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
 
@@ -19,10 +19,23 @@ export const photo = {
     const { projection, tuning, tuning_steps: more } = /** @type {any} */ (state.session?.run?.edit);
     const steps = projection + (tuning === "none" ? 0 : more);
     /** @type {[string, string][]} */
-    const facts = metrics?.psnr == null ? [] : [["Alike", `${metrics.psnr.toFixed(1)} dB`]];
-    return { steps, share: step / steps, facts: stage ? [["Now", stage], ...facts] : facts };
+    const facts = [];
+    if (stage) facts.push(["Now", stage]);
+    if (metrics?.psnr != null) facts.push(["Alike", `${metrics.psnr.toFixed(1)} dB`]);
+    if (step > 4) facts.push(["Left", `about ${duration(left(state.traces) * (steps - step))}`]);
+    return { steps, share: step / steps, facts };
   },
 };
+
+const LATELY = 20; // steps
+
+/** Seconds that a step takes of late: a guess that is corrected as it goes on.
+ * @type {(traces: import("../protocol").StepRecord[]) => number} */
+function left(traces) {
+  const last = traces[traces.length - 1];
+  const before = traces.findLast(({ step }) => step <= last.step - LATELY) ?? traces[0];
+  return (last.seconds - before.seconds) / Math.max(1, last.step - before.step);
+}
 
 /** @param {{studio: Studio}} props */
 function Panel({ studio }) {
@@ -41,7 +54,7 @@ function Panel({ studio }) {
           ${icon("photo")}
           <span>${uploading ? "One moment …" : "Choose a photo, or drop one anywhere"}</span>
           <small class="muted">
-            JPEG, PNG or WebP, ${most} MB at most. ${local() ? "It stays on this machine." : ""}
+            JPEG, PNG, WebP or HEIC, ${most} MB at most. ${local() ? "It stays on this machine." : ""}
           </small>
         </button>
       </section>

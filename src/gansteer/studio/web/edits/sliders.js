@@ -1,11 +1,12 @@
 // Attributes: one slider each, with a value to type, a way back and a lock that holds it while others move.
 
 import { useSliders } from "../attributes.js";
+import { num } from "../controls.js";
 import { icon } from "../icons.js";
 import { present, running } from "../state.js";
 import { NumberField } from "../typed.js";
 import { html, useEffect, useState } from "../vendor/preact.js";
-import { label, turned, unnamed } from "../words.js";
+import { label, poles, turned, unnamed } from "../words.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
 /** @typedef {import("../attributes.js").Slider} Slider */
@@ -185,6 +186,7 @@ function startOf(studio, slider) {
 function Row({ slider, value, locked, disabled, move, lock, start }) {
   const { name, low, high } = slider;
   const words = label(name);
+  const ends = poles(name);
   const fixed = disabled || locked;
   return html`
     <li class="slider">
@@ -221,14 +223,23 @@ function Row({ slider, value, locked, disabled, move, lock, start }) {
       </div>
       <input
         type="range"
-        aria-label=${words}
+        aria-label=${ends ? `${words}, from ${ends[0]} to ${ends[1]}` : words}
         min=${low}
         max=${high}
         step="0.1"
         value=${value}
         disabled=${fixed}
-        onInput=${(/** @type {Event} */ event) => move(/** @type {HTMLInputElement} */ (event.target).valueAsNumber)}
+        onInput=${num(move)}
       />
+      ${
+        ends &&
+        html`
+          <div class="poles muted" aria-hidden="true">
+            <span>${ends[0]}</span>
+            <span>${ends[1]}</span>
+          </div>
+        `
+      }
     </li>
   `;
 }

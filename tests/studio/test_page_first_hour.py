@@ -1,0 +1,166 @@
+"""What hurt somebody who saw the page for the first time, at four sizes of the window."""
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from client import Nursery, Server, studio
+from visitor import Visitor
+
+SIZES = [(360, 740), (844, 390), (1024, 768), (1440, 900)]
+NAMELESS = """() => [...document.querySelectorAll("button, input, select, textarea, summary, [role=slider], [role=button]")]
+  .filter((e) => e.checkVisibility() && e.getClientRects().length)
+  .filter((e) => !(e.ariaLabel || e.title || [...(e.labels ?? [])].some((l) => l.innerText.trim())
+    || (["BUTTON", "SUMMARY"].includes(e.tagName) && e.innerText.trim()))).map((e) => e.outerHTML.slice(0, 120))"""
+IN_VIEW = """() => {
+  const [box, entry] = [".history .scroll", ".entry[aria-current]"].map((s) => document.querySelector(s).getBoundingClientRect());
+  return entry.left >= box.left && entry.right <= box.right && entry.top >= box.top && entry.bottom <= box.bottom + 1;
+}"""
+SCROLLED = "document.scrollingElement.scrollTop"
+SHALL = "document.body.innerText.match(/\\\\bshall\\\\b/i)?.[0] ?? null"
+
+
+@pytest.fixture(scope="module")
+def tiny(nursery: Nursery, models: Any, tmp_path_factory: Any) -> Any:
+    """A studio with tiny models."""
+    with studio(nursery, tmp_path_factory.mktemp("sessions"), models) as server:
+        yield server
+
+
+@pytest.fixture
+def visitor(browser: Any, tiny: Server) -> Any:
+    with Visitor(browser, tiny, 1280, 800) as visitor:
+        yield visitor
+        assert visitor.problems == []
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_the_strip_scrolls_and_every_control_has_a_name(browser, tiny, width, height):
+    with Visitor(browser, tiny, width, height, bypass_csp=True) as visitor:
+        page = visitor.page
+        assert visitor.js(SCROLLED) == 0, "the page opens at its top"
+        visitor.drag((20, 30), (40, 30))
+        for _ in range(12):
+            visitor.start()
+            visitor.stop()
+            page.wait_for_selector(".between", state="attached")
+            visitor.until(IN_VIEW)
+            assert visitor.js(SCROLLED) == 0
+        for tab in ("drag", "sliders", "area", "photo", "gallery"):
+            page.click(f"#tab-{tab}")
+            assert visitor.js(NAMELESS) == [], tab
+            assert visitor.js(SHALL) is None
+            assert visitor.js("document.documentElement.scrollWidth <= innerWidth"), tab
+            serious = [v for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
+            assert [(v["id"], [node["html"][:120] for node in v["nodes"]]) for v in serious] == []
+        page.click("[aria-label=Export]")
+        assert visitor.js(NAMELESS) == []
+        assert visitor.problems == []
+
+
+def test_a_point_that_was_added_to_a_stopped_drag_outlives_a_reload(visitor):
+    visitor.drag((20, 30), (50, 30))
+    visitor.start()
+    visitor.stop()
+    assert visitor.page.inner_text("button.primary") == "Go on"
+    stopped = visitor.current
+    visitor.drag((10, 50), (14, 50))
+    assert visitor.page.inner_text("button.primary") == "Start"
+    visitor.page.wait_for_timeout(400)  # it is kept a quarter of a second later
+    visitor.page.reload()
+    visitor.settled()
+    assert visitor.page.inner_text("button.primary") == "Start"
+    assert len(visitor.pairs) == 2
+    visitor.start()
+    visitor.stop()
+    assert visitor.current != stopped
+    assert len(visitor.session["edit"]["handles"]) == 2
+    visitor.page.reload()
+    visitor.settled()
+    assert visitor.page.inner_text("button.primary") == "Go on", "nothing was added since"
+
+
+def test_points_that_have_arrived_are_told_and_cleared_by_one_key(visitor):
+    page = visitor.page
+    assert "quiet" in page.get_attribute("button.primary", "class")
+    visitor.drag((20, 30), (21, 30))
+    page.wait_for_selector("text=All points have arrived")
+    visitor.drag((40, 50), (55, 50))
+    page.wait_for_selector("text=One point is ready, 1 that has arrived hold")
+    assert "quiet" not in page.get_attribute("button.primary", "class")
+    visitor.press("x")
+    visitor.until(
+        "(() => { const s = window.studio.state; return s.trails[s.session.current].present.pairs.length === 1; })()"
+    )
+    assert visitor.pairs[0]["from"] == [40, 50]
+    visitor.press("Control+z")
+    visitor.until(
+        "(() => { const s = window.studio.state; return s.trails[s.session.current].present.pairs.length === 2; })()"
+    )
+
+
+def test_a_drag_that_came_nowhere_says_why_and_offers_what_to_do(visitor):
+    page, root = visitor.page, visitor.current
+    page.fill("text=Steps at most", "2")
+    visitor.press("Enter")
+    visitor.drag((10, 32), (58, 32))
+    page.click("button.primary")
+    page.wait_for_selector(".outcome")
+    visitor.settled()
+    (before,) = visitor.pairs
+    page.click("text=Only half of what is left")
+    (after,) = visitor.pairs
+    assert after["from"] == before["from"]
+    assert after["to"][0] == pytest.approx((before["from"][0] + 58) / 2, abs=0.1)
+    page.wait_for_selector(".outcome", state="detached")
+    visitor.press("Control+z")
+    page.click(".outcome button:has-text('Back')")
+    visitor.until("(id) => window.studio.state.session.current === id", root)
+
+
+def test_changes_are_those_of_the_last_edit_and_a_mix_names_its_parents(visitor):
+    page = visitor.page
+    first = visitor.current
+    visitor.js("window.studio.sample(7)")
+    visitor.until("window.studio.state.session.nodes.length === 2")
+    visitor.settled()
+    parent = visitor.current
+    visitor.drag((20, 30), (50, 30))
+    visitor.start()
+    visitor.stop()
+    made = visitor.current
+    page.select_option(".between select", str(first))
+    visitor.press("d")
+    page.wait_for_selector(".changes")
+    assert f"change/{parent}/{made}" in page.get_attribute(".changes", "style")
+    page.focus(".between input[type=range]")
+    visitor.press(*["ArrowLeft"] * 25)
+    page.click(".between button:has-text('Keep')")
+    visitor.until("window.studio.state.session.nodes.some((node) => node.kind === 'between')")
+    visitor.settled()
+    named = page.locator(".entry[aria-current]").get_attribute("aria-label")
+    assert named == "50 % Picture 3, 50 % Drag 1 point"
+    assert page.locator(".branches path").count() == 3  # of the drag to its picture, and of the mix to both its parents
+
+
+def test_a_file_over_the_page_lights_it_up(visitor):
+    fire = (
+        "(type) => { const d = new DataTransfer(); d.items.add(new File(['x'], 'a.png', { type: 'image/png' }));"
+        " document.body.dispatchEvent(new DragEvent(type, { dataTransfer: d, bubbles: true, cancelable: true })); }"
+    )
+    visitor.js(fire, "dragover")
+    visitor.page.wait_for_selector(".dropping")
+    visitor.js(fire, "dragleave")
+    visitor.page.wait_for_selector(".dropping", state="detached")
+
+
+def test_a_notice_covers_no_button(visitor):
+    visitor.js("window.studio.tell('Something that is said.')")
+    visitor.page.wait_for_selector(".notice")
+    covered = """() => {
+      const notice = document.querySelector(".notice").getBoundingClientRect();
+      return [...document.querySelectorAll("button, input, select")].filter((e) => !e.closest(".notice") && e.checkVisibility())
+        .filter((e) => { const r = e.getBoundingClientRect(); return r.left < notice.right && r.right > notice.left
+          && r.top < notice.bottom && r.bottom > notice.top; }).map((e) => e.outerHTML.slice(0, 80));
+    }"""
+    assert visitor.js(covered) == []
