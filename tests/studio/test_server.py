@@ -606,6 +606,26 @@ def test_elsewhere_only_with_the_token(nursery: Nursery, models: Path, tmp_path:
         assert page.file("node/1")[0] == 200
 
 
+def test_a_page_behind_a_tunnel(nursery: Nursery, models: Path, tmp_path: Path) -> None:
+    """A tunnel calls the server by the page's own name, or by the one that it forwards to; either way with the token."""
+    with studio(nursery, tmp_path, models, "--origin", "https://name.example/") as server:
+        token = server.query.removeprefix("token=")
+        assert len(token) >= 32
+        for host in ("name.example", server.base.removeprefix("http://")):
+            mine = {"Host": host, "Origin": "https://name.example"}
+            assert server.get(f"/?token={token}", headers=mine)[0] == 200
+            assert server.get("/", headers=mine)[0] == 403
+            for other in ("https://evil.example", "https://name.example.evil", "https://name.example:444", "null"):
+                assert server.get(f"/?token={token}", headers={"Host": host, "Origin": other})[0] == 403
+        page = Page(server, additional_headers={"Origin": "https://name.example"})
+        assert page.file("node/1")[0] == 200
+        with pytest.raises(InvalidStatus):
+            Page(server, additional_headers={"Origin": "https://evil.example"})
+        assert server.get(f"/?token={token}", headers={"Host": "evil.example"})[0] == 403
+        # SSH forwards a port: the page and the server agree on its name.
+        assert server.get(f"/?token={token}", headers={"Host": "localhost:9", "Origin": "http://localhost:9"})[0] == 200
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
@@ -614,6 +634,9 @@ def test_elsewhere_only_with_the_token(nursery: Nursery, models: Path, tmp_path:
         (["--port", "99999"], "--port"),
         (["--models", "/nowhere"], "no such folder"),
         (["--most-edits", "0"], "at least 1"),
+        (["--origin", "name.example"], "write the address of the tunnel's page"),
+        (["--origin", "https://name.example/path"], "write the address of the tunnel's page"),
+        (["--origin", "https://name.example", "--token", "none"], "through the tunnel"),
     ],
 )
 def test_flags_that_make_no_sense(flags: list[str], says: str) -> None:

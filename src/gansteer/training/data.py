@@ -4,7 +4,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from gansteer.colours import WHITE, Colour
 from gansteer.errors import UserError
-from gansteer.pictures import read_photo
+from gansteer.pictures import is_theirs, read_photo
 from gansteer.training.labels import read_classes
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
@@ -25,11 +25,6 @@ NAMED = 20
 
 Crop = Literal["none", "center", "pad"]
 """Pictures as they are; the largest square in their middle; or bars of the background that make them square."""
-
-
-def is_theirs(name: str) -> bool:
-    """Whether a file is the person's, not one that a system leaves beside them (`__MACOSX/._a.png`, `.thumbnails/`)."""
-    return not any(part.startswith((".", "__MACOSX", "@eaDir")) for part in PurePosixPath(name).parts)
 
 
 class Source:
