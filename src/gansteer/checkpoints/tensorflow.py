@@ -50,7 +50,9 @@ def is_network(value: object) -> bool:
 
 
 def networks(root: object) -> dict[str, Record]:
-    """The networks of the file as `G`, `D`, `Gs` (or by number)."""
+    """The networks of the file as `G`, `D`, `Gs` (or by their own keys, or by number)."""
+    if isinstance(root, dict):
+        return {str(key): item for key, item in root.items() if isinstance(item, Record) and is_network(item)}
     items = list(root) if isinstance(root, tuple | list) else [root]
     found = [item for item in items if isinstance(item, Record) and is_network(item)]
     names = ["G", "D", "Gs"] if len(found) == 3 else [str(i) for i in range(len(found))]

@@ -144,7 +144,11 @@ class Pictures(Dataset[tuple[Tensor, int]]):
                 continue
             listed = ", ".join(f"{name} ({sizes[name][0]} x {sizes[name][1]})" for name in names[:NAMED])
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            hint = "" if kind.startswith("smaller") else ": --crop center or --crop pad makes them alike"
+            hint = (
+                ""
+                if kind.startswith("smaller")
+                else ": make them alike, as gansteer train does with --crop center or --crop pad"
+            )
             verb = "is" if len(names) == 1 else "are"
             found.append(
                 f"{len(names)} of {len(self.names)} pictures in {self.source.path} {verb} {kind}: {listed}{more}{hint}"
