@@ -320,6 +320,15 @@ def test_labels_with_changed_bytes(choice):
         assert all(isinstance(label, int) and label >= 0 for label in labels)
 
 
+def test_a_zip_that_unpacks_to_very_much(tmp_path):
+    with zipfile.ZipFile(tmp_path / "p.zip", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.png", "w") as file:
+        for _ in range(260):
+            file.write(bytes(1 << 20))
+    assert (tmp_path / "p.zip").stat().st_size < 1 << 20
+    with pytest.raises(UserError, match=r"a\.png unpacks to 260 MB"):
+        Pictures(tmp_path / "p.zip", 8)
+
+
 def test_labels_nested_without_end():
     with pytest.raises(UserError, match="must hold"):
         of_file(["0.png"], "dataset.json", b'{"labels": ' + b"[" * 100_000, "x/dataset.json")

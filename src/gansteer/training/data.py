@@ -20,6 +20,8 @@ from gansteer.training.labels import read_classes
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 CACHE_BYTES = 4 * 2**30
+MAX_FILE = 1 << 28
+"""Bytes of one unpacked file of a zip."""
 NAMED = 20
 """Names of wrong pictures of a kind that a message lists."""
 
@@ -47,6 +49,9 @@ class Source:
             return (self.path / name).read_bytes()
         if self._zip is None:
             self._zip = zipfile.ZipFile(self.path)
+        size = self._zip.getinfo(name).file_size
+        if size > MAX_FILE:
+            raise UserError(f"{self.path / name} unpacks to {size >> 20} MB, more than a picture has")
         return self._zip.read(name)
 
     def __getstate__(self) -> dict[str, object]:
