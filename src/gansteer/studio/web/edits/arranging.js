@@ -1,7 +1,7 @@
 // Blobs being moved: what is wanted of a picture's layout, sent as edits of which the newest counts.
 //
-// While a blob is held, or changed again and again within a moment, every edit takes the place of the one before, so that
-// the picture follows and the history has one entry. Blobs are shown where they are wanted, whatever is on its way.
+// While a blob is held, or changed again and again within a moment, every edit takes the place of the one before, so
+// that the picture follows and the history has one entry. Blobs are shown where they are wanted, whatever is on its way.
 
 import { running } from "../state.js";
 
