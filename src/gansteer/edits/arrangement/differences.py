@@ -78,7 +78,10 @@ def slope(asked: np.ndarray, obtained: np.ndarray) -> float:
 
 @lru_cache(maxsize=4)
 def gain_of(model: Model) -> float:
-    """How far things go when their blobs go by 1, on average: the slope of the obtained over the asked displacement.
+    """How far a thing goes when its blob goes by 1, so that `d / gain` is to be asked where d is wanted.
+
+    From the line through 0 that foretells the asked displacement from the obtained one, `sum b^2 / sum a b`: where things go
+    by different shares, dividing by the mean share would overshoot.
 
     That of the model's card (`layout_gain` among its metrics), or measured on 12 pictures of the model, by differences, once for every model. Between 0.5 and 1.5; 1 where no blob draws
     anything.
@@ -115,4 +118,5 @@ def gain_of(model: Model) -> float:
         obtained.append([last[0] - first[0], last[1] - first[1]])
     if not asked:
         return 1.0
-    return min(max(slope(np.array(asked).ravel(), np.array(obtained).ravel()), LEAST_GAIN), MOST_GAIN)
+    foretold = slope(np.array(obtained).ravel(), np.array(asked).ravel())
+    return min(max(1 / foretold, LEAST_GAIN), MOST_GAIN) if foretold > 0 else 1.0
