@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "studio"))  # where the page without a browser is
+sys.path[:0] = [str(ROOT / "tests" / "studio"), str(ROOT / "tests")]  # where the page without a browser is
 
 from client import Page, Server  # noqa: E402
 

@@ -55,7 +55,7 @@ class Drags(Evaluation):
     records: Path | None = None
     """Keep what is found in this file (.jsonl), and pass over what is there already; rows can be added later."""
     processes: int = 1
-    """Share the work among so many, of one thread each."""
+    """Processes that share the work, of one thread each."""
     minutes: float | None = None
     """Stop after so long; with --records, started again it goes on."""
 

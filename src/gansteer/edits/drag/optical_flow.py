@@ -18,7 +18,7 @@ from gansteer.edits.drag.tracking import Tracked
 from gansteer.errors import UserError
 
 ENLARGED = 512
-"""Smaller pictures are enlarged to so many pixels, by a whole factor."""
+"""Smaller pictures are enlarged to this many pixels, by a whole factor."""
 WINDOW, LEVELS, ITERATIONS = 41, 4, 20
 """Of Lucas and Kanade's method: pixels of the enlarged picture, levels of the pyramid above it, iterations at most."""
 

@@ -40,7 +40,7 @@ class TrackerRow:
     median: float
     """Of all points."""
     within: Mapping[str, float]
-    """Share of all points within so many pixels."""
+    """Share of all points within this many pixels."""
 
 
 @dataclass(frozen=True)
