@@ -79,7 +79,7 @@ class TrainConfig:
     alignment: float = 1.0
     """With --layout: weight of the alignment of the discriminator's attention with the heatmaps; 0 leaves it out."""
     alignment_ramp: int = 0
-    """With --layout: pictures over which the weight of the alignment grows from 0."""
+    """With --layout: the weight of the alignment grows over this many pictures."""
     alignment_sign: Literal["published", "reversed"] = "published"
     """With --layout: attention is what speaks against realism, as published, or for it."""
     layout_reader: float = 0.0
@@ -201,3 +201,29 @@ class InverterTraining:
         for name in ("learning_rate", "pixels", "latent", "flat"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise UserError(f"{name} must be a number from 0, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerTraining:
+    """How a latent transformer is trained."""
+
+    pairs: int = 3000
+    """Pictures and their moves to learn from."""
+    steps: int = 4000
+    batch: int = 32
+    learning_rate: float = 1e-3
+    dim: int = 128
+    """Width of its tokens; the published one has 512."""
+    heads: int = 4
+    blocks: int = 3
+    """Of the encoder, and of the decoder; the published one has 6 each."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("pairs", "steps", "batch", "dim", "heads", "blocks"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.dim % (2 * self.heads):
+            raise UserError(f"dim must be a multiple of twice the heads, {2 * self.heads}, not {self.dim}")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate >= 0):
+            raise UserError(f"learning_rate must be a number from 0, not {self.learning_rate}")

@@ -86,7 +86,7 @@ class AdversarialPhase(Phase):
     """Both networks learn, the generator by the discriminator's lesson and by the auxiliary terms."""
 
     def __init__(self, weight: Callable[[int], float]) -> None:
-        """`weight(images)` is that of the discriminator's lesson, from 0 to 1, once `images` pictures are shown."""
+        """`weight(images)` is that of the discriminator's lesson, from 0 to 1, after `images` pictures."""
         self.weight = weight
 
     def step(self, trainer: Lessons, batch: RealBatch) -> Report:
@@ -106,7 +106,7 @@ class Schedule:
     """Each phase with the number of pictures before which it ends; the last one never does."""
 
     def phase(self, images: int) -> Phase:
-        """The phase of the step that begins once `images` pictures are shown."""
+        """The phase of the step that begins after `images` pictures."""
         return next(phase for end, phase in self.phases if images < end)
 
 
