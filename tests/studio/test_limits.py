@@ -21,6 +21,7 @@ from gansteer.steerfile import ENTRY, JSON, MAX_ENTRIES, MAX_SOURCE, MAX_STEPS, 
 from gansteer.studio import protocol
 from gansteer.studio.export import MAX_CHUNKS, SIGNATURE, settings
 from gansteer.studio.store import Store
+from support.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
