@@ -82,7 +82,8 @@ def test_networks_know_nothing_of_the_rest():
 
 def circle(graph):
     """Some circle of a graph, node by node; None if there is none."""
-    way, closed = [], set()
+    way: list[str] = []
+    closed: set[str] = set()
 
     def visit(node):
         if node in way:
@@ -108,7 +109,7 @@ def test_no_module_imports_itself_in_a_circle():
 
 
 def test_no_package_imports_itself_in_a_circle():
-    graph = {}
+    graph: dict[str, set[str]] = {}
     for module, imported in IMPORTS.items():
         graph.setdefault(package(module), set()).update({package(name) for name in imported} - {package(module)})
     assert len(graph) > 10

@@ -19,6 +19,8 @@ import numpy as np
 from compare import journal_records
 from websockets.sync.client import connect
 
+PUBLISHED = {"method": "draggan", "learning_rate": 5e-3}
+"""What 0.1.0 did unless it was told otherwise."""
 JOURNAL = 5
 """Steps of the journal that is kept: how many the server took until it was killed is chance."""
 
@@ -29,7 +31,7 @@ class Page:
     def __init__(self, base: str, session: str = "") -> None:
         self.base = base.rstrip("/")
         socket = f"{self.base.replace('http', 'ws')}/socket" + (f"?session={session}" if session else "")
-        self.socket = connect(socket, max_size=None, compression=None)
+        self.socket = connect(socket, max_size=None, compression=None, ping_interval=None)
         self.state: dict[str, Any] = {}
         self.welcome: dict[str, Any] = {}
         self.step = -1
@@ -100,7 +102,7 @@ def work(page: Page) -> list[int]:
     mask = np.ones((128, 128), bool)
     mask[:30] = False
     bits = {"shape": [128, 128], "packed": base64.b64encode(np.packbits(mask).tobytes()).decode()}
-    drag = {"kind": "drag", "handles": [[64, 76]], "targets": [[72, 76]], "mask": bits, "steps": 6}
+    drag = {"kind": "drag", **PUBLISHED, "handles": [[64, 76]], "targets": [[72, 76]], "mask": bits, "steps": 6}
     dragged = page.act("start", edit=drag)
     smiling = page.act("start", edit={"kind": "attribute", "change": {"smile": 1.5}, "hold": ["age"]})
     page.act("go", node=root)
@@ -121,8 +123,10 @@ def small_work(page: Page) -> list[int]:
     root = page.act("sample", seed=1, psi=1.0, model="tiny", replacing=first)
     bits = {"shape": [32, 32], "packed": base64.b64encode(np.packbits(np.tri(32, 32, 8, bool)).tobytes()).decode()}
     points = {"handles": [[12, 12]], "targets": [[20, 15]], "layer": "b16.conv1", "rows": 4}
-    dragged = page.act("start", edit={"kind": "drag", **points, "mask": bits, "steps": 8, "learning_rate": 2e-2})
-    solved = page.act("start", edit={"kind": "drag", "method": "gauss-newton", **points, "steps": 3})
+    dragged = page.act(
+        "start", edit={"kind": "drag", **PUBLISHED, **points, "mask": bits, "steps": 8, "learning_rate": 2e-2}
+    )
+    solved = page.act("start", edit={"kind": "drag", **PUBLISHED, "method": "gauss-newton", **points, "steps": 3})
     page.act("go", node=root)
     freely = page.act("start", edit={"kind": "drag", "method": "freedrag", **points, "steps": 8})
     between = page.act("interpolate", a=dragged, b=freely, t=0.25, keep=True)
@@ -180,7 +184,7 @@ def killed(out: Path) -> None:
         page.act("sample", seed=5, psi=1.0, model="tiny", replacing=page.state["current"])
         endless = {"steps": 100_000, "patience": 100_000, "tolerance": 0.0, "learning_rate": 1e-3}
         points = {"handles": [[12, 12]], "targets": [[20, 15]], "layer": "b16.conv1", "rows": 4}
-        page.send("start", edit={"kind": "drag", **points, **endless})
+        page.send("start", edit={"kind": "drag", **PUBLISHED, **points, **endless})
         page.until(lambda: page.step > JOURNAL)
         server.kill()
         server.wait()

@@ -102,6 +102,8 @@ def seeds(out: Path) -> None:
 
 
 POINT = "64,76:72,76"
+PUBLISHED = {"method": "draggan"}
+"""What 0.1.0 did unless it was told otherwise."""
 DRAGS: dict[str, dict[str, Any]] = {
     "draggan": {},
     "two-points": {"points": [POINT, "40,60:40,55"], "tracker": "nearest-l2"},
@@ -123,13 +125,14 @@ def drag(out: Path) -> None:
     mask = np.zeros((128, 128), np.uint8)
     mask[40:110, 30:100] = 255
     Image.fromarray(mask).save(out / "mask.png")
-    jobs = [{"name": name, "points": [POINT], "seed": 3, "steps": 8, **fields} for name, fields in DRAGS.items()]
+    usual = {"points": [POINT], "seed": 3, "steps": 8, "learning_rate": 5e-3}
+    jobs = [{"name": name, **usual, **PUBLISHED, **fields} for name, fields in DRAGS.items()]
     (out / "jobs.jsonl").write_text("\n".join(map(json.dumps, jobs)))
     gansteer(out, "drag", *flags(model="portraits", jobs="jobs.jsonl", out="drag", film="x.webp"))
     gansteer(out, "drag", *flags(model="portraits", replay="drag/masked.json", out="drag/masked-again.png"))
     layer = {"layer": "b16.conv1", "rows": 4, "steps": 10, "learning_rate": 2e-2, "points": ["12,12:20,15"]}
     names = ("draggan", "gauss-newton", "freedrag")
-    small = [{"name": f"tiny-{name}", "seed": 1, "psi": 1.0, "method": name, **layer} for name in names]
+    small = [{"name": f"tiny-{name}", "seed": 1, "psi": 1.0, **layer, **PUBLISHED, "method": name} for name in names]
     (out / "jobs.jsonl").write_text("\n".join(map(json.dumps, small)))
     gansteer(out, "drag", *flags(model="tiny.safetensors", jobs="jobs.jsonl", out="drag", film="x.gif"))
 
@@ -154,7 +157,15 @@ def edit(out: Path) -> None:
         gansteer(out, "edit", *flags(model="portraits", seed=7, out=f"edit/{name}"), *words, text=f"edit/{name}.txt")
     for name in ("smile", "styles", "mouth"):
         gansteer(out, "sample", *flags(subject=f"edit/{name}.steer", out=f"edit/{name}.png"))
-    further = flags(subject="edit/mouth.steer", point=POINT, steps=5, out="edit/further.png", json="edit/further.json")
+    further = flags(
+        subject="edit/mouth.steer",
+        point=POINT,
+        steps=5,
+        learning_rate=5e-3,
+        **PUBLISHED,
+        out="edit/further.png",
+        json="edit/further.json",
+    )
     gansteer(out, "drag", *further)
     back = flags(subject="edit/smile.steer", set="smile=-2", hold="age,gender", out="edit/back.steer")
     gansteer(out, "edit", *back)
@@ -190,7 +201,15 @@ def invert(out: Path) -> None:
         gansteer(out, "invert", PHOTO, *files, *words)
     few = flags(projection=6, tuning="light", tuning_steps=4, picture="invert/tiny.png", out="invert/tiny.steer")
     gansteer(out, "invert", PHOTO, "--whole", *flags(model="tiny.safetensors"), *few)
-    further = flags(subject="invert/light.steer", point=POINT, steps=4, out="invert/drag.png", json="invert/drag.json")
+    further = flags(
+        subject="invert/light.steer",
+        point=POINT,
+        steps=4,
+        learning_rate=5e-3,
+        **PUBLISHED,
+        out="invert/drag.png",
+        json="invert/drag.json",
+    )
     gansteer(out, "drag", *further)
 
 

@@ -166,7 +166,7 @@ class Page:
         address = f"{server.base.replace('http', 'ws')}/socket?{query}"
         self._stack = ExitStack()
         self.socket: ClientConnection = self._stack.enter_context(
-            connect(address, max_size=None, compression=None, close_timeout=0.2, **options)
+            connect(address, max_size=None, compression=None, close_timeout=0.2, ping_interval=None, **options)
         )
         server.pages.append(self)
         self.state: dict[str, Any] = {}

@@ -294,7 +294,10 @@ def test_garbage_harms_nobody(server: Server) -> None:
     texts = [rng.randbytes(20) if rng.random() < 0.001 else message(rng) for _ in range(MESSAGES)]
     address = f"{server.base.replace('http', 'ws')}/socket"
     while texts:
-        with connect(address, compression=None, close_timeout=0.2) as bad, contextlib.suppress(ConnectionClosed):
+        with (
+            connect(address, compression=None, close_timeout=0.2, ping_interval=None) as bad,
+            contextlib.suppress(ConnectionClosed),
+        ):
             while texts:
                 if len(texts) % 50 == 0:
                     with contextlib.suppress(TimeoutError):

@@ -110,6 +110,10 @@ def test_touch_places_points_and_pinches(browser, portraits):
         def fingers(kind, *points):
             touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [dict(zip("xy", p, strict=True)) for p in points]})  # fmt: skip
 
+        visitor.js(
+            "(() => { window.lifted = 0; for (const kind of ['pointerup', 'pointercancel'])"
+            " addEventListener(kind, () => window.lifted++, true); })()"
+        )
         a, b = visitor.spot(54, 64), visitor.spot(74, 64)
         wide = page.locator("canvas.picture").bounding_box()["width"]
         fingers("touchStart", a)
@@ -117,7 +121,7 @@ def test_touch_places_points_and_pinches(browser, portraits):
         for step in range(1, 6):
             fingers("touchMove", (a[0] - 5 * step, a[1]), (b[0] + 5 * step, b[1]))
         fingers("touchEnd")
-        visitor.until("window.studio.state.view !== null")
+        visitor.until("window.lifted === 2 && window.studio.state.view !== null")
         factor = (b[0] - a[0] + 50) / (b[0] - a[0])
         until(lambda: page.locator("canvas.picture").bounding_box()["width"] == pytest.approx(factor * wide, rel=0.02))
         assert len(visitor.pairs) == 1
@@ -126,6 +130,7 @@ def test_touch_places_points_and_pinches(browser, portraits):
         fingers("touchMove", (x + 30, y + 4))
         fingers("touchMove", (x + 120, y - 100))
         fingers("touchEnd")
+        visitor.until("window.lifted === 3")
         started = visitor.pairs
         assert len(started) == 2
         visitor.js(
