@@ -1,6 +1,6 @@
-"""How well drags work on a model of faces, method by method, each on the same random drags.
+"""A stress test of drags on a model of faces: large random pushes, most of which ask for what no model can draw.
 
-Handles are face points given by the landmark detector (or, without one, random points of the middle of the picture), dragged
+How well methods do what can be done is measured by `gansteer evaluate drags`. Here handles are face points, dragged
 by 10 to 25 % of the picture's width. Several handles of one drag go about the same way (each turned by up to 20 degrees
 and longer or shorter by up to 20 %), since a face cannot follow contradictions.
 
@@ -22,35 +22,29 @@ the table is made of those that all their rows have done.
 import argparse
 import json
 import math
-import multiprocessing
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from queue import Empty
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gansteer.checkpoints.mtcnn import load_face_detector
 from gansteer.checkpoints.registry import load
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.features import default_layer
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.evaluation.document import fill, table
+from gansteer.evaluation.drags.cases import Landmarks
+from gansteer.evaluation.drags.judge import Judge
+from gansteer.evaluation.drags.measures import interval, is_whole, mean_distance
+from gansteer.evaluation.processes import shared
 from gansteer.evaluation.records import append, check_records, resume
 from gansteer.memory import keep_freed_memory
 from gansteer.subject import Model, Subject
-
-Detector = Callable[[Tensor], Tensor]
-"""`[3, H, H]` in [-1, 1] to landmarks `[N, 2]` (x, y) in pixels."""
-
-Finder = Callable[[Tensor], Tensor | None]
-"""`[3, H, H]` in [-1, 1] to the points `[5, 2]` of the likeliest face (eyes, nose, corners of the mouth), if there is one."""
 
 Changes = dict[str, object] | None
 """What a row changes in `Drag`; None is no edit."""
@@ -63,11 +57,6 @@ FACE_POINTS = (8, 30, 33, 36, 39, 42, 45, 48, 51, 54, 57)
 
 MEASURES = ("arrived", "steps", "tracker", "detector", "face", "outside", "back", "seconds")
 SHARES = ("arrived", "face")
-
-SMALLEST_FACE = 0.3
-AGREED = 0.03
-"""Of the picture's width: faces that are looked for are at least so wide, and the five points of a whole one are on average
-so near each other by MTCNN and by the detector. They are within 0.015 in the model's own pictures."""
 
 
 @dataclass(frozen=True)
@@ -89,21 +78,24 @@ class Case:
     targets: tuple[tuple[float, float], ...]
 
 
+DRAGGAN: dict[str, object] = {"method": "draggan", "learning_rate": 5e-3}
+"""DragGAN at the rate of the tables in docs/drag.md, which is higher than the paper's."""
+
+
 def methods(model: Model) -> dict[str, Row]:
     """The rows of the table."""
-    top = int(math.log2(model.resolution))
-    blocks = [f"b{2**i}.conv1" for i in range(4, min(top, 8) + 1)]
-    default = model.card.drag_layer or default_layer(model.generator)
-    rows = {"no edit": Row(None), "no tracking": Row({"tracker": "none"}, 4)}
-    rows[f"DragGAN, {default} (default)"] = Row({})
-    rows.update({f"DragGAN, {block}": Row({"layer": block}, 4) for block in blocks if block != default})
-    rows["DragGAN, reach 10"] = Row({"reach": 10.0}, 4)
-    by_model: Changes = {"metric": "model", "learning_rate": 1e-2}
+    layers = [spec.name for spec in model.generator.last_of_each_size() if 16 <= spec.frame.inner <= 256]
+    followed = model.card.drag_layer or default_layer(model.generator)
+    rows = {"no edit": Row(None), "no tracking": Row({**DRAGGAN, "tracker": "none"}, 4), "default": Row({})}
+    rows[f"DragGAN, {followed}"] = Row(DRAGGAN)
+    rows.update({f"DragGAN, {layer}": Row({**DRAGGAN, "layer": layer}, 4) for layer in layers if layer != followed})
+    rows["DragGAN, reach 10"] = Row({**DRAGGAN, "reach": 10.0}, 4)
+    by_model: Changes = {"method": "draggan", "metric": "model", "learning_rate": 1e-2}
     rows["DragGAN, model's metric"] = Row(by_model, 4)
     rows["DragGAN, w, model's metric, reach 4"] = Row({**by_model, "space": "w", "reach": 4.0}, 4)
-    rows["DragGAN, confident tracker"] = Row({"tracker": "confident"})
-    rows["DragGAN, pull 0.3"] = Row({"pull": 0.3}, 4)
-    rows["DragGAN, manifold 0.01"] = Row({"manifold": 0.01}, 4)
+    rows["DragGAN, confident tracker"] = Row({**DRAGGAN, "tracker": "confident"})
+    rows["DragGAN, pull 0.3"] = Row({**DRAGGAN, "pull": 0.3}, 4)
+    rows["DragGAN, manifold 0.01"] = Row({**DRAGGAN, "manifold": 0.01}, 4)
     rows["FreeDrag"] = Row({"method": "freedrag"})
     rows["Gauss-Newton"] = Row({"method": "gauss-newton"})
     return rows
@@ -112,20 +104,15 @@ def methods(model: Model) -> dict[str, Row]:
 def variations() -> dict[str, Row]:
     """Rows that are run when `--methods` names them."""
     changes: dict[str, Changes] = {
-        "DragGAN, L2 tracking": {"tracker": "nearest-l2"},
-        "DragGAN, w": {"space": "w"},
-        "DragGAN, rows 3": {"rows": 3},
-        "DragGAN, rows 10": {"rows": 10},
-        "DragGAN, rate 2e-3": {"learning_rate": 2e-3},
-        "DragGAN, rate 1e-2": {"learning_rate": 1e-2},
-        "DragGAN, rate 2e-2": {"learning_rate": 2e-2},
-        "DragGAN, stride 2": {"stride": 2.0},
-        "DragGAN, stride 3, rate 1e-2": {"stride": 3.0, "learning_rate": 1e-2},
-        "DragGAN, r1 3": {"r1": 3.0},
-        "DragGAN, r1 6": {"r1": 6.0},
-        "DragGAN, r1 10": {"r1": 10.0},
-        "DragGAN, r2 4": {"r2": 4.0},
-        "DragGAN, r2 10": {"r2": 10.0},
+        "DragGAN, L2 tracking": {**DRAGGAN, "tracker": "nearest-l2"},
+        "DragGAN, w": {**DRAGGAN, "space": "w"},
+        "DragGAN, rows 3": {**DRAGGAN, "rows": 3},
+        "DragGAN, rows 10": {**DRAGGAN, "rows": 10},
+        "DragGAN, rate 2e-3": {**DRAGGAN, "learning_rate": 2e-3},
+        "DragGAN, rate 1e-2": {**DRAGGAN, "learning_rate": 1e-2},
+        "DragGAN, rate 2e-2": {**DRAGGAN, "learning_rate": 2e-2},
+        "DragGAN, stride 2": {**DRAGGAN, "stride": 2.0},
+        "DragGAN, stride 3, rate 1e-2": {**DRAGGAN, "stride": 3.0, "learning_rate": 1e-2},
         "FreeDrag, rate 1e-2": {"method": "freedrag", "learning_rate": 1e-2},
         "Gauss-Newton, r1 3": {"method": "gauss-newton", "r1": 3.0},
         "Gauss-Newton, r1 8": {"method": "gauss-newton", "r1": 8.0},
@@ -155,7 +142,7 @@ def order(counts: Mapping[int, int]) -> list[tuple[int, int]]:
     return sorted(every, key=lambda drag: ((drag[1] + 0.5) / counts[drag[0]], drag[0]))
 
 
-def draw(model: Model, handles: int, number: int, psi: float, detect: Detector | None) -> Case:
+def draw(model: Model, handles: int, number: int, psi: float, detect: Landmarks) -> Case:
     """Drag `number` of `handles` handles: the first of its random numbers that stays in the picture."""
     size = model.resolution
     seed = (1000 * handles + number) * 1000
@@ -166,10 +153,7 @@ def draw(model: Model, handles: int, number: int, psi: float, detect: Detector |
 
     while True:
         seed += 1
-        if detect is None:
-            marks = (torch.rand(68, 2, generator=rng) * 0.4 + 0.3) * (size - 1)
-        else:
-            marks = detect(model.sample(seed, psi).render())
+        marks = detect(model.sample(seed, psi).render())
         chosen = [FACE_POINTS[int(i)] for i in torch.randperm(len(FACE_POINTS), generator=rng)[:handles]]
         length, angle = uniform(0.10, 0.25) * size, uniform(0, 2 * math.pi)
         starts, ends = [], []
@@ -197,21 +181,7 @@ def difference(a: Tensor, b: Tensor) -> Tensor:
     return (a.clamp(-1, 1) - b.clamp(-1, 1)).abs().mean(dim=0) * 127.5
 
 
-def mean_distance(points: Tensor, targets: Tensor) -> float:
-    return float((points - targets).norm(dim=1).mean())
-
-
-def whole(marks: Tensor, points: Tensor | None, size: int) -> float:
-    """1 if the detector's `marks [68, 2]` and MTCNN's `points [5, 2]` are of one face, 0 otherwise."""
-    if points is None:
-        return 0.0
-    same = torch.stack([marks[36:42].mean(dim=0), marks[42:48].mean(dim=0), marks[30], marks[48], marks[54]])
-    return float(mean_distance(same, points) < AGREED * size)
-
-
-def carry_out(
-    model: Model, case: Case, changes: Changes, psi: float, detect: Detector | None, find: Finder | None, back: bool
-) -> dict[str, float]:
+def carry_out(model: Model, case: Case, changes: Changes, psi: float, judge: Judge, back: bool) -> dict[str, float]:
     """One row's measures of one drag; those of a way back if asked for."""
     size = model.resolution
     subject = model.sample(case.seed, psi)
@@ -227,7 +197,7 @@ def carry_out(
         arrived = float("arrived" in (last.stop_reason or ""))
     seconds = time.process_time() - began
     after = result.render()
-    marks = detect(after) if detect else torch.full((68, 2), math.nan)
+    marks = judge.landmarks(after)
     returned = before
     if changes is not None and back:
         again = Drag(handles=case.targets, targets=case.handles, **changes)  # type: ignore[arg-type]
@@ -241,22 +211,11 @@ def carry_out(
         "steps": float(steps),
         "tracker": 100 * mean_distance(points, targets) / size,
         "detector": 100 * mean_distance(marks[list(case.landmarks)], targets) / size,
-        "face": whole(marks, find(after), size) if detect and find else math.nan,
+        "face": float(is_whole(marks, judge.face_points(after), size)) if judge.face_points else math.nan,
         "outside": float(difference(after, before).cpu()[far].mean()) if far.any() else math.nan,
         "back": float(difference(returned, before).mean()) if back else math.nan,
         "seconds": seconds,
     }  # fmt: skip
-
-
-def interval(values: list[float]) -> tuple[float, float, float]:
-    """Mean and the 95 % bootstrap interval of it."""
-    x = torch.tensor([value for value in values if not math.isnan(value)], dtype=torch.float64)
-    if not len(x):
-        return math.nan, math.nan, math.nan
-    draws = torch.randint(0, len(x), (2000, len(x)), generator=torch.Generator().manual_seed(0))
-    means = x[draws].mean(dim=1)
-    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return float(x.mean()), low, high
 
 
 def cell(measure: str, values: list[float]) -> str:
@@ -269,82 +228,30 @@ def cell(measure: str, values: list[float]) -> str:
     return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def find_detector(device: torch.device) -> Detector | None:
-    """The face reader that comes with gansteer, if it does."""
-    try:
-        from gansteer.checkpoints.face_reader import load_face_reader
-    except ImportError:
-        return None
-    try:
-        reader = load_face_reader().to(device)
-    except UserError:
-        return None
-
-    def detect(picture: Tensor) -> Tensor:
-        with torch.no_grad():
-            return reader.read(picture[None].clamp(-1, 1)).landmarks[0].cpu()
-
-    return detect
-
-
-def find_finder(size: int) -> Finder | None:
-    """MTCNN for pictures `size` pixels wide, if the package with its weights is there."""
-    try:
-        detector = load_face_detector()
-    except UserError:
-        return None
-
-    def find(picture: Tensor) -> Tensor | None:
-        found = detector.find(picture.cpu().clamp(-1, 1), SMALLEST_FACE * size)
-        return found.points[0] if len(found.points) else None
-
-    return find
-
-
 # --- many of them, in processes that may be stopped ---------------------------------------------------------------------
 
 
-def work(name: str, psi: float, rows: dict[str, Row], back_every: int, tasks: Any, results: Any) -> None:
-    """Take tasks (handles, number, row) until one is None; every result is a line."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
-    torch.set_num_threads(1)
+Task = tuple[int, int, str]
+"""Handles, number of the drag, name of the row."""
+
+
+def prepare(name: str, psi: float, rows: dict[str, Row], back_every: int) -> Callable[[Task], Line]:
+    """What a process needs once; returns what does a task."""
     keep_freed_memory()
     model = load(name, "cpu")
-    detect, find = find_detector(model.device), find_finder(model.resolution)
+    judge = Judge.of(model)
 
     @lru_cache(maxsize=1)
     def case(handles: int, number: int) -> Case:
-        return draw(model, handles, number, psi, detect)
+        return draw(model, handles, number, psi, judge.landmarks)
 
-    for handles, number, row in iter(tasks.get, None):
+    def work(task: Task) -> Line:
+        handles, number, row = task
         changes = rows[row].changes
-        measured = carry_out(model, case(handles, number), changes, psi, detect, find, number % back_every == 0)
-        results.put({"handles": handles, "drag": number, "method": row, "changes": changes, **measured})
+        measured = carry_out(model, case(handles, number), changes, psi, judge, number % back_every == 0)
+        return {"handles": handles, "drag": number, "method": row, "changes": changes, **measured}
 
-
-def carry_out_all(processes: int, minutes: float, tasks: list[tuple[int, int, str]], *arguments: Any) -> Iterator[Line]:
-    """The lines of `tasks`, as they are done by `processes` processes, for `minutes` at most. `arguments` go to `work`."""
-    context = multiprocessing.get_context("spawn")
-    given, results = context.Queue(), context.Queue()
-    for task in [*tasks, *[None] * processes]:
-        given.put(task)
-    workers = [context.Process(target=work, args=(*arguments, given, results), daemon=True) for _ in range(processes)]
-    deadline, left = time.monotonic() + 60 * minutes, len(tasks)
-    for worker in workers:
-        worker.start()
-    try:
-        while left and time.monotonic() < deadline:
-            try:
-                yield results.get(timeout=min(5, max(deadline - time.monotonic(), 0.01)))
-                left -= 1
-            except Empty:
-                if any(worker.exitcode not in (None, 0) for worker in workers):
-                    raise UserError("a process has died, see above; what was done is kept") from None
-    finally:
-        for worker in workers:
-            worker.terminate()
-            worker.join()
-        given.cancel_join_thread()
+    return work
 
 
 def as_line(record: Any) -> Line:
@@ -389,14 +296,14 @@ def in_words(head: Line, finished: dict[int, dict[str, dict[str, list[float]]]])
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="portraits")
-    parser.add_argument("--count", type=int, default=200, help="drags of one handle")
-    parser.add_argument("--several", type=int, default=100, help="drags of three, and of five handles")
+    parser.add_argument("--count", type=int, default=60, help="drags of one handle")
+    parser.add_argument("--several", type=int, default=20, help="drags of three, and of five handles")
     parser.add_argument("--psi", type=float, default=0.7)
     parser.add_argument("--methods", nargs="*", default=[], help="rows whose name contains one of these")
     parser.add_argument("--set", nargs="*", default=[], help="changes for all rows, such as learning_rate=0.01")
     parser.add_argument("--back-every", type=int, default=5, help="one drag in so many is dragged back, too")
     parser.add_argument("--processes", type=int, default=1, help="of one thread each")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; started again it goes on")
+    parser.add_argument("--minutes", type=float, help="stop after so long; started again it goes on")
     parser.add_argument(
         "--json", type=Path, default=Path("quality.json"), help="the measures; .jsonl beside it, as they come"
     )
@@ -411,8 +318,7 @@ def main() -> None:
     rows = chosen_rows(model, args.methods, common)
     head = {
         "model": model.card.name, "resolution": model.resolution, "weights": model.digest, "psi": args.psi,
-        "back_every": args.back_every, "detector": find_detector(model.device) is not None,
-        "finder": find_finder(model.resolution) is not None,
+        "back_every": args.back_every,
     }  # fmt: skip
     lines = [
         line
@@ -431,7 +337,7 @@ def main() -> None:
     ]
     print(f"{len(done)} of {len(tasks) + len(done)} drags are done", flush=True)
     try:
-        for line in carry_out_all(args.processes, args.minutes, tasks, args.model, args.psi, rows, args.back_every):
+        for line in shared(args.processes, args.minutes, tasks, prepare, args.model, args.psi, rows, args.back_every):
             lines.append(line)
             append(path, line)
     except KeyboardInterrupt:

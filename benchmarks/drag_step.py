@@ -69,7 +69,7 @@ def edit_of(scenario: str, size: int) -> Drag:
     return Drag(
         handles=[(x, y) for x, y in handles.round().tolist()],
         targets=[(x, y) for x, y in targets.tolist()],
-        mask=mask, tolerance=0.0, steps=10**6, patience=10**6, space="w+", metric="plain", reach=0.0,
+        mask=mask, tolerance=0.0, method="draggan", learning_rate=5e-3, steps=10**6, patience=10**6, space="w+", metric="plain", reach=0.0,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Speed and memory of our generator beside the textbook form of StyleGAN2, and pictures a second in training.
+"""Speed and memory of our generator beside the textbook form of StyleGAN2.
 
 The textbook form is the paper's description taken literally: every sample's own modulated and demodulated weights, a
 convolution grouped by sample, FIR filtering as zero insertion and a depthwise convolution. Both forms use the same
@@ -27,9 +27,6 @@ from gansteer.memory import keep_freed_memory
 from gansteer.models.stylegan2.config import GeneratorConfig
 from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.models.stylegan2.network import Synthesis
-from gansteer.training.config import TrainConfig
-from gansteer.training.distributed import ProcessGroup
-from gansteer.training.loop import Trainer, build_networks
 
 SQRT2 = 2**0.5
 
@@ -174,28 +171,6 @@ def status_kib(field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
-def training_rate(loss: str, repeats: int) -> dict[str, object]:
-    """Pictures per CPU-second of whole steps at 128 px (channel base 4096, at most 128; batch 16)."""
-    config = TrainConfig(
-        Path("data"), Path("out"), resolution=128, loss=loss, batch=16, channel_base=4096, channel_max=128  # type: ignore[arg-type]
-    )  # fmt: skip
-    device = torch.device("cpu")
-    if loss == "projected":
-        from gansteer.checkpoints.efficientnet import load_efficientnet
-
-        backbone = load_efficientnet(device)
-    else:
-        backbone = None
-    trainer = Trainer(config, build_networks(config, 0, backbone, device), device, ProcessGroup())
-    reals = torch.randint(0, 256, (16, 3, 128, 128), dtype=torch.uint8)
-    labels = torch.zeros(16, dtype=torch.long)
-    trainer.step(reals, labels)  # warms up, and does the one R1 step in 16
-    return {
-        "loss": loss,
-        "images_per_cpu_s": 16 / median(seconds(lambda: trainer.step(reals, labels)) for _ in range(repeats)),
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--resolutions", type=int, nargs="+", default=[128, 256, 512, 1024])
@@ -203,12 +178,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--train-weights", action="store_true", help="also: textbook with gradients to its weights")
     parser.add_argument("--skip-memory", action="store_true")
-    parser.add_argument("--skip-training", action="store_true")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     args = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
-    report: dict[str, list[dict[str, object]]] = {"generator": [], "memory": [], "training": []}
+    report: dict[str, list[dict[str, object]]] = {"generator": [], "memory": []}
 
     print(f"{'px':>5} {'case':<32} {'textbook':>9} {'ours':>9} {'ratio':>6}   (CPU-seconds, medians of {args.repeats})")
     for resolution in args.resolutions:
@@ -235,10 +209,6 @@ def main() -> None:
                 f"{resolution:>5} {case + ', peak MiB':<32} {theirs:>9.0f} {mine:>9.0f} {theirs / mine:>6.2f}",
                 flush=True,
             )
-    for loss in () if args.skip_training else ("projected", "stylegan2"):
-        rate = training_rate(loss, args.repeats)
-        report["training"].append(rate)
-        print(f"training, 128 px, {loss}: {rate['images_per_cpu_s']:.1f} pictures a CPU-second", flush=True)
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n")
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "studio"))  # where the page without a browser is
+sys.path[:0] = [str(ROOT / "tests" / "studio"), str(ROOT / "tests")]  # where the page without a browser is
 
 from client import Page, Server  # noqa: E402
 
@@ -40,7 +40,7 @@ keep_freed_memory()
 model = gansteer.load(sys.argv[1])
 scale = model.resolution / 128
 drag = Drag([(64 * scale, 76 * scale)], [(90 * scale, 70 * scale)], steps=10**9, patience=10**9, tolerance=0,
-            learning_rate=1e-4)
+            learning_rate=1e-4, method="draggan")
 run = start(model.sample(3), drag)
 for line in sys.stdin:
     end, steps, begun, work = time.perf_counter() + float(line), 0, time.perf_counter(), time.process_time()

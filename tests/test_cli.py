@@ -8,7 +8,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 
 import numpy as np
@@ -24,6 +23,7 @@ from gansteer.errors import UserError
 from gansteer.models.stylegan2.config import GeneratorConfig
 from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.subject import Card, Model
+from support.waiting import PATIENCE, until
 
 SHELL = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -449,11 +449,9 @@ def test_control_c_saves_the_run_and_says_how_to_continue(pictures, tmp_path):
     words = [sys.executable, "-m", "gansteer", "train", "--data", pictures, "--out", out, *SMALL]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=SHELL)
     log = out / "log.jsonl"
-    until = time.monotonic() + 60
-    while not (log.exists() and log.read_text()) and time.monotonic() < until:
-        time.sleep(0.05)
+    until(lambda: log.exists() and log.read_text())
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert err == f"gansteer: stopped; {out} is saved: the same command continues it\n"
     assert (out / "checkpoint.pt").exists()

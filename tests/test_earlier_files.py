@@ -85,7 +85,7 @@ def test_the_edits_of_a_session_replay(model: Model, id: int) -> None:
     assert [step.step for step in steps[:-1]] == [record.step for record in node.steps][: len(steps) - 1]
     for step, record in zip(steps, node.steps, strict=False):
         assert step.loss == pytest.approx(record.loss, rel=1e-5, abs=1e-7)
-        assert list(step.points) == pytest.approx(list(record.points), abs=1e-3)
+        np.testing.assert_allclose(step.points, record.points, rtol=0, atol=1e-3)
     torch.testing.assert_close(steps[-1].subject.code.ws, node.subject.code.ws, rtol=0, atol=1e-5)
     assert_drawn(steps[-1].subject, f"small-{id}")
 
@@ -139,7 +139,7 @@ def test_a_record_comes_out_again(model: Model, method: str) -> None:
         step = run.step()
         assert step.step == expected["step"]
         assert step.loss == pytest.approx(expected["loss"], rel=1e-5, abs=1e-7)
-        assert [list(point) for point in step.points] == pytest.approx(expected["points"], abs=1e-3)
+        np.testing.assert_allclose(step.points, expected["points"], rtol=0, atol=1e-3)
     assert run.stop_reason == recorded["ended"]
     assert_drawn(run.subject, method)
     try:

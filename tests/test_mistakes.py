@@ -2,16 +2,18 @@
 
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
 from gansteer.cli import main
+from gansteer.edits.drag.config import Method
 
 CASES = [
     ("drga", "there is no gansteer drga: did you mean drag?"),
     ("evaluate qualty", "there is no gansteer evaluate qualty: did you mean quality?"),
     ("zzz", "there is no gansteer zzz: gansteer --help lists what there is"),
-    ("directions", "gansteer directions needs one more word: fit, list"),
+    ("directions", "gansteer directions needs one more word: fit, import, list"),
     ("drag --modle portraits --out x.png", "gansteer drag has no --modle: did you mean --model?"),
     ("sample --mdel=portraits", "gansteer sample has no --mdel: did you mean --model?"),
     ("drag --no-maks --out x.png", "gansteer drag has no --no-maks: did you mean --no-marks?"),
@@ -21,7 +23,7 @@ CASES = [
     ("drag --seed=three --out x.png", "--seed three: give a whole number, such as 7"),
     ("drag --seed", "--seed: give a whole number, such as 7"),
     ("drag --psi abc --out x.png", "--psi abc: give a number, such as 0.7"),
-    ("drag --method dragon --out x.png", "--method dragon: give one of draggan, gauss-newton, freedrag"),
+    ("drag --method dragon --out x.png", f"--method dragon: give one of {', '.join(get_args(Method))}"),
     ("drag --model portraits", "gansteer drag needs --out: gansteer drag --help says what it means"),
     ("info", "gansteer info needs a file: gansteer info --help says what it means"),
 ]

@@ -48,9 +48,18 @@ def test_the_wheel_has_the_command_and_the_licence(wheel):
 
 
 def imports(path):
-    """The modules of ours that a file imports, at its head, within functions, or for types only."""
+    """The modules of ours that a file imports, at its head or within functions; those for types only are never imported."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    only_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in only_types:
+            continue
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gansteer"):
             found |= {f"{node.module}.{each.name}" for each in node.names} & set(SOURCES) or {node.module}
         elif isinstance(node, ast.Import):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from gansteer.colours import parse_colour
@@ -277,3 +279,38 @@ def test_a_mask_in_which_nothing_is_white(picture, complaint, tmp_path):
         read_mask(tmp_path / "mask.png", "--mask mask.png")
     assert str(caught.value).startswith("--mask mask.png is ")
     assert "\n" not in str(caught.value)
+
+
+# --- damage --------------------------------------------------------------------------------------------------------------
+
+SMALL = {
+    "png": file_of(quarters(), "PNG"),
+    "16 bits": file_of(Image.fromarray(np.arange(3072, dtype=np.uint16).reshape(48, 64)), "PNG"),
+    "layer": file_of(MASKS["white on clear"], "PNG"),
+    "jpeg": file_of(quarters(), "JPEG"),
+    "webp": file_of(quarters(), "WEBP", lossless=True),
+    "tiff": file_of(quarters(), "TIFF"),
+    "floats": file_of(Image.fromarray(np.ones((48, 64), np.float32)), "TIFF"),
+    "gif": file_of(quarters(), "GIF"),
+    "bmp": file_of(quarters(), "BMP"),
+}
+
+
+@pytest.mark.parametrize("kind", SMALL)
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(choice=st.data())
+def test_changed_bytes(kind, choice, tmp_path_factory):
+    """A picture, or one line."""
+    data = bytearray(SMALL[kind])
+    for _ in range(choice.draw(st.integers(1, 4))):
+        at = choice.draw(st.integers(0, len(data) - 1))
+        data[at : at + choice.draw(st.integers(0, 8))] = choice.draw(st.binary(max_size=8))
+    data = data[: choice.draw(st.integers(1, len(data)))] if choice.draw(st.booleans()) else data
+    for read in (lambda: read_photo(bytes(data)), lambda: read_mask(bytes(data), "--mask")):
+        said = "read"
+        try:
+            assert np.asarray(read()).size <= 300_000_000
+        except UserError as error:
+            said = str(error)
+        assert said.isprintable()
+        assert "object at" not in said

@@ -33,7 +33,7 @@ from gansteer.models.face_reader import resize
 from gansteer.models.inverter import DAMPING, Curvature, Inverter, descend
 from gansteer.models.layers import normalize_second_moment
 from gansteer.models.stylegan2.generator import StyleGAN2Generator
-from gansteer.training.codes import describe_faces, described, face_landmarks, fit_coder
+from gansteer.training.codes import describe_faces, described, face_landmarks
 from gansteer.training.data import Pictures
 
 PASSES = 2
@@ -133,9 +133,9 @@ def main(data: Path, name: str, out: Path, passes: int) -> None:
     print(f"distance {distances.mean():.3f}; each of z varies by {z.var(dim=0).min():.2f} to {z.var(dim=0).max():.2f}")
 
     descriptions = described(pictures, lambda x: describe_faces(x, reader), CPU)
-    found = {"codes": z, "landmarks": face_landmarks(descriptions)}
-    coder = vars(fit_coder(descriptions, generator.config.z_dim))  # for the file to be whole: these are not its latents
-    save_file({key: x.contiguous() for key, x in {**coder, **found}.items()}, out / "codes.safetensors")
+    # Without a coder: a run with these would give pictures that are added later latents of another kind.
+    found = {"codes": z.contiguous(), "landmarks": face_landmarks(descriptions).contiguous()}
+    save_file(found, out / "codes.safetensors")
 
 
 if __name__ == "__main__":

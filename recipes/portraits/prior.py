@@ -221,7 +221,8 @@ def main(data: Path, folder: Path, out: Path) -> None:
 
     for network in NETWORKS:
         run.put(network, after)
-    run.latents["codes"] = known
+    # Without the coder, whose latents these no longer are.
+    run.latents = {"codes": known, "landmarks": run.latents["landmarks"]}
     run.write(out)
 
 

@@ -29,7 +29,8 @@ class Run:
     record: dict[str, Any]
     """Its configuration, as `config.json` has it."""
     latents: dict[str, Tensor]
-    """`codes [N, z_dim]` of the pictures, the mirrored ones last, their `landmarks [N, 68, 2]`, and the coder."""
+    """`codes [N, z_dim]` of the pictures, the mirrored ones last, their `landmarks [N, 68, 2]` and, if
+    they are a coder's, that coder."""
     state: dict[str, Any]
     """The trainer's."""
 

@@ -14,8 +14,10 @@ from gansteer.commands.convert import Convert
 from gansteer.commands.directions import Fit, Import, List
 from gansteer.commands.evaluate import Faces, Quality, Smoothness, Tracking
 from gansteer.commands.evaluate_attributes import Attributes
+from gansteer.commands.evaluate_drags import Drags
 from gansteer.commands.evaluate_inversion import InversionQuality
 from gansteer.commands.evaluate_layout import Layout, LayoutDrag, LayoutPairs
+from gansteer.commands.evaluate_trackers import Trackers
 from gansteer.commands.export import Export
 from gansteer.commands.info import Info
 from gansteer.commands.mistakes import check_words, explained
@@ -25,6 +27,7 @@ from gansteer.commands.sample import Sample
 from gansteer.commands.studio import Studio
 from gansteer.commands.train import Train
 from gansteer.commands.train_encoder import TrainEncoder
+from gansteer.commands.train_transformer import TrainTransformer
 from gansteer.edits.registry import KINDS, imported
 from gansteer.errors import UserError
 
@@ -43,6 +46,8 @@ EVALUATE: dict[str, type[Command]] = {
     "smoothness": Smoothness,
     "tracking": Tracking,
     "inversion": InversionQuality,
+    "drags": Drags,
+    "trackers": Trackers,
     "layout": Layout,
     "layout-drag": LayoutDrag,
     "layout-pairs": LayoutPairs,
@@ -59,6 +64,7 @@ COMMANDS: dict[str, type[Command]] = {
     "paste": Paste,
     "train": Train,
     "train-encoder": TrainEncoder,
+    "train-transformer": TrainTransformer,
     "studio": Studio,
 }
 """What is typed to the dataclass that its flags fill; the kinds of edits bring commands of their own."""

@@ -6,7 +6,7 @@ Any picture that Pillow reads becomes what a person sees: upright, 8 bits, sRGB,
 import io
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
@@ -20,8 +20,15 @@ SMALLEST, LARGEST = 32, 100_000_000
 PROGRAMS = {"EPS", "WMF"}
 """Formats that are drawn by running what is in them; they are refused."""
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic")
+"""Of the files in a folder that are taken for photos."""
 SHARES_UP_TO = 2.0
 """Pictures of floats whose largest value is below are shares of white, some of them a little brighter than white."""
+
+
+def is_theirs(name: str) -> bool:
+    """Whether a file is the person's, not one that a system leaves beside them (`__MACOSX/._a.png`, `.thumbnails/`)."""
+    return not any(part.startswith((".", "__MACOSX", "@eaDir")) for part in PurePosixPath(name).parts)
 
 
 def read_photo(

@@ -57,7 +57,7 @@ WAYS = {
     "numbers.pt": lambda p: torch.save(W[None].tolist(), p),
     "w.pkl": lambda p: p.write_bytes(pickle.dumps(W.numpy())),
     "dict.pkl": lambda p: p.write_bytes(pickle.dumps(OrderedDict(w=W.numpy(), seed=3))),
-    "w.safetensors": lambda p: p.write_bytes(safetensors.torch.save({"w": W})),
+    "w.safetensors": lambda p: p.write_bytes(safetensors.torch.save({"w": W, "seed": torch.tensor([3])})),
     "no ending": lambda p: torch.save(W, p),
 }
 

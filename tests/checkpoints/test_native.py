@@ -17,6 +17,7 @@ from gansteer.errors import UserError
 from gansteer.models.stylegan2.config import GeneratorConfig
 from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.subject import Card, Model
+from support.waiting import PATIENCE
 
 CARD = Card(
     name="tiny",
@@ -193,7 +194,7 @@ def test_full_disk_leaves_the_previous_file(tmp_path):
     folder = str(__import__("pathlib").Path(__file__).parent)
     run = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {folder!r})\n{FULL_DISK}", path],
-        capture_output=True, text=True, check=True, timeout=120,
+        capture_output=True, text=True, check=True, timeout=PATIENCE,
     )  # fmt: skip
     assert "could not be written" in run.stdout
     assert run.stdout.count("\n") == 1

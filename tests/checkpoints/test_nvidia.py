@@ -144,7 +144,7 @@ UNSUPPORTED = {
     "embed_features=4": {"G_ema": nvidia_generator(c_dim=2, embed=4)},
     "layer_features=7": {"G_ema": nvidia_generator(hidden=7)},
     "img_channels=6": {"G_ema": nvidia_generator(image=6)},
-    "not square": {"G_ema": nvidia_generator(aspect=(2, 1))},
+    "draws pictures of 8 x 16 px (width x height)": {"G_ema": nvidia_generator(aspect=(2, 1))},
     "needs torch.nn.modules.activation.Tanh": {"G_ema": with_odd(lambda g: setattr(g.synthesis, "last", torch.nn.Tanh()))},
     "class 'Classifier'": {"G_ema": persistent("Classifier")},
     "unknown tensor": {"G_ema": with_odd(lambda g: g.synthesis.b8.register_buffer("attention", FILTER))},

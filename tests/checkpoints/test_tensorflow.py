@@ -160,7 +160,7 @@ UNSUPPORTED = {
     "label_fmaps=7": generator({"mapping/LabelEmbed/weight": np.ones((2, 7), np.float32)}),
     "fmap_const=3": generator({"synthesis/4x4/Const/const": np.ones((1, 3, 4, 4), np.float32)}),
     "kernel=5": generator({"synthesis/8x8/Conv1/weight": np.ones((5, 5, 6, 6), np.float32)}),
-    "not square": generator({"synthesis/4x4/Const/const": np.ones((1, 6, 4, 2), np.float32)}),
+    "draws pictures of 4 x 8 px": generator({"synthesis/4x4/Const/const": np.ones((1, 6, 4, 2), np.float32)}),
     "unknown variable": generator({"synthesis/extra": ONE}),
     "unsupported type 'O8'": generator({"mapping/Dense0/bias": np.array([None] * 5)}),
 }

@@ -157,7 +157,7 @@ def test_mask_polarity() -> None:
 
 # --- runs ---------------------------------------------------------------------------------------------------------------
 
-EDIT = Drag([(20, 33), (41, 10)], [(27, 30), (38, 16)], learning_rate=1e-2, steps=6, tolerance=0.5)
+EDIT = Drag([(20, 33), (41, 10)], [(27, 30), (38, 16)], learning_rate=1e-2, steps=6, tolerance=0.5, method="draggan")
 
 
 def slow_run(subject: Subject, edit: Drag, steps: int) -> tuple[list, list, torch.Tensor]:
@@ -270,7 +270,7 @@ def test_revise_goes_on_from_the_present_picture() -> None:
     for _ in range(4):
         run.step()
     middle = run.subject
-    edit = Drag([(30, 12)], [(36, 15)], learning_rate=1e-2, steps=3, mask=half_mask())
+    edit = Drag([(30, 12)], [(36, 15)], method="draggan", learning_rate=1e-2, steps=3, mask=half_mask())
     run.revise(edit)
     revised = [run.step() for _ in range(3)]
     fresh = start(middle, edit)
@@ -283,7 +283,7 @@ def test_revise_goes_on_from_the_present_picture() -> None:
 def test_regions_follow_a_handle_that_jumps() -> None:
     """With a tiny window the handle leaves its region at every step; the result is that of the dense engine."""
     subject = tiny_subject(128)
-    edit = Drag([(60, 33)], [(90, 50)], learning_rate=5e-2, steps=8, r1=2, r2=8)
+    edit = Drag([(60, 33)], [(90, 50)], method="draggan", learning_rate=5e-2, steps=8, r1=2, r2=8)
     region, dense = start(subject, replace(edit, engine="region")), start(subject, replace(edit, engine="dense"))
     for _ in range(8):
         a, b = region.step(), dense.step()
@@ -309,14 +309,14 @@ def test_limit_keeps_the_nearest() -> None:
 
 
 def test_no_nearer_is_said() -> None:
-    run = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], learning_rate=0.0, patience=3))
+    run = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], method="draggan", learning_rate=0.0, patience=3))
     *_, last = run
     assert "no nearer for 3 steps" in (last.stop_reason or "")
     assert torch.equal(last.subject.code.ws, tiny_subject(64).code.ws)
 
 
 def test_blow_up_stops_and_keeps_the_best() -> None:
-    run = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], learning_rate=50.0))
+    run = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], method="draggan", learning_rate=50.0))
     *_, last = run
     assert "blew up" in (last.stop_reason or "")
     assert bool(torch.isfinite(run.subject.code.ws).all())
@@ -372,14 +372,15 @@ def test_the_latent_stays_within_its_reach(space: str, metric: str, method: str)
 
 
 def test_patience_of_methods() -> None:
-    subject, edit = tiny_subject(64), Drag([(20, 33)], [(24, 33)])
+    subject, edit = tiny_subject(64), Drag([(20, 33)], [(24, 33)], method="draggan")
     assert edit.fitted(subject).patience == 60
-    assert replace(edit, method="gauss-newton").fitted(subject).patience == 20
-    assert replace(edit, method="gauss-newton", patience=9).fitted(subject).patience == 9
+    for method in ("adaptive", "gauss-newton"):
+        assert replace(edit, method=method).fitted(subject).patience == 20
+        assert replace(edit, method=method, patience=9).fitted(subject).patience == 9
 
 
 def test_the_end_of_the_reach_is_said() -> None:
-    run = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], reach=0.01, patience=3))
+    run = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], method="draggan", reach=0.01, patience=3))
     *_, last = run
     assert "at the end of its reach" in (last.stop_reason or "")
 

@@ -11,6 +11,8 @@ from drag_reference import tiny_model
 
 from gansteer.checkpoints.native import save_model
 from gansteer.checkpoints.registry import load
+from gansteer.evaluation.drags.judge import Judge
+from gansteer.evaluation.drags.measures import is_whole
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))  # also that of the processes it starts
 
@@ -38,8 +40,13 @@ def test_every_beginning_has_its_share() -> None:
 
 def test_a_drag_is_the_same_whichever_were_drawn_before() -> None:
     model = tiny_model(64)
-    one, two = (drag_quality.draw(model, 3, number, 0.7, None) for number in (4, 5))
-    assert one == drag_quality.draw(model, 3, 4, 0.7, None)
+
+    def read(picture: torch.Tensor) -> torch.Tensor:
+        """Any function of the picture."""
+        return 20 + 24 * picture[0].flatten()[:136].view(68, 2).double().sigmoid()
+
+    one, two = (drag_quality.draw(model, 3, number, 0.7, read) for number in (4, 5))
+    assert one == drag_quality.draw(model, 3, 4, 0.7, read)
     assert one.handles != two.handles
     for (x, y), (to_x, to_y) in zip(one.handles, one.targets, strict=True):
         assert 0.08 * 64 <= math.hypot(to_x - x, to_y - y) <= 0.30 * 64
@@ -64,26 +71,22 @@ def test_only_drags_that_all_rows_have_done_count() -> None:
     assert finished[1]["b"]["steps"] == [2.0]
 
 
-def test_intervals_hold_the_mean_and_leave_out_what_was_not_measured() -> None:
-    values = torch.randn(400, generator=torch.Generator().manual_seed(0), dtype=torch.float64).tolist()
-    mean, low, high = drag_quality.interval([*values, math.nan])
-    assert mean == pytest.approx(sum(values) / 400)
-    assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.15)  # of 400 normal numbers
+def test_what_was_not_measured_has_no_figure() -> None:
     assert drag_quality.cell("back", [math.nan]) == "-"
+    assert drag_quality.cell("face", [1.0, 0.0, math.nan]).startswith("50 % [0, 100]")
 
 
 def test_a_picture_is_a_face_or_not() -> None:
-    find = drag_quality.find_finder(128)
-    if find is None:
+    model = load("portraits")
+    judge = Judge.of(model)
+    if judge.face_points is None:
         pytest.skip("the package with MTCNN's weights is not installed")
-    detect = drag_quality.find_detector(torch.device("cpu"))
-    assert detect
-    picture = load("portraits").sample(seed=7).render()
-    assert drag_quality.whole(detect(picture), find(picture), 128) == 1.0
+    picture = model.sample(seed=7).render()
     moved = picture.roll(12, dims=2)  # both see the face where it is now, and neither where it was
-    assert drag_quality.whole(detect(moved), find(moved), 128) == 1.0
-    assert drag_quality.whole(detect(picture), find(moved), 128) == 0.0
-    assert drag_quality.whole(detect(picture), find(torch.zeros(3, 128, 128)), 128) == 0.0
+    for marks, points, expected in (
+        (picture, picture, True), (moved, moved, True), (picture, moved, False), (picture, torch.zeros(3, 128, 128), False),
+    ):  # fmt: skip
+        assert is_whole(judge.landmarks(marks), judge.face_points(points), 128) == expected
 
 
 def test_started_again_it_goes_on_and_fills_the_document(

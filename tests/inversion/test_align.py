@@ -10,7 +10,7 @@ from skimage import data
 
 from gansteer.checkpoints.mtcnn import load_face_detector
 from gansteer.checkpoints.registry import load
-from gansteer.edits.inversion.align import Aligner, model_template
+from gansteer.edits.inversion.align import Aligner, model_template, turned_back
 from gansteer.edits.inversion.crop import Crop, cut, paste
 from gansteer.errors import UserError
 from gansteer.models.stylegan2.config import GeneratorConfig
@@ -42,6 +42,29 @@ def test_a_face_is_found_wherever_it_is_put(aligner):
         assert abs(found.angle - alone.angle - place.angle) < 5
         away = np.hypot(found.x - place.x, found.y - place.y)
         assert away < np.hypot(alone.x - 127.5, alone.y - 127.5) * scale + 0.08 * place.size
+
+
+@pytest.mark.parametrize("turn", [Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270])
+def test_a_photo_on_its_side_that_does_not_say_so(aligner, turn):
+    """The crop's own turn takes the face upright out of the photo as it lies there."""
+    photo = paste(Image.new("RGB", (500, 400), (90, 110, 130)), Crop(220, 190, 300), portrait("h00001.jpg"), 0.01)
+    upright = aligner.align(photo)
+    assert upright.turned == 0
+    found = aligner.align(photo.transpose(turn))
+    assert f"turned by {found.turned} degrees" in found.note
+    a, b = (cut(p, f.crop, 64).float() for p, f in ((photo, upright), (photo.transpose(turn), found)))
+    assert float((a - b).abs().mean()) < 6
+    assert float((a - b.flip(0, 1)).abs().mean()) > 20
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_points_are_turned_back(quarters):
+    picture = torch.arange(15.0).view(1, 3, 5)  # 5 wide, 3 high
+    turned = torch.rot90(picture, quarters, (1, 2))
+    for y in range(turned.shape[1]):
+        for x in range(turned.shape[2]):
+            back = turned_back(torch.tensor([float(x), float(y)]), quarters, 5, 3)
+            assert picture[0, int(back[1]), int(back[0])] == turned[0, y, x]
 
 
 def test_several_faces_the_largest_first(aligner):

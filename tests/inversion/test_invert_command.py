@@ -56,6 +56,62 @@ def test_a_photo_is_brought_in_and_used(folder, capsys):
     assert (folder / "replay.png").read_bytes() == (folder / "drag.png").read_bytes()
 
 
+def test_a_folder_of_photos(folder, capsys):
+    """One line each; what is done stays, what failed is tried again."""
+    photos = folder / "photos"
+    photos.mkdir()
+    for i, name in enumerate(("a.png", "b.jpg", "b.png")):
+        tiny_model().sample(i, 1.0).image.resize((80, 80)).save(photos / name)
+    (photos / "broken.png").write_bytes(b"no picture")
+    (photos / "._a.png").write_bytes(b"of a Mac")
+    (photos / "notes.txt").write_text("none either")
+    assert invert("photos", "--whole", "--out", "subjects") == 2
+    said = capsys.readouterr()
+    lines = [line for line in said.out.splitlines() if line]
+    assert [line.partition(":")[0] for line in lines] == ["a.png", "b.jpg", "b.png", "broken.png"]
+    assert "dB after the projection" in lines[0]
+    assert "is not a picture" in lines[3]
+    assert said.err.strip().endswith("1 of 4 photos failed; run again to try only those")
+    written = sorted(path.name for path in (folder / "subjects").iterdir())
+    assert written == ["a.steer", "b.jpg.steer", "b.png.steer"]
+    kept = (folder / "subjects" / "a.steer").stat().st_mtime_ns
+    Image.new("RGB", (80, 80)).save(photos / "broken.png")
+    assert invert("photos", "--whole", "--out", "subjects") == 0
+    assert capsys.readouterr().out.count("done before") == 3
+    assert (folder / "subjects" / "a.steer").stat().st_mtime_ns == kept
+    assert (folder / "subjects" / "broken.steer").exists()
+    assert invert("photos", "--whole", "--out", "subjects", "--picture", "x.png") == 2
+    assert "belongs to one photo" in capsys.readouterr().err
+    (folder / "empty").mkdir()
+    assert invert("empty", "--whole", "--out", "none") == 2
+    assert "holds no pictures" in capsys.readouterr().err
+
+
+def test_a_folder_is_left_after_any_photo(folder, monkeypatch, capsys):
+    from gansteer.edits.inversion.pivotal import PivotalTuning
+
+    photos = folder / "photos"
+    photos.mkdir()
+    for name in ("a.png", "b.png"):
+        (photos / name).write_bytes((folder / "photo.png").read_bytes())
+    advance, runs = PivotalTuning.advance, []
+
+    def interrupted(self, loss):
+        if self not in runs:
+            runs.append(self)
+        if len(runs) == 2:
+            raise KeyboardInterrupt
+        advance(self, loss)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PivotalTuning, "advance", interrupted)
+        assert invert("photos", "--whole", "--out", "subjects") == 130
+    assert "stopped at b.png: the same command goes on from there" in capsys.readouterr().err
+    assert [path.name for path in (folder / "subjects").iterdir()] == ["a.steer"]
+    assert invert("photos", "--whole", "--out", "subjects") == 0
+    assert sorted(path.name for path in (folder / "subjects").iterdir()) == ["a.steer", "b.steer"]
+
+
 def test_ctrl_c_keeps_what_was_reached(folder, monkeypatch, capsys):
     from gansteer.edits.inversion.pivotal import PivotalTuning
 

@@ -5,11 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from gansteer.models.stylegan2.config import GeneratorConfig
 from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.studio.protocol import Frame, unpack_frame
 from gansteer.subject import Card, Model
+from support.waiting import PATIENCE, until
 
 NURSERY = """
 import json, os, signal, sys, traceback
@@ -75,12 +75,15 @@ class Nursery:
 
 def eventually(connect: "Callable[[], Page]") -> "Page":
     """The page, as soon as the server has noticed that others are gone."""
-    for _ in range(50):
-        try:
-            return connect()
-        except ConnectionClosed:
-            time.sleep(0.1)
-    return connect()
+    pages: list[Page] = []
+
+    def connected() -> bool:
+        with suppress(ConnectionClosed):
+            pages.append(connect())
+        return bool(pages)
+
+    until(connected)
+    return pages[0]
 
 
 def tiny_model(name: str = "tiny", seed: int = 0, resolution: int = 64) -> Model:
@@ -122,10 +125,7 @@ class Server:
         os.kill(self.pid, how)
         for page in list(self.pages):
             page.close()
-        end = time.monotonic() + 20
-        while self.alive:
-            assert time.monotonic() < end, "it does not end"
-            time.sleep(0.005)
+        until(lambda: not self.alive, lambda: "it does not end")
 
     def end(self) -> None:
         """As Ctrl-C does."""
@@ -135,7 +135,7 @@ class Server:
         """Status, headers and body. `data` makes it a POST."""
         request = urllib.request.Request(self.base + path, **options)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -188,7 +188,7 @@ class Page:
         """Send one message."""
         self.socket.send(json.dumps({"type": type, **fields}))
 
-    def hear(self, timeout: float = 20.0) -> None:
+    def hear(self, timeout: float = PATIENCE) -> None:
         """Take one message in."""
         data = self.socket.recv(timeout)
         if isinstance(data, bytes):
@@ -211,11 +211,10 @@ class Page:
             case "answer":
                 self.answers[message["id"]] = message["value"]
 
-    def until(self, happened: Callable[[], Any], timeout: float = 30.0) -> None:
-        """Take messages in until something is so."""
-        end = time.monotonic() + timeout
+    def until(self, happened: Callable[[], Any], timeout: float = PATIENCE) -> None:
+        """Take messages in until something is so; `timeout` is how long to wait for each."""
         while not happened():
-            self.hear(max(end - time.monotonic(), 0.001))
+            self.hear(timeout)
 
     def settled(self) -> None:
         """Wait until nothing runs, all is on the disk, and the present picture has been seen."""

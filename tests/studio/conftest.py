@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import HOW, chromium, find
+from browser import HOW, chromium, find, wanted
 from client import Nursery, Server, make_models, studio
 
 WEIGHTS = Path(__file__).parents[2] / "src" / "gansteer" / "weights" / "portraits.safetensors"
@@ -27,6 +27,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def browser() -> Iterator[Any]:
     """Chromium."""
     path = find()
+    if path is None and wanted():
+        pytest.fail(HOW)
     if path is None:
         pytest.skip(HOW)
     with chromium(path) as running:
@@ -40,3 +42,10 @@ def portraits(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Ite
     (folder / "portraits.safetensors").symlink_to(WEIGHTS)
     with studio(nursery, tmp_path_factory.mktemp("sessions"), folder) as server:
         yield server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks for the browser needs it."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")

@@ -7,6 +7,8 @@ import pytest
 from client import Server
 from visitor import Visitor
 
+from gansteer.studio.protocol import unpack_frame
+
 FROM, TO = (64, 76), (70, 73)
 
 
@@ -29,19 +31,25 @@ def visitor(browser: Any, portraits: Server) -> Any:
         assert visitor.problems == []
 
 
-def test_the_first_picture_is_there_before_anything_else_is_asked_for(browser, portraits):
-    """Nothing but the page's own files, each once, comes before it; the picture comes by the socket, as its first frame."""
-    asked: list[str] = []
+def test_the_first_picture_comes_with_the_first_frame_and_each_file_once(browser, portraits):
+    """How soon that is, `benchmarks/studio_opening.py` tells."""
+    asked, frames = [], []
 
-    def listen(context: Any) -> None:
-        context.on("request", lambda request: asked.append(request.url))
+    def listen(page):
+        page.on("request", lambda request: asked.append(request.url))
+        page.on(
+            "websocket",
+            lambda socket: socket.on("framereceived", lambda data: isinstance(data, bytes) and frames.append(data)),
+        )
 
-    with Visitor(browser, portraits, prepare=listen) as visitor:
+    with Visitor(browser, portraits, prepare=lambda context: context.on("page", listen)) as visitor:
+        visitor.until("window.studio.state.whole")
         assert visitor.canvas().std() > 10
-        assert visitor.js("window.studio.state.shown") == visitor.current
-        files = [url for url in asked if "/session/" not in url]
-        assert len(files) == len(set(files)), "each file is fetched once"
-        assert len(files) < 70
+        head, _ = unpack_frame(frames[0])
+        assert head.final
+        assert len(frames) == 1
+    assert len(asked) == len(set(asked))
+    assert all(address.startswith((portraits.base, "data:", "blob:")) for address in asked)
 
 
 def test_a_handle_that_is_dragged_arrives(visitor):
@@ -148,7 +156,8 @@ def test_a_reload_during_a_run_loses_nothing(visitor):
     assert visitor.pairs[0]["to"] == [88, 56]
     visitor.stop()
     visitor.drag((30, 100), (36, 100))
-    visitor.page.wait_for_timeout(400)
+    kept = "Object.entries(localStorage).some(([key, text]) => key.startsWith('draft:') && text.includes('100'))"
+    visitor.until(kept)
     visitor.page.reload()
     visitor.settled()
     assert len(visitor.pairs) == 2

@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from gansteer.edits.record import edit_from_json
 from gansteer.studio.typescript import FILE, typescript
+from support.waiting import PATIENCE
 
 WEB = FILE.parent
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 def run(script: str) -> Any:
     """What a script prints as JSON; it may import the page's modules."""
     command = [node(), "--input-type=module", "-e", f"const web = {json.dumps(WEB.as_uri())};\n{script}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -270,7 +271,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (home / "complete").exists():
         home.mkdir(parents=True, exist_ok=True)
         command = [npm, "install", "--prefix", home, "--no-audit", "--no-fund", *packages]
-        if subprocess.run(command, capture_output=True, timeout=300).returncode:
+        if subprocess.run(command, capture_output=True, timeout=PATIENCE).returncode:
             pytest.skip(f"{', '.join(packages)} can't be had from here")
         (home / "complete").touch()
     return home / "node_modules" / ".bin"
@@ -278,7 +279,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def checked(*command: Any) -> None:
     """Run a tool over the page; it finds nothing."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, cwd=ROOT)
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -7,6 +7,8 @@ import pytest
 from client import Server
 from visitor import Visitor
 
+from support.waiting import until
+
 
 @pytest.fixture
 def visitor(browser: Any, portraits: Server) -> Any:
@@ -40,9 +42,8 @@ def test_a_slider_turns_an_attribute_and_a_lock_holds_one(visitor):
     visitor.until("(id) => window.studio.state.session.current !== id", made)
     visitor.settled()
     assert visitor.session["edit"]["hold"] == [name]
-    page.wait_for_timeout(500)
-    assert float(first.input_value()) == pytest.approx(2, abs=0.11)
-    assert float(second.input_value()) == pytest.approx(-1.5, abs=0.11)
+    until(lambda: float(first.input_value()) == pytest.approx(2, abs=0.11))
+    until(lambda: float(second.input_value()) == pytest.approx(-1.5, abs=0.11))
     for expected in (made, root):
         visitor.press("Control+z")
         visitor.until("(id) => window.studio.state.session.current === id", expected)
@@ -55,7 +56,7 @@ def test_a_slider_being_moved_is_one_entry_of_the_history(visitor):
     slider.focus()
     visitor.press(*["ArrowRight"] * 6)
     visitor.until("window.studio.state.session.edit?.kind === 'attribute'")
-    visitor.page.wait_for_timeout(700)
+    visitor.until("!window.studio.state.turning")
     visitor.settled()
     assert len(visitor.session["nodes"]) == 2
     (value,) = visitor.session["edit"]["change"].values()

@@ -1,7 +1,6 @@
 """A photo on the page: looked at, its crop adjusted, rebuilt, and put back, in a real browser."""
 
 import io
-import time
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from PIL import Image
 from visitor import Visitor
 
 from gansteer.edits.inversion.crop import Crop, cut, paste
+from support.waiting import until
 
 WIDE, HIGH = 320, 200
 
@@ -112,10 +112,7 @@ def test_what_hangs_over_the_border_is_mirrored_in_the_small_picture_too(visitor
         )
         return np.reshape(drawn, (128, 128, 4)).astype(float)
 
-    end = time.monotonic() + 20  # a busy browser draws when it can
-    while np.abs(shown()[:, :, :3] - wanted).mean() >= 4:
-        assert time.monotonic() < end
-        page.wait_for_timeout(100)
+    until(lambda: np.abs(shown()[:, :, :3] - wanted).mean() < 4)  # a busy browser draws when it can
     assert shown()[:, :, 3].min() == 255
 
 

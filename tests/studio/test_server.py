@@ -27,6 +27,7 @@ from gansteer.checkpoints.registry import load
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.registry import start
 from gansteer.steerfile import open_session
+from support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def test_an_edit_is_what_the_library_does(page: Page, models: Path) -> None:
     assert page.state["trail"][-1]["points"] == [list(p) for p in progress.points]
 
 
-def test_frames_come_while_it_runs_and_stop_acts_at_once(page: Page) -> None:
+def test_frames_come_while_it_runs_and_it_goes_on_where_it_was_stopped(page: Page) -> None:
     node = page.start()
     before = len(page.frames)
     page.until(lambda: len(page.frames) > before + 8)
@@ -107,12 +108,9 @@ def test_frames_come_while_it_runs_and_stop_acts_at_once(page: Page) -> None:
         assert frame.trace is not None
     steps = [frame.trace.step for frame in page.frames[before + 1 :] if frame.trace]
     assert steps == sorted(set(steps)), "newer frames only"
-    waits = []
     for _ in range(5):
         page.send("stop")
-        begun = time.perf_counter()
         page.until(lambda: page.state["run"] is None)
-        waits.append(time.perf_counter() - begun)
         page.settled()
         reached = page.state["trail"][-1]["step"]
         assert page.state["can_resume"]
@@ -122,7 +120,6 @@ def test_frames_come_while_it_runs_and_stop_acts_at_once(page: Page) -> None:
         page.progress.clear()
         page.until(lambda: page.progress)
         assert page.progress[0]["trace"]["step"] > reached
-    assert sorted(waits)[2] < 0.5
 
 
 def test_an_edit_goes_on_that_was_stopped_before_its_turn_came(server: Server, page: Page) -> None:
@@ -202,7 +199,6 @@ def test_a_run_goes_on_while_the_page_is_reloaded(server: Server, page: Page) ->
     page.until(lambda: page.progress)
     reached = page.progress[-1]["trace"]["step"]
     page.close()
-    time.sleep(0.3)
     again = Page(server, page.key)
     assert again.key == page.key
     assert again.state["run"]["node"] == node
@@ -277,9 +273,8 @@ def test_a_session_is_deleted_when_a_page_asks(nursery: Nursery, models: Path, t
         other = {"Origin": "http://elsewhere.example"}
         assert server.get(f"/session/{page.key}", method="DELETE", headers=other)[0] == 403
         page.close()
-        deadline = time.monotonic() + 20
-        while server.get(f"/session/{page.key}", method="DELETE")[0] == 409:  # the server has not noticed yet
-            assert time.monotonic() < deadline
+        # At first the server may not have noticed that the page is gone.
+        until(lambda: server.get(f"/session/{page.key}", method="DELETE")[0] != 409)
         assert sorted(tmp_path.iterdir()) == [named], "the edit is stopped, its journal gone too"
         for key in (page.key, "grandmother", "..grandmother"):
             assert server.get(f"/session/{key}", method="DELETE")[0] == 404
@@ -306,10 +301,7 @@ def test_sessions_are_kept_as_long_as_was_asked_for(nursery: Nursery, models: Pa
         Page(server, keys[1])
         server.end()
     with studio(nursery, tmp_path, models, "--keep-days", "14") as server:
-        deadline = time.monotonic() + 20
-        while len(list(tmp_path.iterdir())) > 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: len(list(tmp_path.iterdir())) <= 2)
         page = Page(server, keys[1])
         assert (page.welcome["restored"], page.welcome["keep_days"]) == (True, 14.0)
     assert {path.stem for path in tmp_path.iterdir()} == {keys[1], "grandmother"}
@@ -321,10 +313,7 @@ def test_an_edit_that_nobody_watches_is_stopped_and_kept(nursery: Nursery, model
         node = page.start()
         page.until(lambda: page.progress)
         page.close()
-        end = time.monotonic() + 20
-        while server.get(f"/session/{page.key}/node/1")[0] != 404:
-            assert time.monotonic() < end
-            time.sleep(0.2)
+        until(lambda: server.get(f"/session/{page.key}/node/1")[0] == 404)
         again = Page(server, page.key)
         assert again.state["run"] is None
         assert again.state["current"] == node
@@ -494,12 +483,14 @@ def stand(pages: list[Page], positions: list[int]) -> None:
 
     Who has had a second of computing goes to the end, and how soon that is depends on the machine.
     """
-    end = time.monotonic() + 30
-    while sorted(page.state["run"]["position"] for page in pages) != positions:
-        assert time.monotonic() < end
+
+    def so() -> bool:
         for page in pages:
             with suppress(TimeoutError):
                 page.hear(0.01)
+        return sorted(page.state["run"]["position"] for page in pages) == positions
+
+    until(so)
 
 
 def test_who_waits_gets_a_turn(server: Server, page: Page) -> None:
@@ -507,7 +498,7 @@ def test_who_waits_gets_a_turn(server: Server, page: Page) -> None:
     for page in pages:
         page.start()
     last = pages[-1]
-    last.until(lambda: last.progress, timeout=40)
+    last.until(lambda: last.progress)
 
 
 def test_sessions_are_limited_and_idle_ones_leave_the_memory(nursery: Nursery, models: Path, tmp_path: Path) -> None:
@@ -606,6 +597,26 @@ def test_elsewhere_only_with_the_token(nursery: Nursery, models: Path, tmp_path:
         assert page.file("node/1")[0] == 200
 
 
+def test_a_page_behind_a_tunnel(nursery: Nursery, models: Path, tmp_path: Path) -> None:
+    """A tunnel calls the server by the page's own name, or by the one that it forwards to; either way with the token."""
+    with studio(nursery, tmp_path, models, "--origin", "https://name.example/") as server:
+        token = server.query.removeprefix("token=")
+        assert len(token) >= 32
+        for host in ("name.example", server.base.removeprefix("http://")):
+            mine = {"Host": host, "Origin": "https://name.example"}
+            assert server.get(f"/?token={token}", headers=mine)[0] == 200
+            assert server.get("/", headers=mine)[0] == 403
+            for other in ("https://evil.example", "https://name.example.evil", "https://name.example:444", "null"):
+                assert server.get(f"/?token={token}", headers={"Host": host, "Origin": other})[0] == 403
+        page = Page(server, additional_headers={"Origin": "https://name.example"})
+        assert page.file("node/1")[0] == 200
+        with pytest.raises(InvalidStatus):
+            Page(server, additional_headers={"Origin": "https://evil.example"})
+        assert server.get(f"/?token={token}", headers={"Host": "evil.example"})[0] == 403
+        # SSH forwards a port: the page and the server agree on its name.
+        assert server.get(f"/?token={token}", headers={"Host": "localhost:9", "Origin": "http://localhost:9"})[0] == 200
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
@@ -614,6 +625,9 @@ def test_elsewhere_only_with_the_token(nursery: Nursery, models: Path, tmp_path:
         (["--port", "99999"], "--port"),
         (["--models", "/nowhere"], "no such folder"),
         (["--most-edits", "0"], "at least 1"),
+        (["--origin", "name.example"], "write the address of the tunnel's page"),
+        (["--origin", "https://name.example/path"], "write the address of the tunnel's page"),
+        (["--origin", "https://name.example", "--token", "none"], "through the tunnel"),
     ],
 )
 def test_flags_that_make_no_sense(flags: list[str], says: str) -> None:

@@ -4,7 +4,6 @@ import gc
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from gansteer.studio.catalogue import Catalogue
 from gansteer.studio.pictures import MOST
 from gansteer.studio.server import application
 from gansteer.studio.store import Store
+from support.waiting import PATIENCE, until
 
 STEPS = 250
 """What is kept of an edit's steps is thinned to as many at STEPS as at twice that."""
@@ -35,18 +35,17 @@ def studio(models: Path, tmp_path: Path) -> Iterator[Server]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
+        until(lambda: server.started or not thread.is_alive())
+        assert server.started
         yield Server(os.getpid(), f"http://127.0.0.1:{listener.getsockname()[1]}/")
         server.should_exit = True
-        thread.join(20)
+        thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
 def step_to(page: Page, step: int) -> int:
     """Let the edit take its steps up to that one; how many objects of ours, and tensors, there are then."""
-    page.until(lambda: page.progress and page.progress[-1]["trace"]["step"] >= step, 120)
+    page.until(lambda: page.progress and page.progress[-1]["trace"]["step"] >= step)
     page.send("stop")
     page.settled()
     for kept in (page.frames, page.progress):

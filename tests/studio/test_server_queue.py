@@ -1,82 +1,148 @@
 """The queue of edits: everybody has as much of the machine, however dear a step is."""
 
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
 import torch
 from client import tiny_model
 
-from gansteer.edits.api import Progress
+from gansteer.edits.api import Progress, Run
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.registry import start
-from gansteer.studio.workers import EditScheduler, Job
+from gansteer.studio import workers
+from gansteer.studio.workers import SHARE, EditScheduler, Job
+from support.waiting import PATIENCE, until
+
+
+class Clock:
+    """The scheduler's clock: a step takes as long as a test says, on a machine of any speed."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    torch.set_num_threads(1)
+    clock = Clock()
+    monkeypatch.setattr(workers, "time", SimpleNamespace(perf_counter=clock.perf_counter))
+    return clock
+
+
+class Costly:
+    """A run whose steps take as long on the clock as a test says."""
+
+    def __init__(self, run: Run, clock: Clock, cost: float) -> None:
+        self._run, self._clock, self._cost = run, clock, cost
+
+    def step(self) -> Progress:
+        self._clock.now += self._cost
+        return self._run.step()
 
 
 class Person:
-    """Somebody whose drag goes on for ever, and how it went."""
+    """Somebody whose drag goes on for ever."""
 
-    def __init__(self, resolution: int) -> None:
-        subject = tiny_model("tiny", 0, resolution).sample(3)
-        drag = Drag([(9, 9)], [(13, 9)], layer=f"b{resolution}.conv1", steps=10**9, patience=10**9, learning_rate=0.0)
-        self.job = Job(lambda: start(subject, drag), self.stepped, self.left)
-        self.longest = self.seconds = 0.0
-        """Of all steps but the first, which is for free."""
-        self._last: float | None = None
+    def __init__(self, clock: Clock, cost: float, turns: "list[Person] | None" = None) -> None:
+        """`turns` is told of every step that anybody takes."""
+        subject = tiny_model("tiny", 0, 16).sample(3)
+        drag = Drag([(9, 9)], [(13, 9)], layer="b16.conv1", steps=10**9, patience=10**9, learning_rate=0.0)
+        run: Any = Costly(start(subject, drag), clock, cost)
+        self.job = Job(lambda: run, self.stepped, self.left)
+        self.cost, self.steps, self.turns = cost, 0, [] if turns is None else turns
         self.ends: list[str | None] = []
         self.over = threading.Event()
+        self.at_step: Callable[[], None] = lambda: None
+        """What happens while a step is being taken."""
 
     def stepped(self, found: Progress, seconds: float) -> None:
-        if self._last is not None:
-            self.longest = max(self.longest, seconds - self._last)
-            self.seconds += seconds - self._last
-        self._last = seconds
+        self.steps += 1
+        self.turns.append(self)
+        self.at_step()
 
     def left(self, problem: str | None) -> None:
         self.ends.append(problem)
         self.over.set()
 
 
-def until(happened: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
-def test_dear_steps_and_cheap_ones_share_the_machine() -> None:
-    torch.set_num_threads(1)
-    scheduler = EditScheduler(concurrent=2)
-    dear, cheap, third = Person(32), Person(16), Person(16)
-    for person in (dear, cheap, third):
+@contextmanager
+def scheduled(*people: Person, concurrent: int = 16) -> Iterator[EditScheduler]:
+    """A scheduler that begins when all these people stand in the queue."""
+    scheduler, all_there = EditScheduler(concurrent=concurrent), threading.Event()
+    scheduler.draw(lambda: all_there.wait(PATIENCE))
+    for person in people:
         scheduler.add(person.job)
-    assert [scheduler.position(person.job) for person in (dear, cheap, third)] == [0, 0, 1]
-    until(lambda: dear.seconds > 0.3 and cheap.seconds > 0.3)
-    scheduler.stop(third.job)
-    assert third.ends == [None], "who waits goes at once"
-    for person in (cheap, dear):
+    all_there.set()
+    yield scheduler
+    for person in people:
         scheduler.stop(person.job)
-        assert person.over.wait(20)
+        assert person.over.wait(PATIENCE)
+        assert person.ends == [None]
     scheduler.close()
-    assert dear.ends == cheap.ends == [None]
-    assert third.seconds == 0.0
-    assert dear.job.run is not None
-    assert cheap.job.run is not None
-    assert abs(dear.seconds - cheap.seconds) < 3 * max(dear.longest, cheap.longest)
 
 
-def test_pictures_are_drawn_between_steps_and_without_any() -> None:
-    torch.set_num_threads(1)
-    scheduler = EditScheduler()
-    assert scheduler.draw(lambda: 7).result(20) == 7
-    person = Person(16)
-    scheduler.add(person.job)
-    steps = [scheduler.draw(lambda: person.seconds).result(20) for _ in range(3)]
-    until(lambda: person.seconds > steps[-1])
-    failed = scheduler.draw(lambda: 1 / 0)
-    assert isinstance(failed.exception(20), ZeroDivisionError), "which harms no edit"
-    scheduler.stop(person.job)
-    assert person.over.wait(20)
-    scheduler.close()
-    assert person.ends == [None]
+def had(person: Person, turns: list[Person]) -> float:
+    """Seconds of computing in these turns, but for the first, which is for free."""
+    return person.cost * max(0, turns.count(person) - 1)
+
+
+def test_dear_steps_and_cheap_ones_share_the_machine(clock: Clock) -> None:
+    turns: list[Person] = []
+    dear, cheap, third = Person(clock, 0.3, turns), Person(clock, 0.1, turns), Person(clock, 0.1, turns)
+    with scheduled(dear, cheap, third, concurrent=2):
+        until(lambda: len(turns) >= 100)
+    waits = turns.index(third)
+    for count in range(waits + 1):
+        assert abs(had(dear, turns[:count]) - had(cheap, turns[:count])) < 0.3 + 1e-9, "who had least is next"
+    assert SHARE - 1e-9 <= max(had(dear, turns[:waits]), had(cheap, turns[:waits])) < SHARE + 0.3, "then who waits is"
+    for count in range(waits, 100):
+        shares = [had(person, turns[:count]) for person in (dear, cheap, third)]
+        assert max(shares) - min(shares) < 2 * SHARE + 0.6, "nobody waits for ever"
+
+
+def test_who_waits_is_told_so_and_goes_at_once(clock: Clock) -> None:
+    people = [Person(clock, 0.001) for _ in range(4)]
+    with scheduled(*people, concurrent=2) as scheduler:
+        last = people[-1]
+        scheduler.stop(last.job)
+        assert last.ends == [None], "without a step being waited for"
+        until(lambda: all(person.steps > 2 for person in people[:2]))
+        assert sorted(scheduler.position(person.job) for person in people[:3])[:2] == [0, 0]
+    assert last.steps == 0
+
+
+def test_a_step_is_the_last_if_it_is_stopped_in_it(clock: Clock) -> None:
+    person, inside, stopped = Person(clock, 0.1), threading.Event(), threading.Event()
+
+    def at_step() -> None:
+        if person.steps == 5:
+            inside.set()
+            assert stopped.wait(PATIENCE)
+
+    person.at_step = at_step
+    with scheduled(person) as scheduler:
+        assert inside.wait(PATIENCE)
+        scheduler.stop(person.job)
+        stopped.set()
+        assert person.over.wait(PATIENCE)
+        assert scheduler.draw(lambda: person.steps).result(PATIENCE) == 5
+
+
+def test_pictures_are_drawn_between_steps_and_without_any(clock: Clock) -> None:
+    person = Person(clock, 0.1)
+    with scheduled() as idle:
+        assert idle.draw(lambda: 7).result(PATIENCE) == 7
+    with scheduled(person) as scheduler:
+        steps = [scheduler.draw(lambda: person.steps).result(PATIENCE) for _ in range(3)]
+        until(lambda: person.steps > steps[-1])
+        failed = scheduler.draw(lambda: 1 / 0)
+        assert isinstance(failed.exception(PATIENCE), ZeroDivisionError), "which harms no edit"
+        until(lambda reached=person.steps: person.steps > reached)
     assert steps == sorted(steps)

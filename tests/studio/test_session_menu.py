@@ -41,8 +41,14 @@ def test_sessions_that_hold_nothing_or_are_gone_are_not_listed(visitor: Visitor,
     assert visitor.page.locator(".popover .row small").inner_text() == "2 pictures"
     visitor.press("Escape")
     (tmp_path / f"{worked}.steer").unlink()
+    visitor.page.evaluate(
+        "window.asked = window.studio.wire.kept; window.studio.wire.kept = async (known) => "
+        "{ const kept = await window.asked.call(window.studio.wire, known); window.answered = true; return kept; }"
+    )
     visitor.page.click(MENU)
-    visitor.page.wait_for_timeout(500)
+    visitor.until(
+        "window.answered && new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+    )
     assert visitor.page.locator("button[title='Delete this session']").count() == 0
 
 

@@ -1,6 +1,5 @@
 """A person at the studio's page, in a real browser."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -9,6 +8,8 @@ from typing import Any
 import numpy as np
 from client import Server
 from PIL import Image
+
+from support.waiting import PATIENCE, until
 
 ARRIVED = "window.studio.state.session?.saved && !window.studio.state.session.run && window.studio.state.whole"
 
@@ -32,7 +33,7 @@ class Visitor:
         )
         prepare(self.context)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(90_000)
+        self.page.set_default_timeout(PATIENCE * 1000)
         self.problems: list[str] = []
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("console", lambda message: message.type == "error" and self.problems.append(message.text))
@@ -51,11 +52,11 @@ class Visitor:
 
     def until(self, expression: str, argument: Any = None) -> None:
         """Wait until it is so in the page. (Playwright's own way needs eval, which the page's policy forbids.)"""
-        end = time.monotonic() + 120
-        while not self.js(expression, argument):
-            told = "JSON.stringify([window.studio?.state.notice, window.studio?.state.link, window.studio?.state.said])"
-            assert time.monotonic() < end, f"it never came to {expression}: {self.js(told)}, {self.problems}"
-            time.sleep(0.02)
+        told = "JSON.stringify([window.studio?.state.notice, window.studio?.state.link, window.studio?.state.said])"
+        until(
+            lambda: self.js(expression, argument),
+            lambda: f"it never came to {expression}: {self.js(told)}, {self.problems}",
+        )
 
     def settled(self) -> None:
         """Wait until nothing runs, all is on the disk, and the picture is the final one."""

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from gansteer.training.augment import ada, colour, cutout, diffaugment, geometry, translate
+from gansteer.training.augment import ada, colour, cutout, diffaugment, geometry, translate, unchanged
 from gansteer.training.distributed import ProcessGroup, StepRandom
 
 CPU = torch.device("cpu")
@@ -54,7 +55,7 @@ def moved(x, down, right):
 
 def test_translation_by_whole_pixels():
     x = pictures(3, 16)
-    got = translate(x, Script(3, [1.5, -1.2, 0.0], [-1.01, 2.9, 0.99]))
+    got = translate(x, Script(3, [1.5, -1.2, 0.0], [-1.01, 2.9, 0.99])).pictures
     for i, (down, right) in enumerate([(1, -2), (-2, 2), (0, 0)]):
         np.testing.assert_array_equal(got[i].numpy(), moved(x[i].numpy(), down, right))
 
@@ -64,7 +65,7 @@ def test_translation_reaches_an_eighth_and_no_further_evenly():
     for step in range(50):
         lit = torch.zeros(8, 1, 16, 16)
         lit[:, :, 8, 8] = 1
-        where = translate(lit, random(8, step)).nonzero()
+        where = translate(lit, random(8, step)).pictures.nonzero()
         shifts += [(int(y) - 8, int(x) - 8) for _, _, y, x in where]
     assert len(shifts) == 400
     for axis in range(2):
@@ -89,7 +90,7 @@ def test_diffaugment_step_by_step():
     x = pictures(2, 16)
     bright, saturation, contrast = [0.3, -0.2], [0.4, -0.7], [-0.25, 0.5 - 1e-9]
     script = Script(2, bright, saturation, contrast, 1.0, 0.0, 5.0, 9.0)
-    got = diffaugment(x, script, colour=0.5)
+    got = diffaugment(x, script, colour=0.5).pictures
     assert not script.values
     for i in range(2):
         y = x[i].numpy() + 0.5 * bright[i]
@@ -101,10 +102,15 @@ def test_diffaugment_step_by_step():
         np.testing.assert_allclose(got[i].numpy(), y, rtol=1e-12, atol=1e-12)
 
 
+def changed(result):
+    """The pictures among what an augmentation returns."""
+    return result if isinstance(result, torch.Tensor) else result.pictures
+
+
 @pytest.mark.parametrize("augment", [geometry, colour, ada])
 def test_ada_at_zero_changes_nothing(augment):
     x = pictures(4, 16).float()
-    y = augment(x, torch.tensor(0.0), random(4))
+    y = changed(augment(x, torch.tensor(0.0), random(4)))
     torch.testing.assert_close(y, x, rtol=0, atol=1e-5)
 
 
@@ -112,7 +118,7 @@ def test_ada_at_zero_changes_nothing(augment):
 def test_ada_chooses_its_share_of_pictures(augment):
     """With k operations, (1 - p)^k of the pictures stay; each of p counts less where an operation may draw neutral."""
     x = pictures(200, 8).float()
-    y = augment(x, torch.tensor(0.1), random(200))
+    y = changed(augment(x, torch.tensor(0.1), random(200)))
     same = ((y - x).abs().amax(dim=(1, 2, 3)) < 1e-4).float().mean()
     assert 0.45 < same < 0.75
 
@@ -144,22 +150,21 @@ def geometry_script(batch, mirror=None, quarter=None, down=None, right=None, sca
 def test_geometry_on_the_grid(flags, reference):
     x = pictures(2, 8)
     torch.testing.assert_close(
-        geometry(x, torch.tensor(0.5), geometry_script(2, **flags)), reference(x), rtol=0, atol=1e-6
+        geometry(x, torch.tensor(0.5), geometry_script(2, **flags)).pictures, reference(x), rtol=0, atol=1e-6
     )
 
 
 def test_geometry_shifts_by_whole_pixels_with_reflection():
     x = pictures(2, 16)
-    got = geometry(x, torch.tensor(0.5), geometry_script(2, right=0.12, down=-0.06))  # 1.92 and -0.96 pixels
+    got = geometry(x, torch.tensor(0.5), geometry_script(2, right=0.12, down=-0.06)).pictures  # 1.92 and -0.96 pixels
     torch.testing.assert_close(got[:, :, 1:, :14], x[:, :, :15, 2:], rtol=0, atol=1e-6)
     torch.testing.assert_close(got[:, :, 1:, 14:], x[:, :, :15].flip(3)[:, :, :, :2], rtol=0, atol=1e-6)
 
 
 def test_geometry_scales_about_the_centre():
     x = pictures(1, 8)
-    got = geometry(
-        x, torch.tensor(0.5), geometry_script(1, scale=-5.0)
-    )  # 2^(-5 * 0.2): every output pixel sees half as far
+    # 2^(-5 * 0.2): every output pixel sees half as far.
+    got = geometry(x, torch.tensor(0.5), geometry_script(1, scale=-5.0)).pictures
     grid = (torch.arange(8) + 0.5 - 4) / 2 + 4 - 0.5  # input pixel of each output pixel
     expected = torch.zeros(3, 8, 8, dtype=torch.float64)
     for i in range(8):
@@ -200,10 +205,10 @@ def test_colours_against_the_matrices_of_the_paper():
 def test_gradients_by_finite_differences(augment):
     x = pictures(2, 8).requires_grad_()
     cotangent, direction, h = pictures(2, 8, seed=1), pictures(2, 8, seed=2), 1e-5
-    y = augment(x, random(2))
+    y = augment(x, random(2)).pictures
     assert y.shape == x.shape
     (grad,) = torch.autograd.grad((y * cotangent).sum(), x)
-    above, below = ((augment(x.detach() + s * h * direction, random(2)) * cotangent).sum() for s in (1, -1))
+    above, below = ((augment(x.detach() + s * h * direction, random(2)).pictures * cotangent).sum() for s in (1, -1))
     assert float((grad * direction).sum()) == pytest.approx(float(above - below) / (2 * h), rel=1e-5)
 
 
@@ -213,4 +218,53 @@ def test_processes_augment_as_one(augment):
     joint = augment(x, random(8))
     for rank in range(2):
         part = augment(x[rank::2], StepRandom(0, 0, 0, 8, ProcessGroup(rank, 2), CPU))
-        torch.testing.assert_close(part, joint[rank::2], rtol=0, atol=1e-12)
+        torch.testing.assert_close(part.pictures, joint.pictures[rank::2], rtol=0, atol=1e-12)
+        torch.testing.assert_close(part.transform.source, joint.transform.source[rank::2], rtol=0, atol=1e-12)
+
+
+# --- where things went -----------------------------------------------------------------------------------------------------
+
+
+def lit_at(places, size):
+    """Pictures with one soft spot of light each, at `places [B, 2]` in units of half a picture."""
+    at = (2 * torch.arange(size, dtype=torch.float64) + 1) / size - 1
+    x, y = places[:, 0, None, None], places[:, 1, None, None]
+    spots = torch.exp(-((at[None, None] - x) ** 2 + (at[None, :, None] - y) ** 2) / 0.03)
+    return spots[:, None].expand(-1, 3, -1, -1)
+
+
+def light_at(maps, places):
+    """How bright `maps [B, C, s, s]` are at `places [B, 2]`."""
+    return F.grid_sample(maps, places[:, None, None], align_corners=False).mean(dim=(1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    "augment", [translate, lambda x, r: geometry(x, torch.tensor(1.0), r)], ids=["shift", "affine"]
+)
+def test_points_and_maps_follow_the_picture(augment):
+    places = (torch.rand(24, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64) - 0.5) * 0.6
+    moved = augment(lit_at(places, 64), random(24))
+    points = moved.transform.points(places[:, None])[:, 0]
+    inside = (points.abs() < 0.9).all(dim=1)
+    assert inside.sum() > 12
+    assert (points - places).norm(dim=1).median() > 0.1
+    # A map of another size, of the same place, moves alike.
+    for maps in (moved.pictures, moved.transform.maps(lit_at(places, 32)[:, :1])):
+        assert (light_at(maps, points)[inside] > 0.85).all()
+        assert (light_at(maps, places) > 0.85).float().mean() < 0.7
+    # Back again, by the definition of the transform: places in the changed picture to those in the original.
+    source = moved.transform.source
+    back = (source[:, :, :2] @ points[..., None])[..., 0] + source[:, :, 2]
+    torch.testing.assert_close(back, places, rtol=0, atol=1e-6)
+
+
+def test_maps_of_the_pictures_size_move_as_pictures_do():
+    x = pictures(6, 16)
+    moved = translate(x, random(6))
+    torch.testing.assert_close(moved.transform.maps(x), moved.pictures, rtol=0, atol=1e-9)
+    moved = geometry(x, torch.tensor(0.9), random(6))
+    torch.testing.assert_close(moved.transform.maps(x), moved.pictures, rtol=0, atol=0)
+    same = unchanged(x)
+    assert same.pictures is x
+    torch.testing.assert_close(same.transform.maps(x), x, rtol=0, atol=1e-9)
+    torch.testing.assert_close(same.transform.points(x[:, :2, :5, 0].mT), x[:, :2, :5, 0].mT)

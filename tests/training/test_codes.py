@@ -1,6 +1,7 @@
 """Latents of known pictures against NumPy's principal components; anchored steps against the same written out."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -31,6 +32,7 @@ from gansteer.training.codes import (
 from gansteer.training.data import Pictures
 from gansteer.training.distributed import ProcessGroup, StepRandom
 from gansteer.training.losses import part_distance
+from gansteer.training.phases import AdversarialPhase, ReconstructionPhase, schedule_of
 from gansteer.training.run import train
 
 ANCHORED = {"loss": "projected", "anchor": 0.5, "g_lr": 1e-4, "d_lr": 1e-4, "style_mixing": 1.0}
@@ -210,7 +212,7 @@ def plain_anchored_step(config, nets, pictures, codes, anchored, landmarks):
     ws = torch.cat([ws[:anchored], torch.cat([ws[anchored:, :row], g.map(other)[anchored:, row:]], dim=1)])
     fakes = g.synthesize(Code(ws), noise=lambda batch, r: random.normal(1, r, r))
     changed = [diffaugment(p, StepRandom(config.seed, 0, 2, config.batch, ProcessGroup(), CPU)) for p in (fakes, x)]
-    features, real = (d.features(p) for p in changed)
+    features, real = (d.features(c.pictures) for c in changed)
     ratios = [
         (f[i] - r[i]).abs().mean() / r[i].abs().mean()
         for f, r in zip(features, real, strict=True)
@@ -249,11 +251,10 @@ def test_an_anchored_step_written_out(tiny, landmarks):
 
 
 def test_the_discriminator_comes_in_slowly(tiny):
-    trainer = trainer_for(tiny(**ANCHORED, anchor_images=16))
-    parts = []
-    for trainer.steps in range(8):
-        parts.append(trainer._adversarial_weight)
-    assert parts == [0, 0, 0, 0, 0, 0.5, 1, 1]
+    schedule = schedule_of(tiny(**ANCHORED, anchor_images=16))
+    phases = [schedule.phase(images) for images in range(0, 32, 4)]
+    assert [type(phase) for phase in phases] == [ReconstructionPhase] * 5 + [AdversarialPhase] * 3
+    assert [phase.weight(4 * i) for i, phase in enumerate(phases) if i > 4] == [0.5, 1, 1]
 
 
 def test_portraits_keep_their_landmarks(tiny, tmp_path):
@@ -295,6 +296,50 @@ def test_growing_keeps_the_latents(tiny, tmp_path):
     again = load_file(tmp_path / "more" / "codes.safetensors")
     assert again["codes"].shape == (12, 4)
     assert torch.equal(again["basis"], load_file(small.out / "codes.safetensors")["basis"])
+
+
+def faces_run(tiny, tmp_path, name):
+    """A short run with --anchor-faces, and the same pictures with two more."""
+    data = save_pictures(tmp_path / "some", size=16)
+    config = tiny(name, data=data, images=4, anchor_faces=True, **ANCHORED)
+    list(train(config))
+    return config, save_pictures(tmp_path / "more", size=16, count=12)
+
+
+def test_pictures_can_be_added_to_a_run_that_found_its_own_latents(tiny, tmp_path):
+    config, more = faces_run(tiny, tmp_path, "own")
+    before = load_file(config.out / "codes.safetensors")
+    list(train(replace(config, data=more, images=8)))
+    after = load_file(config.out / "codes.safetensors")
+    torch.testing.assert_close(after["codes"][:10], before["codes"], rtol=1e-3, atol=1e-3)
+    assert len(after["codes"]) == 12
+
+
+@pytest.mark.parametrize("coder", ["a stranger", "none"])
+@pytest.mark.parametrize("grown", [False, True])
+def test_pictures_cannot_be_added_to_latents_of_a_recipe(tiny, tmp_path, coder, grown):
+    """Those of latents.py and prior.py are not their coder's: new pictures would get latents of another kind."""
+    config, more = faces_run(tiny, tmp_path, "recipe")
+    path = config.out / "codes.safetensors"
+    codes = load_file(path)
+    codes["codes"] = codes["codes"].flip(1) + 0.1
+    if coder == "none":
+        codes = {name: codes[name] for name in ("codes", "landmarks")}
+    save_file(codes, path)
+    kept = path.read_bytes()
+    wanted = tiny("grown", grow=config.out, anchor_faces=True, **ANCHORED) if grown else config
+    with pytest.raises(
+        UserError, match=r"holds latents of 10 pictures .* that a recipe found, and .*more has 12: train on"
+    ):
+        list(train(replace(wanted, data=more, images=8)))
+    assert path.read_bytes() == kept
+    list(train(replace(wanted, data=config.data, images=8)))  # with its own pictures it goes on
+    assert torch.equal(load_file(wanted.out / "codes.safetensors")["codes"], codes["codes"])
+
+
+def test_a_share_of_no_picture(tiny):
+    with pytest.raises(UserError, match=r"--anchor 0.1 of 4 pictures a process is none: give more of either"):
+        list(train(tiny(**{**ANCHORED, "anchor": 0.1})))
 
 
 def test_a_damaged_file_of_latents(tiny):

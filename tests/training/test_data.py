@@ -1,5 +1,6 @@
 """Reading pictures, what is wrong with them, and the order in which they are shown."""
 
+import contextlib
 import io
 import json
 import zipfile
@@ -8,12 +9,15 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from small_runs import save_pictures
 from torch.utils.data import DataLoader
 
 from gansteer.errors import UserError
 from gansteer.training.data import Pictures, batches
+from gansteer.training.labels import of_file
 
 
 def zipped(folder, target):
@@ -108,12 +112,14 @@ def empty_file(folder):
 
 def other_size(folder):
     Image.new("RGB", (16, 16)).save(folder / "04.png")
-    return r"1 of 10 pictures in .* is not 8 x 8 as most are: 04\.png \(16 x 16\): --crop center or --crop pad"
+    return r"1 of 10 pictures in .* is not 8 x 8 as most are: 04\.png \(16 x 16\): make them alike"
 
 
 def not_square(folder):
     Image.new("RGB", (8, 12)).save(folder / "04.png")
-    return r"1 of 10 pictures in .* is not square: 04\.png \(8 x 12\): --crop center or --crop pad makes them alike$"
+    return (
+        r"1 of 10 pictures in .* is not square: 04\.png \(8 x 12\): make them alike, as gansteer train does with --crop"
+    )
 
 
 @pytest.mark.parametrize("spoil", [damaged, not_a_picture, empty_file, other_size, not_square])
@@ -149,7 +155,7 @@ def test_all_wrong_pictures_are_listed(tmp_path):
     assert "\n" not in message
     for i in range(40):
         Image.new("RGB", (8, 12)).save(folder / f"more{i}.png")
-    with pytest.raises(UserError, match=r"and 22 more: --crop"):
+    with pytest.raises(UserError, match=r"and 22 more: make"):
         Pictures(folder, 8)
 
 
@@ -299,6 +305,33 @@ def test_wrong_labels(tmp_path, text, message):
         (folder / "dataset.json").write_text(text)
     with pytest.raises(UserError, match=message):
         Pictures(folder, 8, labels=True)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(choice=st.data())
+def test_labels_with_changed_bytes(choice):
+    text = json.dumps({"labels": [[f"{i}.png", i % 3] for i in range(5)] + [["5.png", [0, 1, 0]]]}).encode()
+    data = bytearray(text)
+    for _ in range(choice.draw(st.integers(1, 4))):
+        at = choice.draw(st.integers(0, len(data) - 1))
+        data[at : at + choice.draw(st.integers(0, 8))] = choice.draw(st.binary(max_size=8))
+    with contextlib.suppress(UserError):
+        labels = of_file([f"{i}.png" for i in range(6)], "dataset.json", bytes(data), "x/dataset.json")
+        assert all(isinstance(label, int) and label >= 0 for label in labels)
+
+
+def test_a_zip_that_unpacks_to_very_much(tmp_path):
+    with zipfile.ZipFile(tmp_path / "p.zip", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.png", "w") as file:
+        for _ in range(260):
+            file.write(bytes(1 << 20))
+    assert (tmp_path / "p.zip").stat().st_size < 1 << 20
+    with pytest.raises(UserError, match=r"a\.png unpacks to 260 MB"):
+        Pictures(tmp_path / "p.zip", 8)
+
+
+def test_labels_nested_without_end():
+    with pytest.raises(UserError, match="must hold"):
+        of_file(["0.png"], "dataset.json", b'{"labels": ' + b"[" * 100_000, "x/dataset.json")
 
 
 def test_a_zip_cut_short(pictures, tmp_path):

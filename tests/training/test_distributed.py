@@ -9,14 +9,14 @@ import pytest
 import torch
 from small_runs import TINY
 
-from gansteer.checkpoints.efficientnet import load_efficientnet
 from gansteer.errors import UserError
 from gansteer.models.code import Code
 from gansteer.training.augment import diffaugment
+from gansteer.training.choice import generator_training
 from gansteer.training.config import TrainConfig
 from gansteer.training.distributed import ProcessGroup, StepRandom
-from gansteer.training.loop import build_networks
 from gansteer.training.losses import generator_logistic
+from gansteer.training.networks import build_networks
 from gansteer.training.run import train
 
 FLAGS = {**TINY, "images": 32, "batch": 16, "g_lr": 1e-4, "d_lr": 1e-4}
@@ -64,15 +64,14 @@ def test_two_processes_are_one(pictures, tmp_path, flags):
 def test_the_mean_gradient_of_shares_is_the_joint_gradient(tiny, loss):
     """In float64, where nothing is lost in rounding: noise, augmentation and both kinds of group statistics."""
     config = tiny(batch=16, loss=loss)
-    backbone = load_efficientnet().double() if loss == "projected" else None
-    nets = build_networks(config, 0, backbone, torch.device("cpu"))
+    nets = build_networks(config, generator_training(config), 0, torch.device("cpu"))
     g, d = nets.g.double(), nets.d.double().eval()  # eval: the power iteration stands still
     parameters = [p for p in (*g.parameters(), *d.parameters()) if p.requires_grad]
 
     def gradient(group):
         random = StepRandom(0, 0, 0, config.batch, group, torch.device("cpu"))
         fakes = g.synthesize(Code(g.map(random.normal(4).double())), noise=lambda b, r: random.noise(b, r).double())
-        value = generator_logistic(d(diffaugment(fakes, random)))
+        value = generator_logistic(d(diffaugment(fakes, random).pictures))
         found = torch.autograd.grad(value, parameters, allow_unused=True)
         return [torch.zeros_like(p) if f is None else f for p, f in zip(parameters, found, strict=True)]
 

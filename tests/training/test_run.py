@@ -21,6 +21,7 @@ from gansteer.models.layers import upsample
 from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.training.config import TrainConfig
 from gansteer.training.data import Pictures
+from gansteer.training.objectives import augmentation_of
 from gansteer.training.run import train
 
 
@@ -157,8 +158,10 @@ def test_another_configuration_is_refused(tiny, change, message):
     config = tiny(images=4)
     carry_out(config)
     before = (config.out / "checkpoint.pt").read_bytes()
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as caught:
         carry_out(replace(config, **change, images=8))
+    # Another rate is a reason to go on from it, another resolution one to know what --grow can do first.
+    assert (f"and --grow {config.out} to go on" in str(caught.value)) == ("resolution" not in change)
     assert (config.out / "checkpoint.pt").read_bytes() == before
 
 
@@ -359,7 +362,8 @@ def test_worker_processes_change_nothing(tiny, monkeypatch):
 
 def test_defaults_are_of_one_piece():
     config = TrainConfig("data", "out")
-    assert config.augmentation == "diffaugment"
+    assert augmentation_of(config) == "diffaugment"
     assert config.gamma == pytest.approx(0.0002 * 128**2 / 32)
     assert config.ema_half_life == 10_000
-    assert replace(config, loss="stylegan2").augmentation == "ada"
+    assert augmentation_of(replace(config, loss="stylegan2")) == "ada"
+    assert augmentation_of(replace(config, augment="none")) == "none"

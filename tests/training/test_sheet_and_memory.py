@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from gansteer.sheet import sheet
+from support.waiting import PATIENCE
 
 COLOURS = [(i * 40, 10, 255 - i * 40) for i in range(5)]
 
@@ -39,7 +40,7 @@ def test_freed_memory_is_used_again():
     faults = {}
     for how in ("keep", "give back"):
         done = subprocess.run(
-            [sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True, timeout=60
+            [sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True, timeout=PATIENCE
         )
         faults[how] = int(done.stdout)
     assert faults["keep"] < 0.5 * faults["give back"]

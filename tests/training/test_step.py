@@ -7,11 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gansteer.checkpoints.efficientnet import load_efficientnet
 from gansteer.models.code import Code
 from gansteer.training.augment import diffaugment
+from gansteer.training.choice import generator_training
 from gansteer.training.distributed import ProcessGroup, StepRandom
-from gansteer.training.loop import Trainer, adam, build_networks
+from gansteer.training.loop import Trainer, adam
+from gansteer.training.networks import build_networks
 
 CPU = torch.device("cpu")
 
@@ -24,8 +25,8 @@ def reals(config, seed=0):
 
 
 def trainer_for(config, c_dim=0):
-    backbone = load_efficientnet() if config.loss == "projected" else None
-    return Trainer(config, build_networks(config, c_dim, backbone, CPU), CPU, ProcessGroup())
+    training = generator_training(config)
+    return Trainer(config, training, build_networks(config, training, c_dim, CPU), CPU, ProcessGroup())
 
 
 class PlainAdam:
@@ -79,8 +80,8 @@ def plain_steps(config, nets, pictures, count):
             row = 1 + int(place * (g.config.num_ws - 1))
             ws = torch.cat([ws[:, :row], g.map(other)[:, row:]], dim=1)
         fakes = g.synthesize(Code(ws), noise=lambda batch, r, random=random: random.normal(1, r, r))
-        if config.augmentation == "diffaugment":
-            fakes, x = diffaugment(fakes, random), diffaugment(x, random)
+        if config.augment == "diffaugment" or config.loss == "projected":
+            fakes, x = diffaugment(fakes, random).pictures, diffaugment(x, random).pictures
 
         real_logits, fake_logits = d(x), d(fakes.detach())
         if logistic:
@@ -155,17 +156,18 @@ def test_only_what_should_train_does(tiny):
 
 def test_lazy_adam():
     p = torch.nn.Parameter(torch.zeros(1))
-    (group,) = adam([[p, torch.nn.Parameter(torch.zeros(1), requires_grad=False)]], 0.002, 16).param_groups
+    (group,) = adam([[p, torch.nn.Parameter(torch.zeros(1), requires_grad=False)]], 0.002, [16]).param_groups
     assert group["lr"] == pytest.approx(0.002 * 16 / 17)
     assert group["betas"] == (0.0, pytest.approx(0.99 ** (16 / 17)))
     assert group["params"] == [p]
-    assert adam([[p]], 0.002, None).param_groups[0]["lr"] == 0.002
+    assert adam([[p]], 0.002, []).param_groups[0]["lr"] == 0.002
+    assert adam([[p]], 0.002, [4, 16]).param_groups[0]["lr"] == pytest.approx(0.002 * 4 / 5 * 16 / 17)
 
 
 def test_no_single_step_turns_the_sign_of_the_grain(tiny):
     """After quiet steps one of Adam's is ten times the rate: 0.012 here, where a strength of 0.01 is much."""
     trainer = trainer_for(tiny(g_lr=1.2e-3))
-    trainer._pace(reconstructing=False)
+    trainer.pace_generator()
     strengths = [p for name, p in trainer.nets.g.named_parameters() if name.endswith("noise_strength")]
     assert len(strengths) == 2 * len(trainer.nets.g.synthesis.blocks) - 1
     for gradient in (1e-6,) * 200 + (1.0,):
@@ -199,20 +201,18 @@ def test_the_controller_of_ada(tiny, signs, direction):
     """r = mean sign(D(x)) above the target 0.6: up by batch * 4 / 500,000 every 4 steps; below: down."""
     config = tiny(augment="ada")
     trainer = trainer_for(config)
-    trainer.p.fill_(0.5)
+    trainer.augmentation.p.fill_(0.5)
     logits = 3.0 * torch.tensor(signs, dtype=torch.float32)[:, None]
     for step in range(8):
-        trainer._adapt(logits)
+        trainer.augmentation.adapt(logits, step)
         changes = (step + 1) // 4
-        assert float(trainer.p) == pytest.approx(0.5 + direction * changes * 16 / 500_000, abs=1e-7)
-        trainer.steps += 1
+        assert float(trainer.augmentation.p) == pytest.approx(0.5 + direction * changes * 16 / 500_000, abs=1e-7)
 
 
 def test_the_strength_stays_a_probability(tiny):
     trainer = trainer_for(tiny(augment="ada"))
-    trainer.steps = 3
-    trainer._adapt(-torch.ones(4, 1))
-    assert float(trainer.p) == 0.0
+    trainer.augmentation.adapt(-torch.ones(4, 1), 3)
+    assert float(trainer.augmentation.p) == 0.0
 
 
 def test_labels_reach_both_networks(tiny):

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gansteer.checkpoints.archive import MAGIC, Blobs, read_legacy, read_zip
 from gansteer.checkpoints.names import DICTS
-from gansteer.checkpoints.native import read_header
+from gansteer.checkpoints.native import ALL_KINDS, read_header
 from gansteer.checkpoints.pickle_reader import CUT_SHORT, Machine, Record, Refused, shown
 from gansteer.checkpoints.unpickle import dictionary, is_array, is_tensor, read_array, read_tensor, reading
 from gansteer.errors import UserError
@@ -225,7 +225,7 @@ def _no_array(root: object, wanted: Wanted) -> Never:
 
 
 def _of_safetensors(file: BinaryIO, size: int, wanted: Wanted) -> Latent:
-    about, tensors = read_header(file, size)
+    about, tensors = read_header(file, size, ALL_KINDS)
     model, digest = about.get("model"), about.get("weights")
     if (
         isinstance(model, str) and isinstance(digest, str) and "w" in tensors

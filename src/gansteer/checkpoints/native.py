@@ -32,10 +32,12 @@ KIND = "gansteer safetensors"
 FORMATS = (1, 2)
 """1 is StyleGAN2, whose files need not tell an architecture. 2 is any other: earlier releases then say that they are too old."""
 MAX_HEADER = 1 << 24
-KINDS = {
-    "F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64, "I64": torch.int64,
-    "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
+KINDS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
+ALL_KINDS = {
+    **KINDS, "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
+    "BOOL": torch.bool,
 }  # fmt: skip
+"""Also those that no generator has, but other files may have beside what is wanted."""
 
 
 def save_model(model: Model, path: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> None:
@@ -104,8 +106,13 @@ def find(file: BinaryIO, size: int) -> ParsedCheckpoint:
     return in_colour(ParsedCheckpoint(KIND, config, card, tensors, architecture), "img_channels")
 
 
-def read_header(file: BinaryIO, size: int) -> tuple[dict[str, object], dict[str, Reader]]:
-    """The metadata of a safetensors file of `size` bytes, and a reader for each of its tensors. Raises Refused."""
+def read_header(
+    file: BinaryIO, size: int, kinds: Mapping[str, torch.dtype] = KINDS
+) -> tuple[dict[str, object], dict[str, Reader]]:
+    """The metadata of a safetensors file of `size` bytes, and a reader for each of its tensors.
+
+    Raises Refused, and KeyError for types of numbers that are not among `kinds`.
+    """
     file.seek(0)
     length = struct.unpack("<Q", file.read(8))[0]
     if length > min(size - 8, MAX_HEADER):
@@ -117,7 +124,7 @@ def read_header(file: BinaryIO, size: int) -> tuple[dict[str, object], dict[str,
     for name, entry in header.items():
         fields = _mapping(entry, "header")
         kind, shape, (start, end) = (
-            KINDS[str(fields["dtype"])],
+            kinds[str(fields["dtype"])],
             integers(fields["shape"]),
             integers(fields["data_offsets"]),
         )

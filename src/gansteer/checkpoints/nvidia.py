@@ -5,7 +5,7 @@ dicts. Their up-convolution, FIR filter, equalised learning rates and normalisat
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from torch import Tensor
@@ -250,14 +250,20 @@ def check_settings(shapes: Mapping[str, list[int]]) -> None:
         wanted = 1 if ".torgb." in name else 3
         if re.fullmatch(r"synthesis\.b\d+\.(conv[01]|torgb)\.weight", name) and shape[2:] != [wanted, wanted]:
             raise Refused(f"was made with kernel_size={max(shape[2:], default=0)}; only {wanted} is supported there")
-    refuse_oblong(*shapes["synthesis.b4.const"][-2:])
+    blocks = [int(m[1]) for name in shapes if (m := re.fullmatch(r"synthesis\.b(\d{1,4})\.conv1\.weight", name))]
+    refuse_oblong(shapes["synthesis.b4.const"], max(blocks, default=4))
 
 
-def refuse_oblong(height: int, width: int) -> None:
-    """Refuse a generator whose pictures aren't square. Its constant has this many rows and columns."""
+def refuse_oblong(constant: Sequence[int], largest: int) -> None:
+    """Refuse a generator whose pictures aren't square: `constant` is its constant's shape `[..., rows, columns]`.
+
+    Its last block has `largest` of the more numerous.
+    """
+    height, width = constant[-2:]
     if height != width:
+        high, wide = (side * largest // max(height, width) for side in (height, width))
         raise Refused(
-            f"draws pictures that are not square (it begins with {width} x {height}); gansteer opens square ones"
+            f"draws pictures of {wide} x {high} px (width x height); gansteer opens generators of square ones"
         )
     if height != 4:
         raise Refused(f"begins with a constant of {height} x {height} where StyleGAN2 has 4 x 4: it is a variant")

@@ -39,7 +39,7 @@ def convert(tensors: Mapping[str, object], mean: object, blobs: Blobs, card: Car
     base, maximum = widths(channels)
     depth = sum(1 for name in shapes if re.fullmatch(r"style\.\d+\.weight", name))
     w_dim, z_dim = shapes["style.1.weight"]
-    refuse_oblong(*shapes["input.input"][-2:])
+    refuse_oblong(shapes["input.input"], max(channels))
     config = checked_config(
         {
             "resolution": max(channels),

@@ -50,7 +50,9 @@ def is_network(value: object) -> bool:
 
 
 def networks(root: object) -> dict[str, Record]:
-    """The networks of the file as `G`, `D`, `Gs` (or by number)."""
+    """The networks of the file as `G`, `D`, `Gs` (or by their own keys, or by number)."""
+    if isinstance(root, dict):
+        return {str(key): item for key, item in root.items() if isinstance(item, Record) and is_network(item)}
     items = list(root) if isinstance(root, tuple | list) else [root]
     found = [item for item in items if isinstance(item, Record) and is_network(item)]
     names = ["G", "D", "Gs"] if len(found) == 3 else [str(i) for i in range(len(found))]
@@ -151,7 +153,8 @@ def check_settings(arrays: dict[str, Record], w_dim: int) -> None:
             if kernel != [wanted, wanted]:
                 raise Refused(f"was made with kernel={max(kernel, default=0)}; only {wanted} is supported there")
     const, conv = (shape_of(arrays[f"synthesis/4x4/{name}"]) for name in ("Const/const", "Conv/weight"))
-    refuse_oblong(*const[-2:])
+    blocks = [int(m[1]) for path in arrays if (m := re.fullmatch(r"synthesis/(\d{1,4})x\1/Conv1/weight", path))]
+    refuse_oblong(const, max(blocks, default=4))
     if const[1] != conv[3]:
         raise Refused(
             f"was made with fmap_const={const[1]}; only {conv[3]}, the width of its first layer, is supported"

@@ -1,12 +1,14 @@
 """`gansteer invert`."""
 
 import time
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from gansteer.colours import parse_colour
 from gansteer.commands.results import Results, told
 from gansteer.commands.starting import open_model
 from gansteer.edits.inversion.config import InversionSettings
@@ -16,6 +18,8 @@ from gansteer.output import check_picture, save_picture
 if TYPE_CHECKING:
     from PIL import Image
 
+    from gansteer.commands.results import Carried
+    from gansteer.edits.inversion.align import Aligner
     from gansteer.edits.inversion.crop import Crop
     from gansteer.edits.inversion.edit import Inversion
     from gansteer.subject import Model
@@ -34,13 +38,13 @@ class Invert(Results):
     """Bring a photo in: find the subject that draws it, to be dragged and edited like any other."""
 
     photo: tyro.conf.Positional[Path]
-    """Any picture; HEIC with the extra `photos`."""
+    """Any picture; HEIC with the extra `photos`. Or a folder of them: those that were done before are passed over."""
     model: str
     """Name of a model, a checkpoint's file, or a hub id."""
     network: str | None = None
     """Which network of a file that holds several, such as G instead of G_ema."""
     out: Path
-    """The subject (.steer), for --subject of other commands."""
+    """The subject (.steer), for --subject of other commands; for a folder of photos, the folder for theirs."""
     face: int | None = None
     """Which face, counted from 1 by size; by default the largest."""
     crop: str | None = None
@@ -56,22 +60,84 @@ class Invert(Results):
     device: str = "auto"
     how: tyro.conf.OmitArgPrefixes[How] = field(default_factory=How)
 
+    background: str = "white"
+    """The colour behind transparent parts: a name, or #rrggbb."""
+
     def run(self) -> None:
+        parse_colour(self.background, "--background")
+        if self.photo.is_dir() and self.replay is None:
+            self._folder()
+            return
         self.check()
         if self.replay is not None:
             print(self.run_again(self.replay, open_model(self.model, self.device, self.network)))
             return
-        from gansteer.edits.inversion.crop import cut
-        from gansteer.edits.inversion.edit import Inversion
         from gansteer.edits.inversion.estimate import estimate
+
+        photo = self._read(self.photo)
+        model = open_model(self.model, self.device, self.network)
+        crop, note = self._crop(photo, self._aligner(model))
+        if note:
+            print(f"{note}: --crop {crop.x:.1f},{crop.y:.1f},{crop.size:.1f},{crop.angle:.1f}")
+        edit = self._edit(photo, crop, model)
+        print(f"this takes {estimate(model, edit)}", flush=True)
+        carried, line = self._carry_out(photo, model, edit)
+        told(carried, f"stopped; {line}" if carried.stopped else line)
+
+    def _folder(self) -> None:
+        """Every photo of a folder that has no subject yet, with a line for each; one that fails does not stop the others."""
+        from gansteer.pictures import ENDINGS, is_theirs
+
+        for flag in ("picture", "paste", "film", "json"):
+            if getattr(self, flag) is not None:
+                raise UserError(f"--{flag} belongs to one photo: leave it out for a folder, or give the photo itself")
+        photos = [
+            path for path in sorted(self.photo.iterdir()) if path.suffix.lower() in ENDINGS and is_theirs(path.name)
+        ]
+        if not photos:
+            raise UserError(f"{self.photo} holds no pictures ({', '.join(ENDINGS)})")
+        try:
+            self.out.mkdir(exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--out {self.out} cannot be made a folder: {error.strerror}") from error
+        stems = Counter(path.stem for path in photos)
+        targets = {path: self.out / f"{path.name if stems[path.stem] > 1 else path.stem}.steer" for path in photos}
+        left = [path for path, target in targets.items() if not target.exists()]
+        replace(self, out=next(iter(targets.values()))).check()
+        model = open_model(self.model, self.device, self.network) if left else None
+        aligner = None if model is None else self._aligner(model)
+        failed = 0
+        for path, target in targets.items():
+            if path not in left:
+                print(f"{path.name}: done before")
+                continue
+            assert model is not None
+            try:
+                photo = self._read(path)
+                crop, _ = self._crop(photo, aligner)
+                one = replace(self, photo=path, out=target)
+                carried, line = one._carry_out(photo, model, self._edit(photo, crop, model))
+            except UserError as error:
+                failed += 1
+                print(f"{path.name}: {error}", flush=True)
+                continue
+            if carried.stopped:
+                target.unlink()
+                raise KeyboardInterrupt(f"stopped at {path.name}: the same command goes on from there")
+            print(f"{path.name}: {line}", flush=True)
+        if failed:
+            raise UserError(f"{failed} of {len(photos)} photos failed; run again to try only those")
+
+    def _read(self, path: Path) -> "Image.Image":
         from gansteer.pictures import read_photo
 
-        photo = read_photo(self.photo)
-        model = open_model(self.model, self.device, self.network)
-        crop = self._crop(photo, model)
-        edit = Inversion(cut(photo, crop, model.resolution), crop, **vars(self.how))
-        print(f"this takes {estimate(model, edit)}", flush=True)
-        self._carry_out(photo, model, edit)
+        return read_photo(path, background=parse_colour(self.background, "--background"))
+
+    def _edit(self, photo: "Image.Image", crop: "Crop", model: "Model") -> "Inversion":
+        from gansteer.edits.inversion.crop import cut
+        from gansteer.edits.inversion.edit import Inversion
+
+        return Inversion(cut(photo, crop, model.resolution), crop, **vars(self.how))
 
     def check(self) -> None:
         """Raise UserError before the work if a result could not be written after it."""
@@ -84,21 +150,24 @@ class Invert(Results):
         if sum([self.face is not None, self.crop is not None, self.whole]) > 1:
             raise UserError("give one of --face, --crop and --whole")
 
-    def _crop(self, photo: "Image.Image", model: "Model") -> "Crop":
-        from gansteer.edits.inversion.align import Aligner, parse_crop
+    def _aligner(self, model: "Model") -> "Aligner | None":
+        """What finds faces, unless the flags say where to cut."""
+        from gansteer.edits.inversion.align import Aligner
+
+        return None if self.whole or self.crop is not None else Aligner.of(model)
+
+    def _crop(self, photo: "Image.Image", aligner: "Aligner | None") -> "tuple[Crop, str]":
+        """Where to cut, and what was found there, if anything was sought."""
+        from gansteer.edits.inversion.align import parse_crop
         from gansteer.edits.inversion.crop import Crop
 
-        if self.whole:
-            return Crop.centred(photo)
-        if self.crop is not None:
-            return parse_crop(self.crop)
-        found = Aligner.of(model).align(photo, self.face)
-        crop = found.crop
-        print(f"{found.note}: --crop {crop.x:.1f},{crop.y:.1f},{crop.size:.1f},{crop.angle:.1f}")
-        return crop
+        if aligner is None:
+            return (Crop.centred(photo) if self.crop is None else parse_crop(self.crop)), ""
+        found = aligner.align(photo, self.face)
+        return found.crop, found.note
 
-    def _carry_out(self, photo: "Image.Image", model: "Model", edit: "Inversion") -> None:
-        """Reconstruct, and write what was reached, also when Ctrl-C ends it early."""
+    def _carry_out(self, photo: "Image.Image", model: "Model", edit: "Inversion") -> "tuple[Carried, str]":
+        """Reconstruct, and write what was reached, also when Ctrl-C ends it early. Returns one line about it, too."""
         from gansteer.edits.inversion.crop import paste
         from gansteer.edits.inversion.projection import mean_subject
         from gansteer.edits.inversion.run import PSNR
@@ -114,5 +183,5 @@ class Invert(Results):
         best = {now.stage: now.metrics[PSNR] for now in carried.progresses}
         stages = ", ".join(f"{psnr:.1f} dB after the {stage}" for stage, psnr in best.items())
         steps = carried.last.step
-        line = f"wrote {self.out}: {stages}; {steps} step{'s' * (steps != 1)} in {time.monotonic() - begin:.0f} s"
-        told(carried, f"stopped; {line}" if carried.stopped else line)
+        seconds = time.monotonic() - begin
+        return carried, f"wrote {self.out}: {stages}; {steps} step{'s' * (steps != 1)} in {seconds:.0f} s"

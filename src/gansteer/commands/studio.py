@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import tyro
 
@@ -29,6 +30,9 @@ class Studio:
     """Open the page in the browser."""
     token: Annotated[str | None, tyro.conf.arg(metavar="TEXT")] = None
     """The secret in the address; made up when it is needed. `none` for no secret, on this machine only."""
+    origin: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """The address at which a tunnel shows the studio, such as https://name.example: its page is let in, with the token.
+    For SSH's tunnels it is not needed."""
     device: str = "auto"
     most_sessions: int = 64
     """Sessions in memory at a time."""
@@ -49,6 +53,7 @@ class Studio:
 
     def run(self) -> None:
         token = self.check()
+        origins = self.origins()
         listener = self.listen()  # before torch is imported: a port that is taken is told at once
         address = self.address(listener.getsockname()[1], token)
 
@@ -71,7 +76,7 @@ class Studio:
         )  # fmt: skip
         app = application(
             catalogue, store, limits=limits, names=self.names(), token=token,
-            ready=lambda: self.announce(address),
+            origins=origins, ready=lambda: self.announce(address),
         )  # fmt: skip
         config = uvicorn.Config(
             app, ws="websockets-sansio", http="h11", loop="asyncio", log_level="warning", access_log=False,
@@ -88,6 +93,8 @@ class Studio:
             raise UserError("--sessions needs the name of a folder")
         if self.keep_days is not None and not self.keep_days > 0:
             raise UserError("--keep-days must be above 0")
+        if self.token == "none" and self.origin:
+            raise UserError("anybody could get in through the tunnel: leave --token none out")
         if self.token == "none":
             if not self.is_local:
                 raise UserError(f"anybody could get in at {self.host}: leave --token out, or listen on 127.0.0.1")
@@ -96,7 +103,30 @@ class Studio:
             if len(self.token) < 16 or not all(c.isalnum() or c in "-_" for c in self.token):
                 raise UserError("--token must have 16 or more letters, digits, - or _")
             return self.token
-        return None if self.is_local else secrets.token_urlsafe(24)
+        return None if self.is_local and not self.origin else secrets.token_urlsafe(24)
+
+    def origins(self) -> frozenset[str]:
+        """The origins of pages that come through a tunnel, as browsers write them. Raises UserError for anything else."""
+        found = set()
+        for text in self.origin:
+            try:
+                parts = urlsplit(text)
+                port = parts.port
+            except ValueError:
+                parts, port = urlsplit(""), None
+            if (
+                parts.scheme not in ("http", "https")
+                or not parts.hostname
+                or parts.path not in ("", "/")
+                or parts.query
+            ):
+                raise UserError(
+                    f"--origin {text}: write the address of the tunnel's page, such as https://name.example"
+                )
+            host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+            usual = {"http": 80, "https": 443}[parts.scheme]
+            found.add(f"{parts.scheme}://{host}" + ("" if port in (None, usual) else f":{port}"))
+        return frozenset(found)
 
     @property
     def is_local(self) -> bool:
@@ -112,7 +142,8 @@ class Studio:
         """The names that it may be called by: its own; any where a token guards it."""
         from gansteer.studio.access import LOOPBACK
 
-        return LOOPBACK | {self.host} if self.is_local else None
+        tunnels = {urlsplit(origin).hostname or "" for origin in self.origins()}
+        return LOOPBACK | {self.host, *tunnels} if self.is_local else None
 
     def listen(self) -> socket.socket:
         """The socket. Raises UserError if it can't be had."""
@@ -136,5 +167,10 @@ class Studio:
         import webbrowser
 
         print(f"The studio is at {address}", flush=True)
+        for origin in sorted(self.origins()):
+            print(
+                f"Through the tunnel it is at {origin}/{urlsplit(address).query and '?' + urlsplit(address).query}",
+                flush=True,
+            )
         if self.open:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

@@ -14,6 +14,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 from gansteer.models.efficientnet import TAPS, EfficientNetLite0
 from gansteer.models.layers import LRELU_SLOPE
 
+WIDTH = 64
+"""Channels of the features of strides 2 and 4."""
 COLOURS = 8
 """Width and height at which a discriminator with `spread` sees colours."""
 
@@ -105,7 +107,7 @@ class ProjectedDiscriminator(nn.Module):
     """
 
     def __init__(
-        self, backbone: EfficientNetLite0, input_size: int = 128, width: int = 64, spread: bool = False
+        self, backbone: EfficientNetLite0, input_size: int = 128, width: int = WIDTH, spread: bool = False
     ) -> None:
         super().__init__()
         self.spread = spread

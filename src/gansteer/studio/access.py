@@ -32,10 +32,16 @@ class Guard:
     without the token where there is one; adds the headers that keep the page to itself.
     """
 
-    def __init__(self, app: ASGIApp, names: frozenset[str] | None, token: str | None) -> None:
-        """`names` are the hosts that this server goes by (None: any, which only a token makes safe)."""
-        assert names is not None or token
-        self._app, self._names, self._token = app, names, token
+    def __init__(
+        self, app: ASGIApp, names: frozenset[str] | None, token: str | None, origins: frozenset[str] = frozenset()
+    ) -> None:
+        """`names` are the hosts that this server goes by (None: any, which only a token makes safe).
+
+        `origins` are those of pages that come through a tunnel, such as `https://studio.example`, whichever host the
+        tunnel calls the server by; they need a token.
+        """
+        assert token or (names is not None and not origins)
+        self._app, self._names, self._token, self._origins = app, names, token, origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request or socket."""
@@ -67,7 +73,8 @@ class Guard:
         host, origin = headers.get("host", ""), headers.get("origin")
         if self._names is not None and _name(host) not in self._names:
             return "this studio does not go by that name: open it by the address that it printed"
-        if origin is not None and (urlsplit(origin).netloc != host or urlsplit(origin).scheme not in ("http", "https")):
+        own = origin is None or origin in self._origins
+        if not own and (urlsplit(origin).netloc != host or urlsplit(origin).scheme not in ("http", "https")):
             return "another site's page may not talk to this studio"
         followed = scope["path"] == "/" and headers.get("sec-fetch-mode") == "navigate"  # a link to the page itself
         if not followed and headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):

@@ -33,7 +33,7 @@ class NotOpen(UserError):
 
 
 class NotWanted(Exception):
-    """Whoever asked for a file went away."""
+    """The page that asked for a file went away."""
 
 
 class Wanted:

@@ -265,9 +265,12 @@ def application(
     limits: Limits | None = None,
     names: frozenset[str] | None,
     token: str | None = None,
+    origins: frozenset[str] = frozenset(),
     ready: Callable[[], None] = lambda: None,
 ) -> ASGIApp:
-    """The studio as an ASGI application. Sessions are kept in `store`, which is closed at the end; `names` and `token` are as in `Guard`.
+    """The studio as an ASGI application. Sessions are kept in `store`, which is closed at the end.
+
+    `names`, `token` and `origins` are as in `Guard`.
 
     `ready` is called when the first model is open and its first picture drawn.
     """
@@ -310,4 +313,4 @@ def application(
         Route("/session/{key}/paste/{id:int}", the(lambda studio: studio.files.paste), methods=["POST"]),
         Route("/{path:path}", Pages().get),
     ]
-    return Guard(Starlette(routes=routes, lifespan=lifespan), names, token)
+    return Guard(Starlette(routes=routes, lifespan=lifespan), names, token, origins)

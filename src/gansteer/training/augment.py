@@ -1,10 +1,13 @@
 """Augmentations that both real and drawn pictures pass on their way to the discriminator, differentiable in the picture.
 
 `diffaugment` is Zhao et al. 2020 (colour, translation, cutout); `ada` is the pixel, geometry and colour set ("bgc") of
-Karras et al. 2020b with bilinear resampling, every operation with probability p.
+Karras et al. 2020b with bilinear resampling, every operation with probability p. Each says where it moved things, so that
+what is known of places in a picture can follow.
 """
 
 import math
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +16,43 @@ from torch import Tensor
 from gansteer.training.distributed import StepRandom
 
 
-def diffaugment(x: Tensor, random: StepRandom, colour: float = 1.0) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class GeometricTransform:
+    """Where things of a batch of pictures went, in units of half a picture: -1 is the left or upper border, 1 the other."""
+
+    source: Tensor
+    """`[B, 2, 3]`: from places (x, y) of the changed picture to those of the original, as `affine_grid` wants them."""
+    beyond: Literal["zeros", "reflection"]
+    """What comes in from beyond the border."""
+
+    def points(self, xy: Tensor) -> Tensor:
+        """Points `[B, N, 2]` of the original pictures to the places where the changed ones have them."""
+        source = self.source.to(xy.dtype)
+        moved: Tensor = torch.linalg.solve(source[:, None, :, :2], (xy - source[:, None, :, 2])[..., None])
+        return moved.squeeze(-1)
+
+    def maps(self, maps: Tensor) -> Tensor:
+        """Maps `[B, C, s, s]` of the original pictures, of any size, to those of the changed ones, bilinearly."""
+        grid = F.affine_grid(self.source.to(maps.dtype), list(maps.shape), align_corners=False)
+        return F.grid_sample(maps, grid, mode="bilinear", padding_mode=self.beyond, align_corners=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Augmented:
+    """Changed pictures, and how they were moved."""
+
+    pictures: Tensor
+    """`[B, 3, H, W]`."""
+    transform: GeometricTransform
+
+
+def unchanged(x: Tensor) -> Augmented:
+    """The pictures `x [B, C, H, W]` as they are."""
+    source = torch.eye(2, 3, dtype=x.dtype, device=x.device).expand(len(x), -1, -1)
+    return Augmented(x, GeometricTransform(source, "zeros"))
+
+
+def diffaugment(x: Tensor, random: StepRandom, colour: float = 1.0) -> Augmented:
     """Colour, translation by up to 1/8 and cutout, drawn for every picture of `x [B, C, H, W]`.
 
     `colour` scales the published strengths (brightness +-0.5, saturation x 0..2, contrast x 0.5..1.5); the cutout
@@ -24,18 +63,21 @@ def diffaugment(x: Tensor, random: StepRandom, colour: float = 1.0) -> Tensor:
     x = (x - grey) * (1 + random.uniform(-1.0, 1.0, 1, 1, 1) * colour) + grey
     middle = x.mean(dim=(1, 2, 3), keepdim=True)
     x = (x - middle) * (1 + random.uniform(-0.5, 0.5, 1, 1, 1) * colour) + middle
-    return cutout(translate(x, random), random)
+    moved = translate(x, random)
+    return Augmented(cutout(moved.pictures, random), moved.transform)
 
 
-def translate(x: Tensor, random: StepRandom, ratio: float = 0.125) -> Tensor:
-    """Shift every picture by whole pixels, up to `ratio` of the side, zeros coming in."""
+def translate(x: Tensor, random: StepRandom, ratio: float = 0.125) -> Augmented:
+    """Shift every picture of `x [B, C, H, W]` by whole pixels, up to `ratio` of the side, zeros coming in."""
     batch, _, height, width = x.shape
-    rows = torch.arange(height, device=x.device) - random.uniform(-ratio * height, ratio * height + 1, 1).floor().long()
-    cols = torch.arange(width, device=x.device) - random.uniform(-ratio * width, ratio * width + 1, 1).floor().long()
+    down, right = (random.uniform(-ratio * n, ratio * n + 1, 1).floor().long() for n in (height, width))  # [B, 1]
+    rows, cols = torch.arange(height, device=x.device) - down, torch.arange(width, device=x.device) - right
     inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((cols >= 0) & (cols < width))[:, None, None, :]
     picture = torch.arange(batch, device=x.device)[:, None, None]
     moved = x.permute(0, 2, 3, 1)[picture, rows.clamp(0, height - 1)[:, :, None], cols.clamp(0, width - 1)[:, None, :]]
-    return moved.permute(0, 3, 1, 2) * inside
+    shift = torch.cat([right * (2 / width), down * (2 / height)], dim=1).to(x.dtype)  # [B, 2]
+    source = torch.cat([unchanged(x).transform.source[..., :2], -shift[..., None]], dim=2)
+    return Augmented(moved.permute(0, 3, 1, 2) * inside, GeometricTransform(source, "zeros"))
 
 
 def cutout(x: Tensor, random: StepRandom, ratio: float = 0.2) -> Tensor:
@@ -48,9 +90,10 @@ def cutout(x: Tensor, random: StepRandom, ratio: float = 0.2) -> Tensor:
     return x * ~hole
 
 
-def ada(x: Tensor, p: Tensor, random: StepRandom) -> Tensor:
+def ada(x: Tensor, p: Tensor, random: StepRandom) -> Augmented:
     """The "bgc" set on `x [B, 3, H, W]` with probability `p` (a scalar tensor) for each operation and picture."""
-    return colour(geometry(x, p, random), p, random)
+    moved = geometry(x, p, random)
+    return Augmented(colour(moved.pictures, p, random), moved.transform)
 
 
 def _chosen(value: Tensor, neutral: float, p: Tensor, random: StepRandom) -> Tensor:
@@ -58,7 +101,7 @@ def _chosen(value: Tensor, neutral: float, p: Tensor, random: StepRandom) -> Ten
     return torch.where(random.uniform(0, 1) < p, value, torch.full_like(value, neutral))
 
 
-def geometry(x: Tensor, p: Tensor, random: StepRandom) -> Tensor:
+def geometry(x: Tensor, p: Tensor, random: StepRandom) -> Augmented:
     """Mirror, quarter turns, shifts, scale, rotation, anisotropic scale as one affine resampling with reflection."""
     width = x.shape[-1]
     mirror = 1 - 2 * _chosen(random.uniform(0, 2).floor(), 0, p, random)
@@ -84,8 +127,8 @@ def geometry(x: Tensor, p: Tensor, random: StepRandom) -> Tensor:
     m = m @ matrix((scale, zero, zero), (zero, scale, zero)) @ rotation(before)
     m = m @ matrix((ratio, zero, zero), (zero, 1 / ratio, zero)) @ rotation(after)
     m = m @ matrix((one, zero, part[0]), (zero, one, part[1]))
-    grid = F.affine_grid(m[:, :2].to(x.dtype), list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    transform = GeometricTransform(m[:, :2].to(x.dtype), "reflection")
+    return Augmented(transform.maps(x), transform)
 
 
 def colour(x: Tensor, p: Tensor, random: StepRandom) -> Tensor:

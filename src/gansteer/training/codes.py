@@ -71,7 +71,10 @@ class LatentTargets:
     landmarks: Tensor | None = None
     """`[N, 68, 2]`: portraits' landmarks, (x, y) in shares of the picture's side."""
 
-    def __getitem__(self, items: list[int]) -> "LatentTargets":
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, items: list[int] | slice) -> "LatentTargets":
         return LatentTargets(self.codes[items], None if self.landmarks is None else self.landmarks[items])
 
 

@@ -1,12 +1,14 @@
 """What a training run is told: a frozen dataclass each, which is also the command line's flags and the run's record."""
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from gansteer.colours import parse_colour
 from gansteer.errors import UserError
+from gansteer.models.spatial.config import MAX_BLOBS
 from gansteer.models.stylegan2.config import GeneratorConfig
 
 
@@ -67,6 +69,26 @@ class TrainConfig:
     """Also show mirrored copies."""
     conditional: bool = False
     """Condition on classes: those of a dataset.json, or a folder for each."""
+    layout: str = "none"
+    """Condition on blobs: objects:N for N independent things a picture, hierarchical for one (1, 2 and 4 centres), or none."""
+    encoding: Literal["local", "published", "none"] = "local"
+    """With --layout: how heatmaps enter. local modulates every pixel by itself, which keeps dragging fast; published is SEL,
+    which normalises over the picture; none leaves them out, for ablations."""
+    layout_noise: bool = True
+    """With --layout: whether the layers add noise maps. Without, the code alone decides what is drawn."""
+    alignment: float = 1.0
+    """With --layout: weight of the alignment of the discriminator's attention with the heatmaps; 0 leaves it out."""
+    alignment_ramp: int = 0
+    """With --layout: the weight of the alignment grows over this many pictures."""
+    alignment_sign: Literal["published", "reversed"] = "published"
+    """With --layout: attention is what speaks against realism, as published, or for it."""
+    layout_reader: float = 0.0
+    """With --layout (projected loss only): weight of a reader that learns along to see blobs, their styles and z; not published."""
+    blobs_alone: float = 0.0
+    """With --layout: in this share of pictures the layers up to 16 px take the mean w, and what they begin with says nothing
+    of left and right: blobs alone decide what stands where. New pictures then always do. Not published."""
+    spread: bool = False
+    """The projected discriminator also sees, at every place, how much the pictures of a group differ; not published."""
     grow: Path | None = None
     """Start from this checkpoint (a run's folder or a .safetensors of half the resolution, or of the same)."""
     discriminator_images: int = 0
@@ -105,7 +127,28 @@ class TrainConfig:
             raise UserError("at first either --anchor-images or --discriminator-images: choose one of them")
         if self.conditional and self.loss == "projected":
             raise UserError("the projected discriminator ignores labels: use --loss stylegan2 with --conditional")
+        self._check_layout()
         self.generator_config()  # says what is wrong with the shape
+
+    def _check_layout(self) -> None:
+        if self.spread and self.loss != "projected":
+            raise UserError("--spread is of the projected discriminator: use it with --loss projected")
+        for name in ("alignment", "alignment_ramp", "layout_reader"):
+            if getattr(self, name) < 0:
+                raise UserError(f"--{name.replace('_', '-')} must not be negative")
+        if not 0 <= self.blobs_alone <= 1:
+            raise UserError(f"--blobs-alone is a share from 0 to 1, not {self.blobs_alone}")
+        if self.layout == "none":
+            return
+        if not re.fullmatch(r"hierarchical|objects(:[0-9]{1,4})?", self.layout):
+            raise UserError(f"--layout is none, hierarchical or objects:N such as objects:6, not {self.layout!r}")
+        if self.layout_reader and self.loss != "projected":
+            raise UserError("--layout-reader looks at frozen features: use it with --loss projected")
+        if self.anchor:
+            raise UserError("--anchor knows no layouts: leave it or --layout out")
+        count = self.layout.partition(":")[2]
+        if count and not 1 <= int(count) <= MAX_BLOBS:
+            raise UserError(f"--layout objects:N takes from 1 to {MAX_BLOBS} blobs, not {count}")
 
     def generator_config(self, c_dim: int = 0) -> GeneratorConfig:
         try:
@@ -115,12 +158,6 @@ class TrainConfig:
             )  # fmt: skip
         except ValueError as error:
             raise UserError(str(error)) from error
-
-    @property
-    def augmentation(self) -> Literal["none", "diffaugment", "ada"]:
-        if self.augment != "auto":
-            return self.augment
-        return "diffaugment" if self.loss == "projected" else "ada"
 
     @property
     def gamma(self) -> float:
@@ -164,3 +201,29 @@ class InverterTraining:
         for name in ("learning_rate", "pixels", "latent", "flat"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise UserError(f"{name} must be a number from 0, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerTraining:
+    """How a latent transformer is trained."""
+
+    pairs: int = 3000
+    """Pictures and their moves to learn from."""
+    steps: int = 4000
+    batch: int = 32
+    learning_rate: float = 1e-3
+    dim: int = 128
+    """Width of its tokens; the published one has 512."""
+    heads: int = 4
+    blocks: int = 3
+    """Of the encoder, and of the decoder; the published one has 6 each."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("pairs", "steps", "batch", "dim", "heads", "blocks"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.dim % (2 * self.heads):
+            raise UserError(f"dim must be a multiple of twice the heads, {2 * self.heads}, not {self.dim}")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate >= 0):
+            raise UserError(f"learning_rate must be a number from 0, not {self.learning_rate}")

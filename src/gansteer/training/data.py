@@ -4,7 +4,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,21 +15,18 @@ from torch.utils.data import Dataset
 
 from gansteer.colours import WHITE, Colour
 from gansteer.errors import UserError
-from gansteer.pictures import read_photo
+from gansteer.pictures import is_theirs, read_photo
 from gansteer.training.labels import read_classes
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 CACHE_BYTES = 4 * 2**30
+MAX_FILE = 1 << 28
+"""Bytes of one unpacked file of a zip."""
 NAMED = 20
 """Names of wrong pictures of a kind that a message lists."""
 
 Crop = Literal["none", "center", "pad"]
 """Pictures as they are; the largest square in their middle; or bars of the background that make them square."""
-
-
-def is_theirs(name: str) -> bool:
-    """Whether a file is the person's, not one that a system leaves beside them (`__MACOSX/._a.png`, `.thumbnails/`)."""
-    return not any(part.startswith((".", "__MACOSX", "@eaDir")) for part in PurePosixPath(name).parts)
 
 
 class Source:
@@ -52,6 +49,9 @@ class Source:
             return (self.path / name).read_bytes()
         if self._zip is None:
             self._zip = zipfile.ZipFile(self.path)
+        size = self._zip.getinfo(name).file_size
+        if size > MAX_FILE:
+            raise UserError(f"{self.path / name} unpacks to {size >> 20} MB, more than a picture has")
         return self._zip.read(name)
 
     def __getstate__(self) -> dict[str, object]:
@@ -149,7 +149,11 @@ class Pictures(Dataset[tuple[Tensor, int]]):
                 continue
             listed = ", ".join(f"{name} ({sizes[name][0]} x {sizes[name][1]})" for name in names[:NAMED])
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            hint = "" if kind.startswith("smaller") else ": --crop center or --crop pad makes them alike"
+            hint = (
+                ""
+                if kind.startswith("smaller")
+                else ": make them alike, as gansteer train does with --crop center or --crop pad"
+            )
             verb = "is" if len(names) == 1 else "are"
             found.append(
                 f"{len(names)} of {len(self.names)} pictures in {self.source.path} {verb} {kind}: {listed}{more}{hint}"

@@ -48,7 +48,7 @@ def of_file(names: Sequence[str], file: str, data: bytes, where: str) -> list[in
         text = data.decode("utf-8-sig")
         listed = json.loads(text)["labels"]
         pairs = [(str(name).replace("\\", "/"), label) for name, label in listed]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{must} with whole numbers") from error
     found: dict[str, int] = {}
     lengths = set()

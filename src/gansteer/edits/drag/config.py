@@ -6,19 +6,22 @@ from typing import Literal
 
 from gansteer.errors import UserError
 
-Method = Literal["draggan", "gauss-newton", "freedrag"]
+Method = Literal["adaptive", "draggan", "gauss-newton", "freedrag", "transformer"]
 Metric = Literal["model", "plain"]
 LayoutMode = Literal["move+joint", "joint", "fixed"]
-TrackerName = Literal["nearest", "nearest-l2", "confident", "none"]
+TrackerName = Literal["nearest", "nearest-l2", "between-pixels", "confident", "none", "lucas-kanade", "dense-flow"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DragSettings:
     """How a drag is carried out. Lengths are in pixels of the picture; None means the default of its resolution."""
 
-    method: Method = "draggan"
-    tracker: TrackerName = "nearest"
-    """nearest (L1, the paper's), nearest-l2, confident (StableDrag's idea), none. FreeDrag needs none."""
+    method: Method = "adaptive"
+    """adaptive: DragGAN with steps that follow the distance left and handles followed between the pixels; draggan: as published;
+    freedrag, gauss-newton; transformer: one pass of a network that `gansteer train-transformer` trained. docs/evaluation.md compares them."""
+    tracker: TrackerName | None = None
+    """nearest (L1, the paper's, and DragGAN's unless given), nearest-l2, between-pixels (L2, adaptive's), confident (StableDrag's
+    idea), none; and for comparison lucas-kanade and dense-flow, which look at the picture (extra `trackers`). FreeDrag needs none."""
     layout: LayoutMode = "move+joint"
     """What becomes of the blobs of a picture that has a layout. move+joint: the one that covers a handle is moved first, w
     staying as it is, then w and the blobs' centres move together; joint: together from the start; fixed: they stay."""
@@ -47,14 +50,20 @@ class DragSettings:
     """Weight of the mask term, in the mean form. The larger, the stiller the rest; where handles no longer move, take less."""
     exact_mask: bool = False
     """Hold every pixel outside the mask instead of every cell of the feature map."""
-    learning_rate: float = 5e-3
-    """Adam's; larger is faster, and changes more of the rest. The paper's 2e-3 takes twice the steps, 1e-2 half of them."""
+    learning_rate: float | None = None
+    """Adam's; larger is faster, and changes more of the rest. The paper's is 2e-3; adaptive takes 2e-2 far from the target and
+    less near it."""
     tolerance: float | None = None
-    """A handle this near its target, in pixels, has arrived; 1 at 512 px and below (2 with more than five handles)."""
+    """A handle this near its target, in pixels, has arrived; 1 at 512 px and below (2 with more than five handles), of adaptive half."""
     steps: int = 300
     """Latent steps at most."""
     patience: int | None = None
-    """Steps that bring the handles no nearer before it gives up; 60, of gauss-newton's, which are larger, 20."""
+    """Steps that bring the handles no nearer before it gives up; 60, of adaptive's and gauss-newton's, which are larger, 20."""
+    as_released: bool = False
+    """Method draggan, as its authors' released code does it where that differs from the paper: pixels of the patch are counted from
+    coordinates stretched by size / (size - 1), handles are tracked by L2 in a window that has its border, r1 and r2 are
+    rounded (and have no floor), handles within one pixel of their targets are not pulled, the mask is held pixel by pixel, a run ends
+    within 2 px, and never for want of progress. Learning rate and lambda_mask stay as they are given."""
     pull: float = 0.0
     """Prior: stay near the start; weight of `mean (w - w0)^2`."""
     manifold: float = 0.0
@@ -67,12 +76,14 @@ class DragSettings:
                 raise UserError(f"{name} must be a number of pixels from {low:g}, not {value}")
         for name in ("lambda_mask", "pull", "manifold", "learning_rate", "reach"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
+            if value is not None and not (math.isfinite(value) and value >= 0):
                 raise UserError(f"{name} must be a number from 0, not {value}")
         for name in ("rows", "steps", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} must be at least 1, not {value}")
+        if self.as_released and self.method in ("freedrag", "gauss-newton"):
+            raise UserError(f"--as-released is DragGAN's code: leave out --method {self.method}")
         if self.method == "gauss-newton" and self.layout == "joint":
             raise UserError("gauss-newton moves w only: choose the layout move+joint or fixed")
         if self.method == "gauss-newton" and self.exact_mask:

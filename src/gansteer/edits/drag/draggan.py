@@ -10,7 +10,8 @@ from torch import Tensor
 
 from gansteer.edits.drag.features import Features
 from gansteer.edits.drag.run import PointRun
-from gansteer.edits.drag.tracking import Tracked, around, disc, inside, make_tracker, reach
+from gansteer.edits.drag.trackers import make_tracker
+from gansteer.edits.drag.tracking import Tracked, around, disc, inside, reach
 
 
 def directions(p: Tensor, t: Tensor, stride: float = 1.0) -> Tensor:
@@ -29,13 +30,29 @@ def patches(p: Tensor, d: Tensor, r1: float, size: int) -> tuple[Tensor, Tensor]
     return q, inside(q, size) & inside(q + d[:, None], size)
 
 
-def motion_loss(features: Features, p: Tensor, d: Tensor, r1: float, source: Tensor | None = None) -> Tensor:
+def stretched_disc(p: Tensor, t: Tensor, offsets: Tensor, r1: float, size: int) -> Tensor:
+    """Which of `offsets [K, 2]` around every handle the released code pulls, `[n, K]`.
+
+    Its pixel j has the coordinate `j size / (size - 1)` (`linspace(0, size, size)`), and is pulled if that is nearer than r1
+    to the handle; handles `p [n, 2]` within one pixel of their targets `t [n, 2]` are not pulled at all.
+    """
+    coordinates = around(p, offsets) * (size / (size - 1))
+    pulled: Tensor = ((coordinates - p[:, None]).norm(dim=2) < r1) & ((t - p).norm(dim=1) > 1)[:, None]
+    return pulled
+
+
+def motion_loss(
+    features: Features, p: Tensor, d: Tensor, r1: float, source: Tensor | None = None, chosen: Tensor | None = None
+) -> Tensor:
     """Motion supervision (section 3.2), `sum_i mean_{q in Omega_1(p_i, r1)} | sg[F(q)] - F(q + d_i) |`.
 
     The mean form: over the patch's pixels and the channels. `p`, `d [n, 2]` in pixels. sg stops the gradient, so the
-    content is pulled forwards and the target not backwards. `source [n, K, C]`, if given, stands for F(q).
+    content is pulled forwards and the target not backwards. `source [n, K, C]`, if given, stands for F(q);
+    `chosen [n, K]` says which of the disc's pixels are pulled, all unless given.
     """
     q, valid = patches(p, d, r1, features.grid.size)
+    if chosen is not None:
+        valid = valid & chosen
     if source is None:
         source = features.detach().sample(q)
     shifted = features.sample(q + d[:, None])
@@ -51,22 +68,29 @@ class DragGANRun(PointRun):
     def _stride(self) -> float:
         return self.edit.stride or 1.0
 
+    @property
+    def _disc(self) -> float:
+        """Radius of the pixels that may be pulled: the stretched disc reaches up to a pixel and a half beyond r1."""
+        return self._r1 + 1.5 if self.edit.as_released else self._r1
+
     def _begin(self) -> None:
         """From the first picture: the trackers' templates, and the patches to fall back on when tracking is unsure."""
         with torch.no_grad():
             features = self._features(self._needed(self._points))
+            assert self.edit.tracker is not None
             self._tracker = make_tracker(self.edit.tracker, self._view(features), self._points, self._r2)
-            self._first_patches = features.sample(around(self._points, disc(self._r1)))  # [n, K, C]
+            self._first_patches = features.sample(around(self._points, disc(self._disc)))  # [n, K, C]
             self._remember(features)
 
     def _needed(self, p: Tensor) -> Tensor:
         """The cells that tracking around `p [n, 2]` and motion supervision from there look at."""
-        window = reach(self._r2 if self.edit.tracker != "none" else 1.0)
+        beyond = {"none": 1.0 - self._r2, "between-pixels": 1.0}
+        window = reach(self._r2 + beyond.get(self.edit.tracker or "", 0.0))
         return self._grid.need_around(p, window) | self._supervised(p)
 
     def _supervised(self, p: Tensor) -> Tensor:
         """The cells that motion supervision from `p [n, 2]` looks at."""
-        q = around(p, disc(self._r1))
+        q = around(p, disc(self._disc))
         return self._grid.need(torch.stack([q, q + directions(p, self._targets, self._stride)[:, None]]))
 
     def _look(self) -> Tensor:
@@ -80,10 +104,13 @@ class DragGANRun(PointRun):
         self._points, self._seen = tracked.points, features
         self._present_patches = self._source(features, tracked)
         d = directions(self._points, self._targets, self._stride)
-        loss = motion_loss(features, self._points, d, self._r1, self._present_patches)
+        chosen = None
+        if self.edit.as_released:
+            chosen = stretched_disc(self._points, self._targets, disc(self._disc), self._r1, self._grid.size)
+        loss = motion_loss(features, self._points, d, self._disc, self._present_patches, chosen)
         return loss + self._held(features)
 
     def _source(self, features: Features, tracked: Tracked) -> Tensor:
         """sg[F(q)] `[n, K, C]`; where the tracker is not sure, the first picture's patch instead (StableDrag)."""
-        present = features.detach().sample(around(tracked.points, disc(self._r1)))
+        present = features.detach().sample(around(tracked.points, disc(self._disc)))
         return torch.where(tracked.sure[:, None, None].to(present.device), present, self._first_patches)

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Self
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gansteer.edits.api import Edit, Point, StepRecord
-from gansteer.edits.drag.config import DragSettings
+from gansteer.edits.drag.config import DragSettings, Method
 from gansteer.edits.drag.features import Engine, Grid, default_layer
 from gansteer.errors import UserError
 from gansteer.subject import Subject
@@ -23,6 +23,15 @@ MOST_CONFIDENT = 32.0
 WIDE_PATCH = 2.0
 """r1 of Gauss-Newton, in cells of the features. Its steps are longer than the paper's patch is wide, so that such a small
 patch finds itself again anywhere: then handles arrive by their tracker while the picture stays where it was."""
+
+RATES: Mapping[Method, float] = {
+    "adaptive": 2e-2,
+    "draggan": 2e-3,
+    "freedrag": 5e-3,
+    "gauss-newton": 5e-3,
+    "transformer": 0.0,
+}
+"""Adam's learning rate of each method unless one is given; Gauss-Newton and the transformer need none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,20 +112,27 @@ class Drag(DragSettings, Edit):
     def fitted(self, subject: Subject) -> "Drag":
         """This edit with every default filled in for the subject's model; raises UserError where it does not fit."""
         size = subject.model.resolution
+        given = self._released(size) if self.as_released else self
         scale = size / 512
         few = len(self.handles) <= 5
         layer = self.layer or subject.model.card.drag_layer or default_layer(subject.model.generator)
         r1 = max(3.0, 3 * scale)
-        if self.method == "gauss-newton":
+        if given.method == "gauss-newton":
             r1 = min(max(r1, WIDE_PATCH * Grid.of(subject.model.generator, layer).cell), self._largest("r1"))
+        closeness = 0.5 if given.method == "adaptive" else 1.0
         fitted = replace(
-            self,
+            given,
             layer=layer,
-            r1=self.r1 if self.r1 is not None else r1,
-            r2=self.r2 if self.r2 is not None else max(6.0, 12 * scale),
-            tolerance=self.tolerance if self.tolerance is not None else max(1.0, scale) * (1 if few else 2),
+            r1=given.r1 if given.r1 is not None else r1,
+            r2=given.r2 if given.r2 is not None else max(6.0, 12 * scale) * (3 if given.method == "transformer" else 1),
+            tolerance=given.tolerance
+            if given.tolerance is not None
+            else max(1.0, scale) * (1 if few else 2) * closeness,
             rows=min(self.rows, len(subject.code.ws)),
-            patience=self.patience or (20 if self.method == "gauss-newton" else 60),
+            patience=given.patience or (20 if given.method in ("adaptive", "gauss-newton") else 60),
+            tracker=given.tracker or ("between-pixels" if given.method == "adaptive" else "nearest"),
+            layout="fixed" if given.method == "transformer" else given.layout,
+            learning_rate=RATES[given.method] if self.learning_rate is None else self.learning_rate,
         )
         for name in ("handles", "targets"):
             for x, y in getattr(self, name):
@@ -133,6 +149,18 @@ class Drag(DragSettings, Edit):
                     raise UserError(f"the mask fixes the handle {x:g},{y:g}: paint it free (white) there")
         fitted._check_cost()
         return fitted
+
+    def _released(self, size: int) -> "Drag":
+        """What the released code does on a picture of `size` pixels."""
+        r1, r2 = (
+            round(scaled * size / 512) if given is None else given for scaled, given in ((3, self.r1), (12, self.r2))
+        )
+        return replace(
+            self, method="draggan", tracker="nearest-l2", exact_mask=True, r1=max(float(r1), 1.0),
+            r2=r2 + 1.0,  # its window has its border
+            tolerance=max(2.0, 2 * size / 512) if self.tolerance is None else self.tolerance,
+            patience=self.patience or self.steps + 1,
+        )  # fmt: skip
 
     def _check_cost(self) -> None:
         """Raise UserError if a step would take gigabytes."""

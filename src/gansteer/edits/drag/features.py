@@ -196,6 +196,8 @@ class Extractor:
         self._region = generator.local_features(layer, code) if engine != "dense" and device == "cpu" else None
         if engine == "region" and self._region is None:
             raise UserError('this model can only be dragged with the dense engine: choose "dense" or "auto"')
+        self.passes = 0
+        """Forward passes made, and backward passes through what they gave."""
 
     def _style(self, layer: LayerSpec, ws: Tensor) -> Tensor:
         """The layer's style `[1, style_dim]` for the rows `ws [n, w_dim]`, with the offset that it has."""
@@ -218,11 +220,18 @@ class Extractor:
         """
         styles = self.styles(rows)
         if self._region is not None and layout is None:
-            return Features.of(self.grid, self._region(styles, need), need)
-        code = self._code if layout is None else replace(self._code, layout=layout)
-        whole = self._generator.features(code, [self._name], styles=styles)[self._name][0]  # [C, r, r]
-        table = F.pad(whole.flatten(1).t(), (0, 0, 0, 1))
-        return Features.of(self.grid, table, torch.ones_like(need))
+            table, known = self._region(styles, need), need
+        else:
+            code = self._code if layout is None else replace(self._code, layout=layout)
+            whole = self._generator.features(code, [self._name], styles=styles)[self._name][0]  # [C, r, r]
+            table, known = F.pad(whole.flatten(1).t(), (0, 0, 0, 1)), torch.ones_like(need)
+        self.passes += 1
+        if table.requires_grad:
+            table.register_hook(self._passed_back)  # type: ignore[no-untyped-call]
+        return Features.of(self.grid, table, known)
+
+    def _passed_back(self, _: Tensor) -> None:
+        self.passes += 1
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class PointRun(SteppedRun[Drag]):
 
     taken = 0
     """Latent steps taken since the start, over all revisions."""
+    _passes_before = 0
 
     def __init__(self, subject: Subject, edit: Drag) -> None:
         """Raises UserError if the edit does not fit the subject."""
@@ -52,6 +53,7 @@ class PointRun(SteppedRun[Drag]):
         if before is None or (before.rows, before.layer, before.engine) != (edit.rows, edit.layer, edit.engine):
             assert edit.layer is not None
             generator = present.generator
+            self._passes_before = 0 if before is None else self.passes
             self._extract = Extractor(generator, present.code, edit.rows, edit.layer, edit.engine)
         assert edit.r1 is not None
         assert edit.r2 is not None
@@ -64,7 +66,9 @@ class PointRun(SteppedRun[Drag]):
         self._targets = torch.tensor(edit.targets, dtype=torch.float64)  # t_i, [n, 2]
         by_model = edit.metric == "model"
         self._latent = Latent(present.code.ws, edit.rows, edit.space, self._whitening if by_model else None)
-        self._adam = Adam(self._latent.offset, edit.learning_rate, together=by_model)
+        assert edit.learning_rate is not None
+        self._rate = edit.learning_rate
+        self._adam = Adam(self._latent.offset, self._rate, together=by_model)
         layout = None if edit.layout == "fixed" else present.code.layout
         self._blobs = None if layout is None else MovingLayout(layout, present.model.resolution)
         self._blobs_first = self._blobs is not None and edit.layout == "move+joint"
@@ -76,6 +80,11 @@ class PointRun(SteppedRun[Drag]):
         self._best: Progress | None = None
         self._since_best = 0
         self._begin()
+
+    @property
+    def passes(self) -> int:
+        """Passes through the network so far, forward and backward, each as one."""
+        return self._passes_before + self._extract.passes
 
     @abstractmethod
     def _begin(self) -> None:
@@ -134,6 +143,10 @@ class PointRun(SteppedRun[Drag]):
             self.taken += 1
         return found
 
+    def _nearer(self, now: Progress, best: Progress) -> bool:
+        """Whether a step came nearer to the targets than the best before it."""
+        return sum(now.distances) < sum(best.distances)
+
     def _move_blobs(self) -> bool:
         """The first step of a picture with a layout, w staying as it is; whether there was any blob to move.
 
@@ -165,7 +178,7 @@ class PointRun(SteppedRun[Drag]):
         edit, size = self.edit, float(self._latent.offset.detach().square().mean().sqrt())
         if not math.isfinite(now.loss) or size > BLOW_UP * self._spread:
             return self._end("the latent blew up: lower the learning rate (the nearest picture is kept)", now)
-        if self._best is None or sum(now.distances) < sum(self._best.distances) or edit.tracker == "none":
+        if self._best is None or self._nearer(now, self._best) or edit.tracker == "none":
             self._best, self._since_best = now, 0
         else:
             self._since_best += 1

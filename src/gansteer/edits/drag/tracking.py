@@ -1,4 +1,4 @@
-"""Where did the handle go? Trackers share one small protocol; RAFT or PIPs would be one more class here.
+"""Where did the handle go? Trackers share one small protocol; `optical_flow.py` has more of them, `trackers.py` all by name.
 
 A tracker is made from the first picture of an edit (its templates never change afterwards) and then asked, picture by
 picture, where the points are now.
@@ -13,7 +13,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from gansteer.edits.drag.config import TrackerName
 from gansteer.edits.drag.features import Features, View
 
 BATCH = 4096
@@ -125,6 +124,32 @@ class Nearest:
         return Tracked(found, torch.ones(len(points), dtype=torch.bool))
 
 
+class BetweenPixels(Nearest):
+    """The nearest pixel by L2, and from there the one step of Gauss and Newton to where the template would fit.
+
+    `u = (J^T J)^-1 J^T (f_i - F(p))`, J being F's central differences over two pixels, `[C, 2]`; at most half a pixel along
+    each axis. It is 0 where the template fits exactly, so a handle that has not moved is where it was.
+    """
+
+    def __init__(self, view: View, points: Tensor, radius: float) -> None:
+        super().__init__(view, points, radius, norm=2)
+
+    def track(self, view: View, points: Tensor) -> Tracked:
+        """`points [n, 2]`, which may stand between pixels. Looks one pixel beyond the window."""
+        found = super().track(view, points)
+        cross = torch.tensor([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]], dtype=torch.float64)
+        here, left, right, above, below = (
+            view.features.sample(around(found.points, cross)).double().unbind(dim=1)
+        )  # [n, C]
+        slope = torch.stack([right - left, below - above], dim=2) / 2  # J, [n, C, 2]
+        normal = slope.mT @ slope  # [n, 2, 2]
+        ridge = 1e-6 * normal.diagonal(dim1=1, dim2=2).sum(dim=1).clamp_min(1e-12)
+        normal = normal + ridge[:, None, None] * torch.eye(2).to(normal)
+        step = torch.linalg.solve(normal, slope.mT @ (self.templates.double() - here)[..., None])[..., 0]  # u, [n, 2]
+        moved = found.points + step.clamp(-0.5, 0.5).cpu()
+        return Tracked(moved.clamp(0, view.features.grid.size - 1), found.sure)
+
+
 class Confident:
     """A tracker after StableDrag's idea: the nearest template, corrected by a filter that tells it from its surroundings.
 
@@ -182,12 +207,3 @@ class Still:
     def track(self, view: View, points: Tensor) -> Tracked:
         """`points [n, 2]` unchanged."""
         return Tracked(points, torch.ones(len(points), dtype=torch.bool))
-
-
-def make_tracker(name: TrackerName, view: View, points: Tensor, radius: float) -> Tracker:
-    """The tracker `name` with its templates taken from `view`, where the handles are at `points [n, 2]`."""
-    if name == "none":
-        return Still()
-    if name == "confident":
-        return Confident(view, points, radius)
-    return Nearest(view, points, radius, norm=2 if name == "nearest-l2" else 1)

@@ -23,6 +23,10 @@ LONGEST = 1024
 """Photos are shrunk to this before faces are sought."""
 SMALLEST_FACE = 32
 """Pixels, of the photo so shrunk."""
+TURNS = (0, 1, 3, 2)
+"""Quarters by which a photo is turned, in the order in which they are tried."""
+CLEAR = 0.95
+"""The detector's probability from which on a face is one: what it takes for faces in photos on their side is below."""
 SAMPLES, PSI = 24, 0.5
 """Pictures of the model on which the places of its landmarks are measured."""
 
@@ -35,6 +39,8 @@ class Alignment:
     """The crop of every face, the largest first."""
     chosen: int = 0
     """Which one is taken, counted from 0."""
+    turned: int = 0
+    """By how many degrees, against the clock, the photo had to be turned before a face was found in it."""
 
     @property
     def crop(self) -> Crop:
@@ -44,10 +50,11 @@ class Alignment:
     @property
     def note(self) -> str:
         """What a person should know of the choice, in one line."""
+        turned = f" in the photo turned by {self.turned} degrees" if self.turned else ""
         if len(self.faces) == 1:
-            return "found one face"
+            return f"found one face{turned}"
         which = "the largest" if self.chosen == 0 else f"number {self.chosen + 1} by size"
-        return f"found {len(self.faces)} faces and took {which}"
+        return f"found {len(self.faces)} faces{turned} and took {which}"
 
 
 class Aligner:
@@ -66,11 +73,13 @@ class Aligner:
     def align(self, photo: Image.Image, face: int | None = None) -> Alignment:
         """The faces of an RGB photo; `face` chooses one, counted from 1 by size (None: the largest).
 
-        Raises UserError if there is none.
+        Where there is no clear one, the photo is turned by 90, 270 and 180 degrees, too: many lie on their side and don't
+        say so. Crops are those of the photo as it is. Raises UserError if there is none either way.
         """
         shrink = max(1.0, max(photo.size) / LONGEST)
         small = photo.resize((round(photo.width / shrink), round(photo.height / shrink)), Image.Resampling.BOX)
-        found = self.detector.find(levels(small) / 127.5 - 1, SMALLEST_FACE).points.double()
+        quarters, points = self._look(levels(small) / 127.5 - 1)
+        found = turned_back(points, quarters, small.width, small.height)
         scale = torch.tensor([photo.width / small.width, photo.height / small.height], dtype=torch.float64)
         found = (found + 0.5) * scale - 0.5
         crops = sorted((similarity_crop(points, self.template) for points in found), key=lambda c: -c.size)
@@ -78,7 +87,31 @@ class Aligner:
             raise UserError("no face was found in the photo: give one where it is larger, or --crop x,y,size by hand")
         if face is not None and not 1 <= face <= len(crops):
             raise UserError(f"there is no face {face}: {len(crops)} were found; 1 is the largest")
-        return Alignment(tuple(crops), (face or 1) - 1)
+        return Alignment(tuple(crops), (face or 1) - 1, 90 * quarters)
+
+    def _look(self, picture: Tensor) -> tuple[int, Tensor]:
+        """The turn, in quarters, in which `picture [3, H, W]` has the likeliest face, and the landmarks of all there."""
+        best, turn, points = -1.0, 0, torch.zeros(0, 5, 2)
+        for quarters in TURNS:
+            found = self.detector.find(torch.rot90(picture, quarters, (1, 2)), SMALLEST_FACE)
+            likeliest = float(found.scores.max()) if len(found.scores) else 0.0
+            if likeliest > best:
+                best, turn, points = likeliest, quarters, found.points
+            if best >= CLEAR:
+                break
+        return turn, points.double()
+
+
+def turned_back(points: Tensor, quarters: int, width: int, height: int) -> Tensor:
+    """Points `[..., 2]` (x, y) of a picture turned by some quarters against the clock, on it as it was.
+
+    `width` and `height` are those before turning. A quarter takes (x, y) to (y, width - 1 - x).
+    """
+    sizes = [(width, height) if i % 2 == 0 else (height, width) for i in range(quarters)]
+    for before, _ in reversed(sizes):
+        x, y = points.unbind(dim=-1)
+        points = torch.stack([before - 1 - y, x], dim=-1)
+    return points
 
 
 def faces_drawn(model: Model, detector: FaceDetector, label: int | None = None) -> tuple[int, int]:

@@ -1,0 +1,149 @@
+"""Which generators can be trained: how each is built, grown and given codes. Nothing else in training names one.
+
+Another architecture is one more class here and one line in `choice.generator_training`. One that is conditioned on more than
+latents draws the rest from the same random numbers, after what the class below draws, and returns it in the code: auxiliary
+terms find it there, and the augmentation's transform beside it.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from gansteer.errors import UserError
+from gansteer.models.code import Code
+from gansteer.models.generator import Generator
+from gansteer.models.stylegan2.config import GeneratorConfig
+from gansteer.models.stylegan2.generator import StyleGAN2Generator, grown
+from gansteer.training.config import TrainConfig
+from gansteer.training.distributed import StepRandom
+
+G = TypeVar("G", bound=Generator)
+
+W_MEAN_DECAY = 0.995
+TARGET_NOISE = 0.1
+"""Standard deviation of what is added to a known picture's latent, so that its neighbourhood draws it too."""
+
+
+QUIET = 0.2
+"""What fresh toRGBs are scaled by, so that the first pictures lie in [-1, 1] and not far beyond.
+
+Features see little of a colour beyond white, and augmentation hides the rest: from N(0, 1) weights a projected
+discriminator takes tens of thousands of images to teach the range alone.
+"""
+
+
+class GeneratorTraining(ABC, Generic[G]):
+    """How generators of one architecture are trained."""
+
+    kept: tuple[str, ...]
+    """The fields of `TrainConfig`, also of the generator's `config`, that stay as they are when a generator grows."""
+
+    @abstractmethod
+    def build(self, c_dim: int) -> G:
+        """A fresh generator with weights from torch's global generator, for `c_dim` classes (0 for none)."""
+
+    @abstractmethod
+    def restore(self, record: Mapping[str, Any], state: dict[str, Tensor]) -> G:
+        """The generator with the weights `state` of a run whose `config.json` is `record`."""
+
+    @abstractmethod
+    def adopt(self, found: Generator, name: str) -> G:
+        """A generator that was opened under a name, to go on from. Raises UserError if it is of another architecture."""
+
+    @abstractmethod
+    def grow(self, small: G) -> G:
+        """A generator of twice the resolution that draws at first what the small one draws."""
+
+    @abstractmethod
+    def discriminator_shape(self, g: G) -> GeneratorConfig:
+        """The configuration whose widths, classes and resolution a discriminator from scratch has."""
+
+    @abstractmethod
+    def parameter_groups(self, g: G) -> tuple[Iterable[nn.Parameter], ...]:
+        """Parameters of the synthesis, of the noise's strengths and of the mapping network, which learn at their own rates."""
+
+    @abstractmethod
+    def sample(self, g: G, random: StepRandom, labels: Tensor | None) -> Code:
+        """The code of new pictures, one w for all rows of each; `labels [B or more, c_dim]` are one-hot."""
+
+    @abstractmethod
+    def sample_training(self, g: G, random: StepRandom, labels: Tensor | None, latents: Tensor | None) -> Code:
+        """The code of the pictures that a step draws; the mean of w follows them.
+
+        The first ones come from `latents [k, z_dim]`, if there are some, which have the distribution that the others are
+        drawn from. Styles are mixed in a share of the steps, those of `latents` never.
+        """
+
+
+class StyleGAN2Training(GeneratorTraining[StyleGAN2Generator]):
+    """StyleGAN2 as `TrainConfig` describes it."""
+
+    kept = ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max")
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+
+    def build(self, c_dim: int) -> StyleGAN2Generator:
+        g = StyleGAN2Generator(self.config.generator_config(c_dim))
+        with torch.no_grad():
+            for weight in g.colour_weights():
+                weight.mul_(QUIET)
+        return g
+
+    def restore(self, record: Mapping[str, Any], state: dict[str, Tensor]) -> StyleGAN2Generator:
+        labels = state.get("mapping.embed.weight", torch.empty(0, 0))  # [w_dim, c_dim]
+        before = replace(self.config, **{name: record[name] for name in (*self.kept, "resolution")})
+        g = StyleGAN2Generator(before.generator_config(labels.shape[1]))
+        g.load_state_dict(state)
+        return g
+
+    def adopt(self, found: Generator, name: str) -> StyleGAN2Generator:
+        if not isinstance(found, StyleGAN2Generator) or found.architecture != StyleGAN2Generator.architecture:
+            raise UserError(
+                f"{name} is of the architecture {found.architecture}: a run of stylegan2 cannot --grow from it"
+            )
+        return found
+
+    def grow(self, small: StyleGAN2Generator) -> StyleGAN2Generator:
+        return grown(small)
+
+    def discriminator_shape(self, g: StyleGAN2Generator) -> GeneratorConfig:
+        return g.config
+
+    def parameter_groups(self, g: StyleGAN2Generator) -> tuple[Iterable[nn.Parameter], ...]:
+        noise = g.noise_strengths()
+        others = [p for p in g.synthesis.parameters() if all(p is not strength for strength in noise)]
+        return others, noise, g.mapping.parameters()
+
+    def sample(self, g: StyleGAN2Generator, random: StepRandom, labels: Tensor | None) -> Code:
+        z = random.normal(g.config.z_dim)
+        return Code(g.map(z, None if labels is None else labels[: len(z)]))
+
+    def sample_training(
+        self, g: StyleGAN2Generator, random: StepRandom, labels: Tensor | None, latents: Tensor | None
+    ) -> Code:
+        z = random.normal(g.config.z_dim)
+        if latents is not None:
+            near = (latents + TARGET_NOISE * z[: len(latents)]) / math.sqrt(1 + TARGET_NOISE**2)
+            z = torch.cat([near, z[len(latents) :]])
+        ws = g.map(z, labels)
+        follow_mean(g, ws, random)
+        other = random.normal(g.config.z_dim)
+        chance, place = random.coin()
+        if chance < self.config.style_mixing:
+            row = 1 + int(place * (g.config.num_ws - 1))
+            mixed = torch.cat([ws[:, :row], g.map(other, labels)[:, row:]], dim=1)
+            ws = mixed if latents is None else torch.cat([ws[: len(latents)], mixed[len(latents) :]])
+        return Code(ws)
+
+
+@torch.no_grad()
+def follow_mean(g: StyleGAN2Generator, ws: Tensor, random: StepRandom) -> None:
+    """Take the generator's mean of w a little towards that of `ws [B, num_ws, w_dim]`, over all processes."""
+    batch_mean = random.group.mean(ws[:, 0].detach().mean(dim=0))
+    g.mapping.w_mean.copy_(batch_mean.lerp(g.mapping.w_mean, W_MEAN_DECAY))

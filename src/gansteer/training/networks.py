@@ -1,0 +1,40 @@
+"""The networks of a run, built in one place."""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from gansteer.models.generator import Generator
+from gansteer.training.config import TrainConfig
+from gansteer.training.generators import GeneratorTraining
+from gansteer.training.objectives import OBJECTIVES, DiscriminatorNetwork
+
+
+@dataclass
+class Networks:
+    """The generator that trains, its average, and the discriminator."""
+
+    g: Generator
+    ema: Generator
+    d: DiscriminatorNetwork
+
+
+def build_networks(
+    config: TrainConfig,
+    training: GeneratorTraining[Any],
+    c_dim: int,
+    device: torch.device,
+    start: Generator | None = None,
+) -> Networks:
+    """Fresh networks from the seed, or with the generator `start` (of the same or half the resolution) to go on from."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        if start is None:
+            g: Generator = training.build(c_dim)
+        else:
+            g = start if start.config.resolution == config.resolution else training.grow(start)
+        d = OBJECTIVES[config.loss].build_discriminator(config, training.discriminator_shape(g), device)
+    g = g.to(device).train().requires_grad_(True)
+    return Networks(g, deepcopy(g).eval().requires_grad_(False), d.to(device).train())

@@ -1,0 +1,101 @@
+"""Steps that follow the distance left, and handles between the pixels."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from drag_reference import at, dense_map, picture_map, tiny_subject
+
+from gansteer.edits.drag.adaptive import SLOW, SLOWEST
+from gansteer.edits.drag.draggan import DragGANRun
+from gansteer.edits.drag.edit import Drag
+from gansteer.edits.drag.features import Features, Grid, View
+from gansteer.edits.drag.tracking import BetweenPixels
+from gansteer.edits.registry import start
+from gansteer.models.generator import FeatureFrame
+
+EDIT = Drag([(20.25, 33), (41, 10)], [(27, 30), (38, 16)], steps=8)
+
+
+def view(whole: torch.Tensor, size: int) -> View:
+    grid = Grid(size, FeatureFrame(whole.shape[-1]))
+    table = torch.cat([whole.flatten(1).t(), whole.new_zeros(1, len(whole))])
+    return View(Features.of(grid, table, torch.ones(grid.r, grid.r, dtype=torch.bool)), lambda: whole)
+
+
+def test_a_point_between_the_pixels_is_found_there() -> None:
+    """Features that depend linearly on the place are fitted exactly."""
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    fields = torch.stack([x, y, x + 2 * y, 3 * x - y]).double()
+    shift = torch.tensor([2.3, -1.4]).double()
+    moved = fields - torch.tensor([2.3, -1.4, 2.3 - 2.8, 6.9 + 1.4]).double()[:, None, None]
+    points = torch.tensor([[15.0, 14.0], [9.5, 20.25]]).double()
+    tracker = BetweenPixels(view(fields, 32), points, 6.0)
+    assert torch.allclose(tracker.track(view(moved, 32), points).points, points + shift, atol=1e-5)
+    assert torch.allclose(tracker.track(view(fields, 32), points).points, points, atol=1e-12)  # nothing moved
+
+
+def test_by_the_slow_way() -> None:
+    """The best pixel of the window by loops, and the least squares of its neighbours' differences."""
+    subject = tiny_subject(64)
+    ws = subject.code.ws
+    first = dense_map(subject, ws, "b32.conv1")
+    then = dense_map(subject, ws + 0.1 * torch.randn(ws.shape, generator=torch.Generator().manual_seed(2)), "b32.conv1")
+    a, b = picture_map(first, 64), picture_map(then, 64)
+    px, py = 30.25, 21.5
+    point = torch.tensor([[px, py]]).double()
+    tracker = BetweenPixels(view(first, 64), point, 6.0)
+    template = at(a, px, py)
+    best = min(
+        (float((at(b, px + dx, py + dy) - template).square().sum()), dx * dx + dy * dy, dx, dy)
+        for dx in range(-5, 6)
+        for dy in range(-5, 6)
+    )
+    x, y = px + best[2], py + best[3]
+    across, down = (at(b, x + 1, y) - at(b, x - 1, y)) / 2, (at(b, x, y + 1) - at(b, x, y - 1)) / 2
+    step = torch.linalg.lstsq(torch.stack([across, down], dim=1), (template - at(b, x, y))[:, None]).solution[:, 0]
+    expected = torch.tensor([x, y]).double() + step.clamp(-0.5, 0.5)
+    assert torch.allclose(tracker.track(view(then, 64), point).points[0], expected, atol=1e-4)
+    assert torch.equal(tracker.track(view(first, 64), point).points[0], point[0])
+
+
+def test_steps_shrink_with_the_distance_left() -> None:
+    run = start(tiny_subject(64), EDIT)
+    assert isinstance(run, DragGANRun)
+    for progress in run:
+        if progress.stop_reason is None:
+            left = sum(progress.distances) / 2
+            assert run._adam.learning_rate == pytest.approx(2e-2 * min(1.0, max(left / SLOW, SLOWEST)))
+    assert run.taken > 0
+
+
+def test_the_defaults_of_each_method() -> None:
+    subject = tiny_subject(64)
+    fitted = EDIT.fitted(subject)
+    assert (fitted.tracker, fitted.learning_rate, fitted.tolerance, fitted.patience) == (
+        "between-pixels",
+        2e-2,
+        0.5,
+        20,
+    )
+    fitted = replace(EDIT, method="draggan").fitted(subject)
+    assert (fitted.tracker, fitted.learning_rate, fitted.tolerance, fitted.patience) == ("nearest", 2e-3, 1.0, 60)
+    given = replace(EDIT, tracker="confident", learning_rate=1e-3, tolerance=2.0, patience=7).fitted(subject)
+    assert (given.tracker, given.learning_rate, given.tolerance, given.patience) == ("confident", 1e-3, 2.0, 7)
+
+
+@pytest.mark.parametrize("engine", ["region", "dense"])
+def test_both_engines_agree(engine: str) -> None:
+    one, other = (start(tiny_subject(64), replace(EDIT, engine=e, steps=3)) for e in ("dense", engine))
+    for a, b in zip(one, other, strict=True):
+        assert torch.allclose(torch.tensor(a.points), torch.tensor(b.points), atol=1e-6)
+        assert a.loss == pytest.approx(b.loss, rel=1e-6)
+
+
+def test_a_drag_arrives_and_gives_up_when_it_comes_no_nearer() -> None:
+    run = start(tiny_subject(64), Drag([(20, 33)], [(21, 33)], steps=100))
+    *_, last = run
+    assert last.stop_reason is not None
+    stuck = start(tiny_subject(64), Drag([(20, 33)], [(60, 60)], learning_rate=0.0, patience=3))
+    *_, last = stuck
+    assert last.stop_reason == "no nearer for 3 steps (the nearest picture is kept)"
