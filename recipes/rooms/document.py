@@ -20,7 +20,7 @@ AIMS = {
     "displacement within 10 % of the width by reader": ">= 0.85", "thing gone without its blob": ">= 0.85",
     "thing appears where a blob is added": ">= 0.8", "things that vanish with one of the blobs": ">= 0.8",
     "restyle: change inside over outside": ">= 6", "move: change outside over inside": "<= 0.125",
-    "of those, move+joint is at the target in at most 20 steps": ">= 0.8",
+    "of those, move+joint arrives in at most 20 steps": ">= 0.8",
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gansteer.bars import watch
     from gansteer.checkpoints.registry import load
     from gansteer.edits.api import Progress, Run
+    from gansteer.edits.arrangement.edit import Arrangement, NewBlob
     from gansteer.edits.attribute.edit import Attribute, sliders
     from gansteer.edits.drag.edit import Drag
     from gansteer.edits.intervention.edit import Intervention
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Arrangement",
     "Attribute",
     "Card",
     "Drag",
     "Intervention",
     "Inversion",
     "Model",
+    "NewBlob",
     "Progress",
     "Run",
     "Subject",
@@ -46,12 +49,14 @@ __all__ = [
 ]
 
 HOMES = {
+    "Arrangement": "gansteer.edits.arrangement.edit",
     "Attribute": "gansteer.edits.attribute.edit",
     "Card": "gansteer.subject",
     "Drag": "gansteer.edits.drag.edit",
     "Intervention": "gansteer.edits.intervention.edit",
     "Inversion": "gansteer.edits.inversion.edit",
     "Model": "gansteer.subject",
+    "NewBlob": "gansteer.edits.arrangement.edit",
     "Progress": "gansteer.edits.api",
     "Run": "gansteer.edits.api",
     "Subject": "gansteer.subject",

@@ -119,6 +119,7 @@ def test_a_drawing_that_follows_its_blobs_passes_everything() -> None:
     assert found["thing gone without its blob"].cases == 36
     assert found["things that vanish with one of the blobs"].value.value == 1
     assert found["thing appears where a blob is added"].value.value > 0.8
+    assert found["moved thing keeps its kind"].value.value == 1
     assert found["restyled thing keeps its kind"].value.value == 1
     assert found["restyled thing looks otherwise"].value.value == 1
     assert found["move: change outside over inside"].value.value < 0.02

@@ -16,7 +16,7 @@ from gansteer.evaluation.layout_measures import (
     drawn_by_reader,
     gone,
     inside_outside,
-    kind_drawn,
+    kind_of,
     r2,
     remains,
     replaced,
@@ -65,24 +65,22 @@ def test_what_a_blob_draws_by_difference_is_its_disc_alone() -> None:
     with_blob[:, 60, :] += 0.1  # a weak change elsewhere doesn't pull
     found = drawn_by_difference(with_blob, base)
     assert found is not None
-    assert torch.equal(found, disc(SIZE, (40, 20), 6))
+    assert torch.equal(found > 0, disc(SIZE, (40, 20), 6))
+    assert torch.allclose(found[20, 40], torch.tensor(1.3 * 127.5))
+    assert centroid(found) == pytest.approx((40, 20))
     assert drawn_by_difference(base + 0.02, base) is None
 
 
-def test_what_a_blob_draws_by_the_reader_is_the_largest_new_kind() -> None:
+def test_what_a_blob_draws_by_the_reader_is_what_the_base_does_not_show() -> None:
     base = kinds((0, 40, 20, 60, 3))
-    now = kinds((0, 40, 20, 60, 3), (30, 10, 50, 30, 5), (2, 2, 8, 8, 4))
+    now = kinds((0, 40, 20, 60, 3), (10, 50, 50, 60, 5), (2, 2, 8, 8, 4))
     found = drawn_by_reader(now, base)
     assert found is not None
-    kind, region = found
-    assert kind == 5
-    assert torch.equal(region, kinds((30, 10, 50, 30, 1)) > 0)
+    assert torch.equal(found, kinds((10, 50, 50, 60, 1), (2, 2, 8, 8, 1)) > 0)
+    assert kind_of(now, found) == 5
     assert drawn_by_reader(base, base) is None
+    assert drawn_by_reader(kinds(), base) is None  # what was hidden there is nothing that the blob draws
     assert drawn_by_reader(kinds((0, 0, 2, 2, 4)), kinds()) is None  # four pixels of 64 x 64 are noise
-    assert kind_drawn(now, base, 3) is None
-    second = kind_drawn(now, base, 4)
-    assert second is not None
-    assert int(second.sum()) == 36
 
 
 def test_the_thing_under_a_blob() -> None:

@@ -21,7 +21,7 @@ from gansteer.evaluation.layout_measures import (
     drawn_by_reader,
     gone,
     inside_outside,
-    kind_drawn,
+    kind_of,
     remains,
     thing_under,
     things,
@@ -111,9 +111,11 @@ class Move:
     difference: Place | None
     """How far what the blob draws went; None where it draws nothing before or after."""
     reader: Place | None
-    """How far the thing that the blob draws went, by the reader; None where none of that kind is there afterwards."""
+    """How far the things that the blob draws went, by the reader; None where there are none before or after."""
     seen: tuple[bool, bool]
     """Whether the blob drew something before it was moved, by differences and by the reader."""
+    kept: bool | None
+    """Whether most of what the blob draws is still of the same kind; None where it draws nothing before or after."""
     inside: float
     """Mean change of the picture in the old and the new place (discs of the blob's radius), in levels of 256."""
     outside: float
@@ -211,19 +213,20 @@ def _moved(size: int, blob: SceneBlob, shift: Place, before: _Pair, base: _Pair,
     drawn = [drawn_by_difference(pair.picture, base.picture) for pair in (before, after)]
     by_difference = _way(drawn[0], drawn[1], size)
     read = drawn_by_reader(before.kinds, base.kinds)
-    by_reader = None
-    if read is not None:
-        width = before.kinds.shape[-1]
-        by_reader = _way(read[1], kind_drawn(after.kinds, base.kinds, read[0]), width)
+    read_after = drawn_by_reader(after.kinds, base.kinds)
+    by_reader = _way(read, read_after, before.kinds.shape[-1])
+    kept = None
+    if read is not None and read_after is not None:
+        kept = kind_of(before.kinds, read) == kind_of(after.kinds, read_after)
     old = disc(size, (blob.x, blob.y), blob.radius)
     new = disc(size, (blob.x + shift[0], blob.y + shift[1]), blob.radius)
     inside, outside = inside_outside(change(before.picture, after.picture), old | new)
     asked = shift[0] / size, shift[1] / size
-    return Move(asked, by_difference, by_reader, (drawn[0] is not None, read is not None), inside, outside)
+    return Move(asked, by_difference, by_reader, (drawn[0] is not None, read is not None), kept, inside, outside)
 
 
 def _way(before: Tensor | None, after: Tensor | None, size: int) -> Place | None:
-    """From the centroid of one bool map to that of another, in widths; None where one of them is missing or empty."""
+    """From the centroid of one map to that of another, in widths; None where one of them is missing or empty."""
     places = [None if mask is None else centroid(mask) for mask in (before, after)]
     if places[0] is None or places[1] is None:
         return None
@@ -268,7 +271,7 @@ def of_record(values: Any) -> Record:
     moves = tuple(
         Move(
             (float(m["asked"][0]), float(m["asked"][1])), place(m["difference"]), place(m["reader"]),
-            (bool(m["seen"][0]), bool(m["seen"][1])), float(m["inside"]), float(m["outside"]),
+            (bool(m["seen"][0]), bool(m["seen"][1])), m["kept"], float(m["inside"]), float(m["outside"]),
         )
         for m in values["moves"]
     )  # fmt: skip

@@ -17,7 +17,7 @@ from gansteer.edits.arrangement.edit import layout_of
 from gansteer.edits.drag.config import LayoutMode
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.registry import start
-from gansteer.evaluation.layout import LONGEST, SHORTEST
+from gansteer.evaluation.layout import LONGEST, SHORTEST, WITHIN
 from gansteer.evaluation.layout_report import Row, share_row, sum_row
 from gansteer.subject import Model, Subject
 
@@ -26,8 +26,6 @@ Way = Literal["fixed", "move", "joint", "move+joint"]
 WAYS: tuple[Way, ...] = get_args(Way)
 FEW = 20
 """Steps in which a target is to be reached."""
-NEAR = 2.0
-"""Pixels of a picture 128 px wide: a thing this near the place that it was asked to go to has arrived."""
 MARGIN = 0.06
 """Handles and targets lie at least this share of the width inside of the border."""
 
@@ -38,8 +36,10 @@ class Found:
 
     error: float | None
     """Pixels from where the thing is to where it was asked to go; None where the blob draws nothing any more."""
+    arrived: bool
+    """Whether the handle is at its target by the drag's own tracker, to its tolerance."""
     steps: int
-    """Latent steps taken; 0 where only the blob was moved."""
+    """Steps taken; 1 where only the blob was moved."""
     seconds: float
     """Of computing, one thread."""
     pictures: int
@@ -114,14 +114,15 @@ def _carried_out(subject: Subject, blob: int, handle: Place, target: Place, way:
     begun = time.thread_time()
     run = start(subject, edit)
     taken = pictures = 0
+    left = 0.0
     for progress in run:
-        taken, pictures = progress.step, pictures + 1
+        taken, pictures, left = progress.step, pictures + 1, max(progress.distances)
         if way == "move" and taken:
             break  # the picture after the blob has moved, before w does
     seconds = time.thread_time() - begun
     place = _middle(run.subject, blob)
     error = None if place is None else float(np.hypot(place[0] - target[0], place[1] - target[1]))
-    return Found(error, taken, seconds, pictures)
+    return Found(error, left <= max(1.0, subject.model.resolution / 512), taken, seconds, pictures)
 
 
 # --- Records and report -----------------------------------------------------------------------------------------------
@@ -148,22 +149,29 @@ def rows(records: Sequence[DragRecord]) -> tuple[Row, ...]:
     for way in WAYS:
         mine = [(r, found[way]) for r, found in able]
         there = [(r, f) for r, f in mine if f.error is not None]
-        reached = np.array([(_arrived(r, f) and f.steps <= FEW, 1) for r, f in mine], float).reshape(-1, 2)
         out += [
-            share_row(f"{way}: at the target in at most {FEW} steps", reached),
+            _share(
+                f"{way}: the handle arrives in at most {FEW} steps", [f.arrived and f.steps <= FEW for _, f in mine]
+            ),
+            _share(f"{way}: the thing ends within 10 % of the width of its target", [_near(r, f) for r, f in mine]),
             sum_row(f"{way}: pixels left", [(f.error or 0.0) for _, f in there]),
             sum_row(f"{way}: share of the way left", [(f.error or 0.0) / r.asked for r, f in there]),
             sum_row(f"{way}: steps", [float(f.steps) for _, f in mine]),
             sum_row(f"{way}: seconds", [f.seconds for _, f in mine]),
             sum_row(f"{way}: forward passes", [float(f.pictures) for _, f in mine]),
         ]
-    alone = np.array([(not (_arrived(r, f["fixed"]) and f["fixed"].steps <= FEW), 1) for r, f in able], float)
-    out.append(share_row(f"dragging alone needs more than {FEW} steps or fails", alone.reshape(-1, 2)))
-    hard = [(r, f["move+joint"]) for r, f in able if not (_arrived(r, f["fixed"]) and f["fixed"].steps <= FEW)]
-    both = np.array([(_arrived(r, f) and f.steps <= FEW, 1) for r, f in hard], float).reshape(-1, 2)
-    out.append(share_row(f"of those, move+joint is at the target in at most {FEW} steps", both))
+    alone = [not (f["fixed"].arrived and f["fixed"].steps <= FEW) for _, f in able]
+    out.append(_share(f"dragging alone needs more than {FEW} steps or fails", alone))
+    hard = [f["move+joint"] for (_, f), late in zip(able, alone, strict=True) if late]
+    out.append(
+        _share(f"of those, move+joint arrives in at most {FEW} steps", [f.arrived and f.steps <= FEW for f in hard])
+    )
     return tuple(row for row in out if row is not None)
 
 
-def _arrived(record: DragRecord, found: Found) -> bool:
-    return found.error is not None and found.error <= NEAR * record.size / 128
+def _near(record: DragRecord, found: Found) -> bool:
+    return found.error is not None and found.error <= WITHIN * record.size
+
+
+def _share(name: str, hits: Sequence[bool]) -> Row | None:
+    return share_row(name, np.array([(hit, 1) for hit in hits], float).reshape(-1, 2))

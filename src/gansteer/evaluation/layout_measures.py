@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansteer.edits.arrangement.differences import Place, largest, regions
+from gansteer.edits.arrangement.differences import Place, regions
 
 LEAST_PIXELS = 24
 """Pixels of 128 x 128 that a thing has at least: what the reader finds below that is taken for noise."""
@@ -44,24 +44,19 @@ def things(kinds: Tensor) -> list[Tensor]:
 # --- What a blob draws ------------------------------------------------------------------------------------------------
 
 
-def drawn_by_reader(kinds: Tensor, base: Tensor) -> tuple[int, Tensor] | None:
-    """The kind of thing that a blob draws and its pixels, bool `[H, W]`: the largest region of a kind that the base lacks.
+def drawn_by_reader(kinds: Tensor, base: Tensor) -> Tensor | None:
+    """Where a blob draws things, bool `[H, W]`: pixels that show a thing and show another kind in the base, `[H, W]` both.
 
-    `kinds` and `base` are `[H, W]`. None where no kind other than the background comes in.
+    Of whatever kind: how far a thing goes is one question, whether it stays what it was another (`kind_of`). None where
+    they are too few to be a thing.
     """
-    found: tuple[int, Tensor] | None = None
-    for kind in kinds_in(kinds):
-        if kind:
-            region = largest((kinds == kind) & (base != kind))
-            if int(region.sum()) >= least_pixels(kinds) and (found is None or region.sum() > found[1].sum()):
-                found = kind, region
-    return found
+    found = (kinds != 0) & (kinds != base)
+    return found if int(found.sum()) >= least_pixels(kinds) else None
 
 
-def kind_drawn(kinds: Tensor, base: Tensor, kind: int) -> Tensor | None:
-    """The largest region of `kind` that the base lacks, bool `[H, W]`, or None: where a thing went that was that kind."""
-    region = largest((kinds == kind) & (base != kind))
-    return region if int(region.sum()) >= least_pixels(kinds) else None
+def kind_of(kinds: Tensor, place: Tensor) -> int:
+    """The kind that most pixels of a bool map `[H, W]` show, which must not be empty."""
+    return int(torch.bincount(kinds[place]).argmax())
 
 
 def thing_under(kinds: Tensor, heat: Tensor) -> tuple[int, Tensor] | None:

@@ -97,15 +97,16 @@ def read_pairs(folder: Path) -> list[Pair]:
         pairs = []
         for seed, room in rooms.items():
             thing = room["base"]["edit"]["thing"]
-            places = {name: _middle(room[name], thing) for name in ("base", "moved")}
-            (x, y), moved = places["base"] or (0.0, 0.0), places["moved"]
-            if places["base"] is None:
+            at, moved = (_middle(room.get(name, {"things": []}), thing) for name in ("base", "moved"))
+            if at is None:
                 continue
+            x, y = at
             paths = {name: folder / room[name]["file"] for name in room}
             if moved is not None:
                 way = moved[0] - x, moved[1] - y
                 pairs.append(Pair(str(seed), "moved", paths["base"], paths["moved"], (x, y), way))
-            pairs.append(Pair(str(seed), "removed", paths["base"], paths["removed"], (x, y), (0.0, 0.0)))
+            if "removed" in paths:
+                pairs.append(Pair(str(seed), "removed", paths["base"], paths["removed"], (x, y), (0.0, 0.0)))
     except (OSError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"{folder} holds no pairs: give the folder beside pairs.jsonl ({error})") from error
     if not pairs:

@@ -53,6 +53,7 @@ def rows(records: Sequence[Record]) -> tuple[Row, ...]:
         "thing gone without its blob": [(sum(r.removed), len(r.removed)) for r in records],
         "thing appears where a blob is added": [(sum(r.added), len(r.added)) for r in records],
         "things that vanish with one of the blobs": [(sum(r.covered), len(r.covered)) for r in records],
+        "moved thing keeps its kind": [_flags([m.kept for m in r.moves]) for r in records],
         "restyled thing keeps its kind": [_flags([x.kept for x in r.restyles]) for r in records],
         "restyled thing looks otherwise": [_flags([x.otherwise for x in r.restyles]) for r in records],
     }

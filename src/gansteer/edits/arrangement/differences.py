@@ -14,6 +14,8 @@ LEVELS = 127.5
 """Levels of 256 in a unit of a picture's value."""
 VISIBLE = 6.0
 """Levels: a blob whose strongest change of the picture is less draws nothing."""
+FAINT = 0.25
+"""A change of less than this share of the strongest one is not what the blob draws, but what comes of it elsewhere."""
 GAIN_SCENES = 12
 """Pictures that the gain of movement is measured on."""
 GAIN = "layout_gain"
@@ -57,7 +59,7 @@ def largest(mask: Tensor) -> Tensor:
 
 
 def drawn_by_difference(picture: Tensor, base: Tensor) -> Tensor | None:
-    """Where a blob draws, bool `[H, W]`: the largest region that changes by half as much as the strongest change.
+    """What a blob draws, `[H, W]`: the change that it makes, in levels, where that is at least a quarter of the strongest.
 
     `picture` and `base`, which is the picture without the blob, are `[3, H, W]` on the CPU. The strongest change is the
     99.5th percentile, so that single pixels do not decide. None where nothing visible changes.
@@ -66,7 +68,7 @@ def drawn_by_difference(picture: Tensor, base: Tensor) -> Tensor | None:
     strongest = float(size.flatten().quantile(0.995))
     if strongest < VISIBLE:
         return None
-    return largest(size >= strongest / 2)
+    return torch.where(size >= FAINT * strongest, size, 0.0)
 
 
 def slope(asked: np.ndarray, obtained: np.ndarray) -> float:
@@ -76,7 +78,10 @@ def slope(asked: np.ndarray, obtained: np.ndarray) -> float:
 
 @lru_cache(maxsize=4)
 def gain_of(model: Model) -> float:
-    """How far things go when their blobs go by 1, on average: the slope of the obtained over the asked displacement.
+    """How far a thing goes when its blob goes by 1, so that `d / gain` is to be asked where d is wanted.
+
+    From the line through 0 that foretells the asked displacement from the obtained one, `sum b^2 / sum a b`: where things go
+    by different shares, dividing by the mean share would overshoot.
 
     That of the model's card (`layout_gain` among its metrics), or measured on 12 pictures of the model, by differences, once for every model. Between 0.5 and 1.5; 1 where no blob draws
     anything.
@@ -113,4 +118,5 @@ def gain_of(model: Model) -> float:
         obtained.append([last[0] - first[0], last[1] - first[1]])
     if not asked:
         return 1.0
-    return min(max(slope(np.array(asked).ravel(), np.array(obtained).ravel()), LEAST_GAIN), MOST_GAIN)
+    foretold = slope(np.array(obtained).ravel(), np.array(asked).ravel())
+    return min(max(1 / foretold, LEAST_GAIN), MOST_GAIN) if foretold > 0 else 1.0
