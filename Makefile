@@ -14,6 +14,7 @@ test: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/python tests/studio/browser.py
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from gansteer.edits.api import Edit, StepRecord
-from gansteer.edits.record import edit_from_json, edit_to_json
+from gansteer.edits.record import edit_to_json, stored_edit
 from gansteer.errors import UserError
 from gansteer.json_limits import JsonLimits
 from gansteer.models.code import Code, flat, nested
@@ -216,7 +216,7 @@ class Opener:
                     raise UserError(f"this session is damaged: entry {entry.id} comes before entry {earlier}")
             if entry.id in session.nodes or entry.id < 1:
                 raise UserError(f"this session is damaged: two entries {entry.id}")
-            edit = None if entry.edit is None else edit_from_json(entry.edit, lambda x: self._tensors[x["tensor"]])
+            edit = None if entry.edit is None else stored_edit(entry.edit, lambda x: self._tensors[x["tensor"]])
             session.nodes[entry.id] = Node(
                 entry.id, self.subject(entry.subject), entry.parent, entry.before, edit, entry.source, entry.steps,
                 entry.stop_reason,

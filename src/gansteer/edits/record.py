@@ -24,12 +24,23 @@ from gansteer.subject import Model, Subject
 FORMAT = 1
 MOST = 1 << 26
 """Elements that a tensor in JSON may have."""
+LEFT_OUT: Mapping[str, Mapping[str, Any]] = {"drag": {"method": "draggan", "learning_rate": 5e-3}}
+"""What 0.1.0 meant by fields that it left out of its sessions, by kind of edit, where that is no longer the default."""
 DTYPES = ("float16", "float32", "float64", "uint8", "int32", "int64")
 
 
 def edit_to_json(edit: Edit, pack: Callable[[Tensor], Any] | None = None) -> dict[str, Any]:
-    """The fields of `edit` as JSON can hold them, and its `kind`. `pack` says what becomes of tensors."""
-    return {"kind": kind_of(edit), **msgspec.to_builtins(edit, enc_hook=pack or tensor_to_json)}
+    """All fields of `edit` as JSON can hold them, and its `kind`. `pack` says what becomes of tensors.
+
+    Also those that are at their default, which another release may change.
+    """
+    values = {field.name: getattr(edit, field.name) for field in fields(edit_class(kind_of(edit))) if field.init}
+    return {"kind": kind_of(edit), **msgspec.to_builtins(values, enc_hook=pack or tensor_to_json)}
+
+
+def stored_edit(packed: Mapping[str, Any], unpack: Callable[[Any], Tensor] | None = None) -> Any:
+    """The edit of a file, which may be of an earlier release: what that left out is as it was then. Raises UserError."""
+    return edit_from_json({**LEFT_OUT.get(str(packed.get("kind")), {}), **packed}, unpack)
 
 
 def edit_from_json(packed: Mapping[str, Any], unpack: Callable[[Any], Tensor] | None = None) -> Any:
@@ -172,7 +183,7 @@ def replay(recorded: Mapping[str, Any], model: Model) -> Run:
         changes = {n: tensor_from_json(x).to(model.device) for n, x in (recorded["start"].get("tuning") or {}).items()}
         # The first records were of drags only, and did not say so.
         edits = [
-            (edit_from_json({"kind": "drag", **entry["edit"]}), int(entry["pictures"])) for entry in recorded["edits"]
+            (stored_edit({"kind": "drag", **entry["edit"]}), int(entry["pictures"])) for entry in recorded["edits"]
         ]
         weights, expected, made_with = recorded["model"]["weights"], recorded["result"], recorded["made_with"]
         wanted = {name: str(value) for name, value in expected.items() if name not in ("points", "distances")}
