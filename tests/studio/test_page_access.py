@@ -121,7 +121,7 @@ def test_touch_places_points_and_pinches(browser, portraits):
         factor = (b[0] - a[0] + 50) / (b[0] - a[0])
         until(lambda: page.locator("canvas.picture").bounding_box()["width"] == pytest.approx(factor * wide, rel=0.02))
         assert len(visitor.pairs) == 1
-        x, y = visitor.spot(50, 100)
+        x, y = visitor.spot(50, 84)
         fingers("touchStart", (x, y))
         fingers("touchMove", (x + 30, y + 4))
         fingers("touchMove", (x + 120, y - 100))

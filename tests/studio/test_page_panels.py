@@ -78,7 +78,7 @@ def test_a_slider_being_moved_is_one_entry_of_the_history(visitor):
 def test_a_local_change_has_its_area(visitor):
     page = visitor.page
     page.click("#tab-area")
-    visitor.until("window.studio.state.local.name !== ''")
+    visitor.until("window.studio.state.own.area.name !== ''")
     visitor.drag((50, 90), (78, 90))
     page.wait_for_selector("text=The rest stays as it is")
     visitor.start()

@@ -27,6 +27,7 @@ from gansteer.checkpoints.registry import load
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.registry import start
 from gansteer.steerfile import open_session
+from gansteer.studio.store import LOCK
 from support.waiting import until
 
 
@@ -255,6 +256,11 @@ def test_sessions_outlive_the_server(nursery: Nursery, models: Path, tmp_path: P
     assert list(open_session(tmp_path / f"{page.key}.steer", lambda name: load(models / "a.safetensors", "cpu")).nodes)
 
 
+def files(folder: Path) -> list[Path]:
+    """What a studio keeps in its folder, but for the lock."""
+    return sorted(path for path in folder.iterdir() if path.name != LOCK)
+
+
 def test_a_session_is_deleted_when_a_page_asks(nursery: Nursery, models: Path, tmp_path: Path) -> None:
     def kept(key: str) -> bool:
         return bool(json.loads(server.get(f"/session/{key}")[2])["kept"])
@@ -275,13 +281,13 @@ def test_a_session_is_deleted_when_a_page_asks(nursery: Nursery, models: Path, t
         page.close()
         # At first the server may not have noticed that the page is gone.
         until(lambda: server.get(f"/session/{page.key}", method="DELETE")[0] != 409)
-        assert sorted(tmp_path.iterdir()) == [named], "the edit is stopped, its journal gone too"
+        assert files(tmp_path) == [named], "the edit is stopped, its journal gone too"
         for key in (page.key, "grandmother", "..grandmother"):
             assert server.get(f"/session/{key}", method="DELETE")[0] == 404
             assert not kept(key)
         again = Page(server, page.key)
         assert (again.welcome["restored"], again.key == page.key) == (False, False)
-    assert sorted(tmp_path.iterdir()) == [named]
+    assert files(tmp_path) == [named]
 
 
 def test_sessions_are_kept_as_long_as_was_asked_for(nursery: Nursery, models: Path, tmp_path: Path) -> None:
@@ -297,14 +303,14 @@ def test_sessions_are_kept_as_long_as_was_asked_for(nursery: Nursery, models: Pa
     for path in tmp_path.iterdir():
         os.utime(path, (time.time() - 20 * 86_400,) * 2)
     with studio(nursery, tmp_path, models) as server:
-        assert len(list(tmp_path.iterdir())) == 4, "by default all are kept"
+        assert len(files(tmp_path)) == 4, "by default all are kept"
         Page(server, keys[1])
         server.end()
     with studio(nursery, tmp_path, models, "--keep-days", "14") as server:
-        until(lambda: len(list(tmp_path.iterdir())) <= 2)
+        until(lambda: len(files(tmp_path)) <= 2)
         page = Page(server, keys[1])
         assert (page.welcome["restored"], page.welcome["keep_days"]) == (True, 14.0)
-    assert {path.stem for path in tmp_path.iterdir()} == {keys[1], "grandmother"}
+    assert {path.stem for path in files(tmp_path)} == {keys[1], "grandmother"}
 
 
 def test_an_edit_that_nobody_watches_is_stopped_and_kept(nursery: Nursery, models: Path, tmp_path: Path) -> None:
