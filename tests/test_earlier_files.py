@@ -71,7 +71,7 @@ def test_the_tree_of_a_session(model: Model) -> None:
     assert session.nodes[2].source == {"seed": 1, "psi": 1.0, "label": None}
     assert session.nodes[6].source == {"between": [3, 5], "t": 0.25}
     assert [node.step_count for node in session.nodes.values()] == [0, 8, 3, 8, 0, 0]
-    assert [node.edit.title for node in session.nodes.values() if node.edit] == ["Drag 1 point"] * 3
+    assert [node.edit.title for node in session.nodes.values() if node.edit] == ["Drag a point"] * 3
     again = from_bytes(to_bytes(session), {"tiny": model}.__getitem__)
     assert to_bytes(again) == to_bytes(session)
 

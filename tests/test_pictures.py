@@ -264,7 +264,7 @@ def test_a_mask_is_turned_as_exif_says(tmp_path):
         ),
         (
             Image.new("L", (64, 48)),
-            r"black everywhere \(the brightest value is 0 of 255\): paint white what may change",
+            r"black everywhere \(the brightest value is 0 of 255\): the mask is empty; paint white what may change",
         ),
         (Image.merge("RGB", [Image.fromarray(WHITE_ON_BLACK), *[Image.new("L", (64, 48))] * 2]), "painted in colours"),
         (layer((255, 0, 0)), "painted in colours"),

@@ -160,12 +160,17 @@ COLOURED = 64
 """Levels between the channels of a pixel from which it counts as coloured."""
 
 
-def read_mask(source: Path | bytes, name: str) -> np.ndarray:
-    """A picture of black and white as truth values `bool [H, W]`, white True; `name` begins messages.
+def read_mask(source: Path | bytes, name: str, what: str = "mask") -> np.ndarray:
+    """A picture of black and white as truth values `bool [H, W]`, white True; `name` begins messages, `what` it is.
 
     In a layer with transparent parts, what is painted in white is True and all else False. Raises UserError for what is no
     picture, and for one in which nothing is white, which says what was read instead and what would be right.
     """
+    if isinstance(source, Path):
+        try:
+            source = source.read_bytes()
+        except OSError as error:
+            raise UserError(f"{name} cannot be read as a picture: {error.strerror}") from error
     seen = _read(source, name, 1)
     colours = np.asarray(seen.picture)  # [H, W, 3 or 4]
     there = colours[..., 3] >= 128 if colours.shape[2] == 4 else np.ones(colours.shape[:2], bool)
@@ -178,11 +183,11 @@ def read_mask(source: Path | bytes, name: str) -> np.ndarray:
     if found.any():
         return found
     if not there.any():
-        raise UserError(f"{name} is transparent everywhere, so that nothing may change: {right}")
-    brightest = f"{seen.brightest:.4g} of {seen.full}"
+        raise UserError(f"{name} is transparent everywhere: the {what} is empty; {right}")
+    brightest = f"the brightest value is {seen.brightest:.4g} of {seen.full}"
     if not there.all():
         raise UserError(
-            f"{name} is painted in black on a transparent layer (the brightest value is {brightest}): {right}"
+            f"{name} is painted in black on a transparent layer ({brightest}): the {what} is empty; {right}"
         )
     scale = f"; multiply its values by {seen.full}" if 0 < seen.brightest <= 1 < seen.full else ""
-    raise UserError(f"{name} is black everywhere (the brightest value is {brightest}): {right}{scale}")
+    raise UserError(f"{name} is black everywhere ({brightest}): the {what} is empty; {right}{scale}")

@@ -28,6 +28,7 @@ from checkpoint_files import (
 
 from gansteer.checkpoints.files import describe, load_file
 from gansteer.errors import UserError
+from support.waiting import PATIENCE
 
 MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + pickle.dumps({"little_endian": True}, 2)
 
@@ -115,7 +116,7 @@ def test_nothing_is_run(path, canary, kind, monkeypatch):
     assert "evil_module" not in sys.modules
 
     program = "import pickle, sys; sys.path.insert(0, sys.argv[1]); pickle.load(open(sys.argv[2], 'rb'))"
-    subprocess.run([sys.executable, "-c", program, folder, path], capture_output=True, check=False, timeout=30)
+    subprocess.run([sys.executable, "-c", program, folder, path], capture_output=True, check=False, timeout=PATIENCE)
     assert canary.exists(), "the file was not harmful, so refusing it proves nothing"
 
 

@@ -4,11 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_peak_while_opening(tmp_path):
     program = (
         "import sys; from pathlib import Path; from checkpoint_files import *\n"

@@ -64,9 +64,17 @@ def test_steps_shrink_with_the_distance_left() -> None:
     assert isinstance(run, DragGANRun)
     for progress in run:
         if progress.stop_reason is None:
-            left = sum(progress.distances) / 2
+            away = [distance for distance in progress.distances if distance > 0.5]
+            left = sum(away) / len(away) if away else 0.0
             assert run._adam.learning_rate == pytest.approx(2e-2 * min(1.0, max(left / SLOW, SLOWEST)))
     assert run.taken > 0
+
+
+def test_all_have_arrived_and_on_average_within_half_of_that() -> None:
+    run = start(tiny_subject(64), EDIT)
+    assert isinstance(run, DragGANRun)
+    for distances, there in (([0.9, 0.1], True), ([1.1, 0.0], False), ([0.6, 0.5], False), ([0.5, 0.5], True)):
+        assert run._arrived(torch.tensor(distances, dtype=torch.float64)) == there
 
 
 def test_the_defaults_of_each_method() -> None:

@@ -11,6 +11,7 @@ from drag_tiny import tiny_model
 from gansteer.checkpoints.native import save_model
 from gansteer.cli import main
 from gansteer.errors import UserError
+from gansteer.evaluation.drags import rows
 from gansteer.evaluation.drags import run as runs
 from gansteer.evaluation.drags.correspondence import follow, reconstruction_case
 from gansteer.evaluation.drags.rows import PUBLISHED, ROWS, chosen
@@ -33,8 +34,8 @@ def test_rows_are_chosen_by_words() -> None:
 
 def test_what_is_left_to_do_comes_case_by_case() -> None:
     plan = runs.Plan("m", "landmarks", (1, 5), 0.7)
-    rows = {"a": None, "b": {}}
-    left = runs.tasks(plan, rows, 10, 2, [record(10, "a", 1.0), record(11, "a", 1.0), record(11, "b", 1.0)])
+    some = {"a": None, "b": {}}
+    left = runs.tasks(plan, some, 10, 2, [record(10, "a", 1.0), record(11, "a", 1.0), record(11, "b", 1.0)])
     assert [(task.number, task.points, list(task.rows)) for task in left] == [
         (10, 1, ["b"]), (10, 5, ["a", "b"]), (11, 5, ["a", "b"]),
     ]  # fmt: skip
@@ -42,10 +43,10 @@ def test_what_is_left_to_do_comes_case_by_case() -> None:
 
 def test_only_cases_that_all_rows_have_done_are_summed_up() -> None:
     plan, model = runs.Plan("m", "landmarks", (1,), 0.7), tiny_model(32)
-    rows = {"no edit": None, "a": {}}
+    some = {"no edit": None, "a": {}}
     records = [record(i, row, d) for i, row, d in ((0, "no edit", 8), (0, "a", 2), (1, "no edit", 99), (2, "a", 77))]
     records += [record(3, "no edit", 4), record(3, "a", 1)]
-    found = runs.summed_up(plan, model, rows, 0, records)
+    found = runs.summed_up(plan, model, some, 0, records)
     still, moved = found.tables[0].rows
     assert (still.cases, moved.cases) == (2, 2)
     assert moved.measures["distance"][0] == 1.5
@@ -54,7 +55,7 @@ def test_only_cases_that_all_rows_have_done_are_summed_up() -> None:
     assert moved.frechet == pytest.approx(0, abs=1e-6)
     assert still.frechet is None
     with pytest.raises(UserError, match="more time"):
-        runs.summed_up(plan, model, rows, 0, records[:1])
+        runs.summed_up(plan, model, some, 0, records[:1])
 
 
 def test_records_come_back_from_their_lines() -> None:
@@ -136,6 +137,17 @@ def test_a_run_that_was_killed_goes_on_without_a_difference(
         main(["evaluate", "drags", "--model", str(tiny), "--psi", "0.5", "--records", str(tmp_path / "a.jsonl")]) == 2
     )
     assert "other weights or settings" in capsys.readouterr().err
+
+
+def test_rows_that_cannot_be_run_are_left_out_unless_they_are_asked_for(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "ROWS", {"no edit": None, "latent transformer": {"method": "transformer"}})
+    found = measure(tiny, tmp_path, "--points", "1", "--pairs", "1")
+    assert [row["row"] for row in found["tables"][0]["rows"]] == ["no edit"]
+    assert "latent transformer is left out: tiny has no latent transformer" in capsys.readouterr().err
+    assert main(["evaluate", "drags", "--model", str(tiny), "--rows", "transformer"]) == 2
+    assert "run gansteer train-transformer" in capsys.readouterr().err
 
 
 def test_reconstruction_reports_what_the_paper_does(tiny: Path, tmp_path: Path) -> None:

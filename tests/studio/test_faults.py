@@ -107,6 +107,7 @@ def catch_up(page: Page, memory: Memory) -> None:
     memory.note(page)
 
 
+@pytest.mark.slow
 def test_kills_cost_the_step_in_progress_at_most(nursery: Nursery, models: Path, tmp_path: Path) -> None:
     rng, memory = random.Random(7), Memory()
     for kill in range(KILLS):
@@ -285,6 +286,7 @@ def is_none(text: str | bytes) -> bool:
         return True
 
 
+@pytest.mark.slow
 def test_garbage_harms_nobody(server: Server) -> None:
     good = Page(server)
     node = good.start()

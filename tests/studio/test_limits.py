@@ -21,6 +21,7 @@ from gansteer.steerfile import ENTRY, JSON, MAX_ENTRIES, MAX_SOURCE, MAX_STEPS, 
 from gansteer.studio import protocol
 from gansteer.studio.export import MAX_CHUNKS, SIGNATURE, settings
 from gansteer.studio.store import Store
+from support.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +183,7 @@ def test_a_file_that_nobody_waits_for_is_given_up(server: Server) -> None:
 def started(folder: str, models: Path) -> tuple[int, str]:
     """What the command says that cannot begin: its exit code and its words."""
     words = ["studio", "--port", "0", "--no-open", "--device", "cpu", "--models", str(models), "--sessions", folder]
-    done = subprocess.run([sys.executable, "-m", "gansteer", *words], capture_output=True, text=True, timeout=240)
+    done = subprocess.run([sys.executable, "-m", "gansteer", *words], capture_output=True, text=True, timeout=PATIENCE)
     return done.returncode, done.stderr
 
 

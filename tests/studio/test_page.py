@@ -229,7 +229,7 @@ def test_before_and_after(visitor):
     visitor.settled()
     page = visitor.page
     page.click("[aria-label='Before and after side by side']")
-    assert page.locator("img.before").get_attribute("alt") == "Before: Picture 3"
+    assert page.locator("img.before").get_attribute("alt") == "Before: Picture 46"
     page.click("[aria-label='Before and after with a border to move']")
     border = page.locator("[role=slider].divider")
     border.focus()
@@ -237,7 +237,7 @@ def test_before_and_after(visitor):
     page.wait_for_selector(".divider[aria-valuenow='52']")
     page.click("[aria-label='Before and after with a border to move']")
     page.wait_for_selector("img.before", state="detached")
-    with visitor.before("Picture 3"):
+    with visitor.before("Picture 46"):
         pass
     mix = page.locator(".between input[type=range]")
     mix.focus()

@@ -139,7 +139,7 @@ def test_changes_are_those_of_the_last_edit_and_a_mix_names_its_parents(visitor)
     visitor.until("window.studio.state.session.nodes.some((node) => node.kind === 'between')")
     visitor.settled()
     named = page.locator(".entry[aria-current]").get_attribute("aria-label")
-    assert named == "50 % Picture 3, 50 % Drag 1 point"
+    assert named == "50 % Picture 46, 50 % Drag a point"
     assert page.locator(".branches path").count() == 3  # of the drag to its picture, and of the mix to both its parents
 
 

@@ -55,6 +55,7 @@ def step_to(page: Page, step: int) -> int:
     return sum(str(type(each).__module__).partition(".")[0] in ("gansteer", "torch") for each in gc.get_objects())
 
 
+@pytest.mark.slow
 def test_long_edits_take_no_more_memory(studio: Server) -> None:
     page = Page(studio)
     page.settled()

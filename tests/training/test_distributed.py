@@ -34,6 +34,7 @@ def under_torchrun(data, out, **flags):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [{"augment": "ada", "path_length": 2.0}, {"loss": "projected", "anchor": 0.5}],

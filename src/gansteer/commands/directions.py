@@ -115,9 +115,10 @@ class Fit:
         ]
 
     def _from_scores(self, model: "Model") -> "list[Direction]":
-        from gansteer.edits.attribute.fitting import fit_model, sample
+        from gansteer.edits.attribute.fitting import check_count, fit_model, sample
         from gansteer.edits.attribute.unsupervised import fit_closed_form, fit_components, row_groups
 
+        check_count(self.samples)
         found: list[Direction] = []
         with bar("scoring samples") as report:
             for scorer, count in self._scorers(model, report.named):
@@ -143,8 +144,11 @@ class Fit:
             from gansteer.checkpoints.face_reader import load_face_reader
             from gansteer.edits.attribute.portrait_scores import PortraitScorer
 
-            if self._reads_faces(model):
+            note = self._faceless(model)
+            if self.attribute or not note:
                 yield PortraitScorer(load_face_reader(model.device)), self.samples
+            if note:
+                print(f"note: {note}", file=sys.stderr)
         if self.real is not None:
             from gansteer.evaluation.realism import realism
 
@@ -153,25 +157,22 @@ class Fit:
             # Its features take several times as long as all the rest, and its direction needs no such precision.
             yield real, self.samples if self.attribute else max(self.samples // 8, 400)
 
-    def _reads_faces(self, model: "Model") -> bool:
-        """Whether to fit what the face reader reads; where it finds no faces, one line says so, and only names fit still."""
+    def _faceless(self, model: "Model") -> str:
+        """Where the detector finds no faces, one line that says so and what comes of it; else nothing."""
         from gansteer.checkpoints.mtcnn import load_face_detector
         from gansteer.edits.inversion.align import faces_drawn
 
         try:
             detector = load_face_detector()
         except UserError:  # an extra, without which nobody knows
-            return True
+            return ""
         found, looked = faces_drawn(model, detector, self.label)
         if found * 2 >= looked:
-            return True
+            return ""
         seen = f"a face was found in {found} of {looked} pictures of {model.card.name}"
         if self.attribute:
-            print(f"note: {seen}: what the face reader makes of them means little; --function gives scores of your own",
-                  file=sys.stderr)  # fmt: skip
-        else:
-            print(f"note: {seen}: only principal components and those in closed form are fitted", file=sys.stderr)
-        return bool(self.attribute)
+            return f"{seen}: what the face reader makes of them means little; --function takes scores of your own"
+        return f"{seen}: only principal components and those in closed form are fitted"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """`gansteer evaluate drags`."""
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from gansteer.bars import bar
 from gansteer.commands.evaluate import Evaluation
 from gansteer.commands.seeds import check_psi
 from gansteer.errors import UserError
-from gansteer.evaluation.drags.rows import chosen
+from gansteer.evaluation.drags.rows import Settings, chosen
 from gansteer.evaluation.records import append, check_records, resume
 
 if TYPE_CHECKING:
@@ -93,14 +94,14 @@ class Drags(Evaluation):
         known = self.protocol == "known-motion"
         return Plan(
             self.model, self.protocol, self._counts(), self.psi,
-            str(self.data) if known else None, self.correspondence, self.projection,
+            str(self.data) if known else None, self.correspondence, self.projection, self.network,
         )  # fmt: skip
 
     def measure(self, model: "Model") -> "DragsReport":
         from gansteer.evaluation.drags.run import Record, prepare, summed_up, tasks
         from gansteer.evaluation.processes import shared
 
-        plan, rows = self.plan(), chosen(self.rows)
+        plan, rows = self.plan(), self._rows(model)
         about = {
             "model": model.digest, "protocol": plan.protocol, "psi": plan.psi, "data": plan.data,
             "correspondence": plan.correspondence, "projection": plan.projection,
@@ -117,6 +118,21 @@ class Drags(Evaluation):
                 report(done, len(left))
         within = [record for record in records if self.first <= record.number < self.first + self.pairs]
         return summed_up(plan, model, rows, self.first, within)
+
+    def _rows(self, model: "Model") -> "dict[str, Settings]":
+        """The rows that can be run here; ones that were asked for by name must be. Raises UserError."""
+        from gansteer.evaluation.drags.run import check_row
+
+        rows = chosen(self.rows)
+        for name, settings in list(rows.items()):
+            try:
+                check_row(model, settings)
+            except UserError as error:
+                if self.rows:
+                    raise
+                print(f"{name} is left out: {error}", file=sys.stderr)
+                del rows[name]
+        return rows
 
     def tell(self, found: "DragsReport") -> None:
         for table in found.tables:

@@ -122,4 +122,4 @@ def read_mask(path: Path, flag: str) -> "Tensor":
 
     from gansteer.pictures import read_mask as read
 
-    return torch.from_numpy(read(path, f"{flag} {path}"))
+    return torch.from_numpy(read(path, f"{flag} {path}", flag.removeprefix("--")))

@@ -79,7 +79,7 @@ class TrainConfig:
     alignment: float = 1.0
     """With --layout: weight of the alignment of the discriminator's attention with the heatmaps; 0 leaves it out."""
     alignment_ramp: int = 0
-    """With --layout: the weight of the alignment grows over this many pictures."""
+    """With --layout: pictures over which the weight of the alignment grows from 0."""
     alignment_sign: Literal["published", "reversed"] = "published"
     """With --layout: attention is what speaks against realism, as published, or for it."""
     layout_reader: float = 0.0

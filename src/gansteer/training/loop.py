@@ -30,7 +30,7 @@ STEP, PATHS, PAIRED = 0, 1, 2
 
 
 def adam(groups: Sequence[Iterable[nn.Parameter]], lr: float, intervals: Sequence[int]) -> torch.optim.Adam:
-    """Adam with StyleGAN2's correction for regularisers, each of which adds one step after every few."""
+    """Adam with StyleGAN2's correction for regularisers, each of which adds one step in every `interval` of them."""
     c = math.prod(interval / (interval + 1) for interval in intervals)
     trained = [{"params": [p for p in group if p.requires_grad]} for group in groups]
     return torch.optim.Adam(trained, lr=lr * c, betas=(0.0, 0.99**c), eps=1e-8)

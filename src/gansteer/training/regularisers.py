@@ -1,4 +1,4 @@
-"""Lazy regularisers: penalties that a network minimises in steps of their own, once in several steps."""
+"""Lazy regularisers: penalties that a network minimises in steps of their own, once in `interval` steps."""
 
 from typing import Any
 

@@ -304,6 +304,12 @@ def fit_examples(
     return fit_labels(name, space, codes[torch.from_numpy(kept)], list(values[kept] >= high), population)
 
 
+def check_count(count: int) -> None:
+    """Raise UserError if so few scored pictures make no boundary."""
+    if round(EXTREME * count) < FEWEST:
+        raise UserError(f"{count} scored pictures are too few: give at least {round(FEWEST / EXTREME)}")
+
+
 def fit_model(
     model: Model,
     scorer: Scorer,
@@ -319,8 +325,7 @@ def fit_model(
 
     `label` is the class of a conditional model that the samples are of.
     """
-    if round(EXTREME * count) < FEWEST:
-        raise UserError(f"{count} scored pictures are too few: give at least {round(FEWEST / EXTREME)}")
+    check_count(count)
     known = list(sample(model, 1, scorer, label=label).scores)
     for name in names or known:
         if name not in known:

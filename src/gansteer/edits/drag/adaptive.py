@@ -1,8 +1,7 @@
 """DragGAN's loop with steps in proportion to the way left, and handles followed between the pixels.
 
-Far from the target the latent steps are ten times the paper's. Near it they shrink with the mean distance left, so that a handle is
-set down within half a pixel instead of passing by, which is what a way back to the first picture needs. Which constants,
-and what each is worth, was chosen by `gansteer evaluate drags` on cases that no table of docs/evaluation.md holds.
+Far from the target the latent steps are ten times the paper's. Near it they shrink with the mean distance of the handles that have not
+arrived, so that a handle is set down within half a pixel instead of passing by. The constants were tried on cases that no table of docs/evaluation.md holds.
 """
 
 from torch import Tensor
@@ -22,11 +21,17 @@ class AdaptiveRun(DragGANRun):
     """A drag by motion supervision and point tracking whose steps follow the distance left."""
 
     def _advance(self, loss: Tensor) -> None:
-        """One step of Adam at the rate that suits the distance left."""
-        left = float((self._targets - self._points).norm(dim=1).mean())
+        """One step of Adam at the rate that suits the distance left to the handles that have not arrived."""
+        distances = (self._targets - self._points).norm(dim=1)
+        away = distances[distances > self._tolerance]
+        left = float(away.mean()) if len(away) else 0.0
         slow = SLOW * max(self._grid.size / 128, 1.0)
         self._adam.learning_rate = self._rate * min(1.0, max(left / slow, SLOWEST))
         super()._advance(loss)
+
+    def _arrived(self, distances: Tensor) -> bool:
+        """Whether the handles are within tolerance on average, and each within twice as much."""
+        return bool((distances.mean() <= self._tolerance) & (distances <= 2 * self._tolerance).all())
 
     def _nearer(self, now: Progress, best: Progress) -> bool:
         return sum(now.distances) < (1 - MIN_GAIN) * sum(best.distances)

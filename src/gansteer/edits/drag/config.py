@@ -54,7 +54,8 @@ class DragSettings:
     """Adam's; larger is faster, and changes more of the rest. The paper's is 2e-3; adaptive takes 2e-2 far from the target and
     less near it."""
     tolerance: float | None = None
-    """A handle this near its target, in pixels, has arrived; 1 at 512 px and below (2 with more than five handles), of adaptive half."""
+    """A handle this near its target, in pixels, has arrived; 1 at 512 px and below (2 with more than five handles), of adaptive half, on
+    average, and each handle within these."""
     steps: int = 300
     """Latent steps at most."""
     patience: int | None = None

@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gansteer.checkpoints.latent_transformer import find_transformer
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.methods import begin
+from gansteer.edits.drag.optical_flow import opencv
 from gansteer.errors import UserError
 from gansteer.evaluation.drags.cases import Case, landmark_case, point_set
 from gansteer.evaluation.drags.judge import Judge
@@ -49,6 +51,8 @@ class Plan:
     correspondence: Literal["features", "flow"] = "features"
     projection: int = 100
     """Steps by which those pictures are brought in."""
+    network: str | None = None
+    """Which of several networks in the model's file."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def prepare(plan: Plan) -> Callable[[Task], list[Record]]:
     from gansteer.memory import keep_freed_memory
 
     keep_freed_memory()
-    model = load(plan.model, "cpu")
+    model = load(plan.model, "cpu", network=plan.network)
     judge = Judge.of(model)
     cases = case_maker(plan, model, judge)
 
@@ -188,6 +192,16 @@ def tasks(plan: Plan, rows: Mapping[str, Settings], first: int, pairs: int, done
             if missing:
                 found.append(Task(points, number, missing))
     return found
+
+
+def check_row(model: Model, settings: Settings) -> None:
+    """Raise UserError if a row needs what is not installed, or was not trained for this model."""
+    if settings is None:
+        return
+    if settings.get("tracker") in ("lucas-kanade", "dense-flow"):
+        opencv()
+    if settings.get("method") == "transformer":
+        find_transformer(model)
 
 
 # --- summing up ---------------------------------------------------------------------------------------------------------

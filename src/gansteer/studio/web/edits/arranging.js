@@ -1,7 +1,7 @@
 // Blobs being moved: what is wanted of a picture's layout, sent as edits of which the newest counts.
 //
-// While a blob is held, or changed again and again within a moment, every edit takes the place of the one before, so that
-// the picture follows and the history has one entry. Blobs are shown where they are wanted, whatever is on its way.
+// While a blob is held, or changed again and again within a moment, every edit takes the place of the one before, so
+// that the picture follows and the history has one entry. Blobs are shown where they are wanted, whatever is on its way.
 
 import { running } from "../state.js";
 
@@ -19,7 +19,7 @@ import { running } from "../state.js";
 /** @typedef {{moves?: Record<number, Point>, resizes?: Record<number, number>, restyles?: Record<number, number>,
  *   removes?: number[], shows?: number[], deletes?: number[], duplicates?: number[],
  *   adds?: {x: number, y: number, size?: number, style: number}[]}} Change  as the edit `arrangement` has it */
-/** @typedef {{node: number, blobs: Blob[], change: Change | null}} Known  the blobs of a node, and what is wanted of them */
+/** @typedef {{node: number, blobs: Blob[], change: Change | null}} Known  a node's blobs, and what is wanted of them */
 
 export const KIND = "arrangement";
 const TOGETHER = 1200; // ms within which changes of one kind to one blob are one entry of the history
@@ -96,7 +96,7 @@ export class Arranger {
     this.tell(known);
   }
 
-  /** Whether the blobs have to be asked for: the present picture is not the one that is known, nor made from it here. */
+  /** Whether the blobs have to be asked for: the present picture is not the known one, nor made from it here. */
   get stale() {
     const { session } = this.studio.state;
     const current = session?.current ?? null;

@@ -79,7 +79,7 @@ export function Panel({ studio }) {
         <${ShapeByNumbers} studio=${studio} />
       </section>
       <section class="stack">
-        <h2>Speed</h2>
+        <h2>Speed and steps</h2>
         <${Range}
           label="Speed"
           shown=${["Careful", "Usual", "Quick", "Hasty"][strength - 1]}

@@ -145,8 +145,9 @@ function Blobs({ studio, look }) {
  *   chosen: boolean}} props */
 function Mark({ studio, look, blob, id, name, chosen }) {
   const arranger = arrangerOf(studio);
+  /** @typedef {{pointers: Map<number, Point>, from: Point, size: boolean, moved: Point}} Hold */
   /** Pointers on this blob, and what the gesture began with.
-   * @type {import("../vendor/preact.js").Ref<{pointers: Map<number, Point>, from: Point, size: boolean, moved: Point}>} */
+   * @type {import("../vendor/preact.js").Ref<Hold>} */
   const hold = useRef(null);
   hold.current ??= { pointers: new Map(), from: [0, 0], size: false, moved: [0, 0] };
   const fixed = running(studio.state) && !arranger.busy;
