@@ -42,13 +42,8 @@ def test_sessions_that_hold_nothing_or_are_gone_are_not_listed(visitor: Visitor,
     visitor.press("Escape")
     (tmp_path / f"{worked}.steer").unlink()
     visitor.page.evaluate(
-<<<<<<< HEAD
-        "(() => { const { wire } = window.studio, ask = wire.kept.bind(wire); wire.kept = async (known) => "
-        "{ const kept = await ask(known); window.answered = true; return kept; }; })()"
-=======
         "() => { window.asked = window.studio.wire.kept; window.studio.wire.kept = async (known) => "
         "{ const kept = await window.asked.call(window.studio.wire, known); window.answered = true; return kept; }; }"
->>>>>>> page
     )
     visitor.page.click(MENU)
     visitor.until(
