@@ -191,9 +191,9 @@ def test_full_disk_leaves_the_previous_file(tmp_path):
     path = tmp_path / "x.safetensors"
     save_model(tiny(), path)
     before = path.read_bytes()
-    folder = str(__import__("pathlib").Path(__file__).parent)
+    here = __import__("pathlib").Path(__file__).parent
     run = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {folder!r})\n{FULL_DISK}", path],
+        [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(here)!r}, {str(here.parent)!r}]\n{FULL_DISK}", path],
         capture_output=True, text=True, check=True, timeout=PATIENCE,
     )  # fmt: skip
     assert "could not be written" in run.stdout

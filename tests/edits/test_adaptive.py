@@ -14,7 +14,7 @@ from gansteer.edits.drag.tracking import BetweenPixels
 from gansteer.edits.registry import start
 from gansteer.models.generator import FeatureFrame
 
-EDIT = Drag([(20.25, 33), (41, 10)], [(27, 30), (38, 16)], steps=8)
+EDIT = Drag([(20.25, 33), (41, 10)], [(27, 30), (38, 16)], steps=8, method="adaptive")
 
 
 def view(whole: torch.Tensor, size: int) -> View:
@@ -79,7 +79,7 @@ def test_all_have_arrived_and_on_average_within_half_of_that() -> None:
 
 def test_the_defaults_of_each_method() -> None:
     subject = tiny_subject(64)
-    fitted = EDIT.fitted(subject)
+    fitted = replace(EDIT, method="adaptive").fitted(subject)
     assert (fitted.tracker, fitted.learning_rate, fitted.tolerance, fitted.patience) == (
         "between-pixels",
         2e-2,
@@ -87,7 +87,7 @@ def test_the_defaults_of_each_method() -> None:
         20,
     )
     fitted = replace(EDIT, method="draggan").fitted(subject)
-    assert (fitted.tracker, fitted.learning_rate, fitted.tolerance, fitted.patience) == ("nearest", 2e-3, 1.0, 60)
+    assert (fitted.tracker, fitted.learning_rate, fitted.tolerance, fitted.patience) == ("nearest", 5e-3, 1.0, 60)
     given = replace(EDIT, tracker="confident", learning_rate=1e-3, tolerance=2.0, patience=7).fitted(subject)
     assert (given.tracker, given.learning_rate, given.tolerance, given.patience) == ("confident", 1e-3, 2.0, 7)
 

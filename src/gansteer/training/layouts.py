@@ -104,8 +104,8 @@ class SpatialTraining(StyleGAN2Training):
         ws = g.map(z, labels)
         follow_mean(g, ws, random)
         if self.config.blobs_alone:
-            with torch.no_grad():
-                g.synthesis.constant.copy_(g.synthesis.constant.mean(dim=2, keepdim=True).expand(-1, -1, 4))
+            assert isinstance(g, SpatialGenerator)
+            g.level_rows()
         alone = random.uniform(0, 1, 1, 1) < self.config.blobs_alone  # [B, 1, 1]
         coarse = torch.arange(g.config.num_ws, device=ws.device)[:, None] < COARSE_ROWS  # [num_ws, 1]
         ws = torch.where(alone & coarse, g.mean_w(), ws)

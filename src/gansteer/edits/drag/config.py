@@ -16,8 +16,8 @@ TrackerName = Literal["nearest", "nearest-l2", "between-pixels", "confident", "n
 class DragSettings:
     """How a drag is carried out. Lengths are in pixels of the picture; None means the default of its resolution."""
 
-    method: Method = "adaptive"
-    """adaptive: DragGAN with steps that follow the distance left and handles followed between the pixels; draggan: as published;
+    method: Method = "draggan"
+    """draggan: as published, with a larger rate; adaptive: the same with steps that follow the distance left and handles followed between the pixels;
     freedrag, gauss-newton; transformer: one pass of a network that `gansteer train-transformer` trained. docs/evaluation.md compares them."""
     tracker: TrackerName | None = None
     """nearest (L1, the paper's, and DragGAN's unless given), nearest-l2, between-pixels (L2, adaptive's), confident (StableDrag's
@@ -51,8 +51,8 @@ class DragSettings:
     exact_mask: bool = False
     """Hold every pixel outside the mask instead of every cell of the feature map."""
     learning_rate: float | None = None
-    """Adam's; larger is faster, and changes more of the rest. The paper's is 2e-3; adaptive takes 2e-2 far from the target and
-    less near it."""
+    """Adam's; larger is faster, and changes more of the rest. 5e-3 unless given, where the paper's 2e-3 takes twice the steps;
+    adaptive takes 2e-2 far from the target and less near it."""
     tolerance: float | None = None
     """A handle this near its target, in pixels, has arrived; 1 at 512 px and below (2 with more than five handles), of adaptive half, on
     average, and each handle within these."""

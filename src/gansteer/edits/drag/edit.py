@@ -26,7 +26,7 @@ patch finds itself again anywhere: then handles arrive by their tracker while th
 
 RATES: Mapping[Method, float] = {
     "adaptive": 2e-2,
-    "draggan": 2e-3,
+    "draggan": 5e-3,
     "freedrag": 5e-3,
     "gauss-newton": 5e-3,
     "transformer": 0.0,

@@ -44,6 +44,12 @@ class SpatialGenerator(StyleGAN2Generator):
             preview_sizes=tuple(config.block_resolutions[:-1]), noise_maps=config.noise, layout=True
         )
 
+    @torch.no_grad()
+    def level_rows(self) -> None:
+        """Make the columns of the constant input alike, so that what stands where along a row is told by the blobs alone."""
+        constant = self.synthesis.constant
+        constant.copy_(constant.mean(dim=2, keepdim=True).expand(-1, -1, constant.shape[2]))
+
     def sample_layout(self, count: int, rng: torch.Generator) -> Layout:
         """The layouts of `count` new pictures from the model's law, in the generator's type and on its device."""
         layout = self.law.sample(count, self.config.resolution, self.config.blob_dim, rng)
