@@ -56,7 +56,11 @@ class Nursery:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps([*words, "--sessions", str(folder), *flags]) + "\n")
         self.process.stdin.flush()
-        pid, line = self._line(), self._line()
+        pid = self._line()
+        while not pid.strip().isdigit():  # what a server before this one said after its address
+            assert pid, "the nursery has ended"
+            pid = self._line()
+        line = self._line()
         assert line.startswith("The studio is at "), line
         return Server(int(pid), line.split()[-1])
 
