@@ -134,7 +134,11 @@ def test_the_server_and_its_history(models: Path, tmp_path: Path) -> None:
         node = page.state["nodes"][-1]
         assert (node["kind"], node["title"], node["done"]) == ("shift", "Shift 0.4", True)
         assert page.state["trail"][-1]["metrics"] == {"moved": pytest.approx(0.4)}
-        assert page.state["edit"] == {"kind": "shift", "amount": 0.4, "times": 4}  # what was sent, and what was not said
+        assert page.state["edit"] == {
+            "kind": "shift",
+            "amount": 0.4,
+            "times": 4,
+        }  # what was sent, and what was not said
         page.send("ask", id=1, about="mean", node=node["id"], arguments={})
         page.until(lambda: 1 in page.answers)
         wanted = moved(replace(tiny_model().sample(3, 0.7)), 0.4)
