@@ -403,7 +403,7 @@ def test_train_then_continue(run, refused, pictures, tmp_path):
     snapshot = tmp_path / "run" / "snapshot-000000080.safetensors"
     assert f"has seen its 80 pictures; the model is {snapshot}" in out
     assert run("sample", "--model", snapshot, "--out", tmp_path / "s.png")[0] == 0
-    assert "is a run with --z-dim 4, not 8: choose another --out" in refused(*flags, "--z-dim", "8")
+    assert "is a run with --z-dim 4, not 8: give the same --z-dim, or another --out" in refused(*flags, "--z-dim", "8")
     assert run(*flags, "--images", "100")[0] == 0
     assert (tmp_path / "run" / "snapshot-000000100.safetensors").exists()
 
@@ -423,7 +423,11 @@ def spoil_bytes(folder):
 
 @pytest.mark.parametrize(
     ("spoil", "reason"),
-    [(spoil_empty, "holds no pictures"), (spoil_size, "5.png is 16 px"), (spoil_bytes, "5.png cannot be read")],
+    [
+        (spoil_empty, "holds no pictures"),
+        (spoil_size, "is not 8 x 8 as most are: 5.png (16 x 16)"),
+        (spoil_bytes, "5.png is damaged: it cannot be read to its end"),
+    ],
 )
 def test_train_refuses_data(refused, pictures, tmp_path, spoil, reason):
     spoil(pictures)
