@@ -69,7 +69,7 @@ class KeptSessions:
             if data is None:
                 subject = (await self._session(key)).node.subject
                 drawn = self._services.renderer.draw(self, lambda: small(subject.image), key)
-                data = await asyncio.wrap_future(drawn)
+                data = bytes(await asyncio.wrap_future(drawn))
                 store.keep_picture(key, data)
         return Response(data, media_type="image/jpeg", headers=NOW)
 
