@@ -20,24 +20,19 @@ from gansteer.checkpoints.native import save_model
 from gansteer.cli import main
 from gansteer.commands.seeds import parse_seeds
 from gansteer.errors import UserError
-from gansteer.models.stylegan2.config import GeneratorConfig
-from gansteer.models.stylegan2.generator import StyleGAN2Generator
-from gansteer.subject import Card, Model
+from gansteer.subject import Card
+from support.tiny import smallest_model
 from support.waiting import PATIENCE, until
 
 SHELL = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def tiny(**config):
-    torch.manual_seed(0)
-    fields = {"resolution": 8, "z_dim": 4, "w_dim": 5, "channel_base": 32, "channel_max": 4, "mapping_layers": 2}
-    card = Card("tiny", metrics={"quality": {"floor": 1.5}}, limits=("no hats", "no cats"))
-    return Model(card, StyleGAN2Generator(GeneratorConfig(**(fields | config))).eval().requires_grad_(False))
+CARD = Card("tiny", metrics={"quality": {"floor": 1.5}}, limits=("no hats", "no cats"))
 
 
 @pytest.fixture
 def model(tmp_path):
-    save_model(tiny(), tmp_path / "tiny.safetensors")
+    save_model(smallest_model(CARD), tmp_path / "tiny.safetensors")
     return tmp_path / "tiny.safetensors"
 
 
@@ -228,7 +223,7 @@ def test_sample_refuses_the_place(refused, model, tmp_path, out, reason):
 
 
 def test_a_sheet_that_no_format_could_hold(refused, tmp_path):
-    save_model(tiny(resolution=128, channel_base=128), tmp_path / "large.safetensors")
+    save_model(smallest_model(CARD, resolution=128, channel_base=128), tmp_path / "large.safetensors")
     flags = ["--model", tmp_path / "large.safetensors", "--seeds", "0-19999", "--out", tmp_path / "sheet.png"]
     assert "give fewer seeds, or a folder" in refused("sample", *flags)
 
@@ -239,7 +234,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(refused):
 
 
 def test_a_conditional_model_wants_a_label(run, refused, tmp_path):
-    save_model(tiny(c_dim=3), tmp_path / "c.safetensors")
+    save_model(smallest_model(CARD, c_dim=3), tmp_path / "c.safetensors")
     flags = ("sample", "--model", tmp_path / "c.safetensors", "--out", tmp_path / "s.png")
     assert "give a label from 0 to 2" in refused(*flags)
     assert "give a label from 0 to 2" in refused(*flags, "--label", 3)
@@ -306,7 +301,7 @@ class Harmful:
 def bad_file(request, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "bad.safetensors"
-    save_model(tiny(), path)
+    save_model(smallest_model(CARD), path)
     if request.param == "harmful pickle":
         path.write_bytes(pickle.dumps({"G_ema": Harmful()}))
     elif request.param == "cut short":
