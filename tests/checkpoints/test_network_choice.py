@@ -1,6 +1,7 @@
 """`--network` where a file of several networks is one of a folder, or what a training goes on from."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from gansteer.training.folder import read_start
 from gansteer.training.generators import StyleGAN2Training
 from support.tiny import smallest_model
 
-SHAPE = {"z_dim": 4, "w_dim": 4, "mapping_layers": 1, "channel_base": 32, "channel_max": 4}
+SHAPE: dict[str, Any] = {"z_dim": 4, "w_dim": 4, "mapping_layers": 1, "channel_base": 32, "channel_max": 4}
 
 
 @pytest.fixture
