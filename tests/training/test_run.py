@@ -197,7 +197,7 @@ def test_nothing_is_written_when_the_data_are_wrong(tiny, tmp_path):
     folder = save_pictures(tmp_path / "bad")
     (folder / "03.png").write_bytes(b"")
     config = tiny(data=folder)
-    with pytest.raises(UserError, match=r"03\.png cannot be read"):
+    with pytest.raises(UserError, match=r"03\.png is not a picture"):
         carry_out(config)
     assert not config.out.exists()
 
