@@ -125,7 +125,7 @@ def test_a_picture_brings_its_settings_back(model: Model) -> None:
 
 @pytest.fixture(params=["draggan", "gauss-newton", "freedrag"])
 def method(request: pytest.FixtureRequest) -> Iterator[str]:
-    return request.param  # type: ignore[no-any-return]
+    return request.param
 
 
 def test_a_record_comes_out_again(model: Model, method: str) -> None:
