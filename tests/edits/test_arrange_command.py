@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from layouts import tiny_model
 from PIL import Image
 
 import gansteer
@@ -21,6 +20,7 @@ from gansteer.edits.registry import start
 from gansteer.layout_picture import with_blobs
 from gansteer.models.layout import Blob, Layout
 from gansteer.steerfile import open_subject
+from support.layouts import tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -186,7 +186,7 @@ class LayoutPairs(RecordedEvaluation):
         from gansteer.edits.arrangement.edit import layout_of
         from gansteer.evaluation.layout_pairs import (
             PairsReport,
-            brought_in,
+            base_of,
             examine,
             of_record,
             read_pairs,
@@ -203,7 +203,7 @@ class LayoutPairs(RecordedEvaluation):
         def one(key: str) -> "PairRecord | None":
             pair = known[key]
             if last.get("name") != pair.name:
-                last.update(name=pair.name, subject=brought_in(model, pair.base, self.projection))
+                last.update(name=pair.name, subject=base_of(model, pair, self.projection))
             return examine(last["subject"], pair)
 
         head = {"of": "layout-pairs", "model": model.digest, "projection": self.projection}
