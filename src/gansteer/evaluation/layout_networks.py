@@ -148,7 +148,10 @@ def measured_run(
     device = next(run.generator.parameters()).device
     count = min(count, len(real))
     order = torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))[:count]
-    real_scores, drawn_scores, on_blobs, on_things = [], [], [], []
+    real_scores: list[np.ndarray] = []
+    drawn_scores: list[np.ndarray] = []
+    on_blobs: list[np.ndarray] = []
+    on_things: list[np.ndarray] = []
     for start in range(0, count, BATCH):
         chunk = order[start : start + BATCH].tolist()
         report(f"{name}: real pictures", start, count)
