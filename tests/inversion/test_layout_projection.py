@@ -1,6 +1,5 @@
 """Bringing in a picture of a model with a layout: blobs move beside w, and begin where the reader sees things."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +15,7 @@ from gansteer.edits.registry import start
 from gansteer.models.layout import Blob, Layout
 from gansteer.models.room_reader import KINDS
 from gansteer.subject import Model
-
-sys.path.append(str(Path(__file__).parents[1] / "edits"))
-from layouts import tiny_model
+from support.layouts import tiny_model
 
 ROOMS = Path(__file__).parents[1] / "data" / "rooms"
 

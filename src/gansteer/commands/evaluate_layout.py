@@ -6,7 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import tyro
 
 from gansteer.bars import bar
 from gansteer.commands.evaluate import Evaluation, SampleEvaluation
@@ -73,18 +75,34 @@ class Layout(RecordedEvaluation, SampleEvaluation):
     """How many pictures to examine, each with about ten changes of its layout."""
     seed: int = 5000
     """The first picture's seed; the others follow."""
+    data: Path | None = None
+    """Real pictures, a folder or zip: also the Frechet distance to them, with its floor."""
+    runs: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
+    """With --data, again for each: folders of runs of gansteer train that differ in one thing, to stand beside the model:
+    without a layout, with and without the alignment loss. Also whether their discriminators are fooled, and where they look."""
+    things: Path | None = None
+    """With --runs: real pictures whose things are known, a folder with FOLDER_maps.npz beside it."""
+    samples: int = 2000
+    """With --data: how many pictures to draw, and at most to judge."""
 
     def check(self) -> None:
         super().check()
         _check_count("--scenes", self.scenes)
+        if self.samples < 16:
+            raise UserError(f"--samples must be at least 16, not {self.samples}")
+        if self.data is None and (self.runs or self.things is not None):
+            raise UserError("--runs and --things compare with real pictures: give their folder with --data")
 
     def measure(self, model: "Model") -> "LayoutReport":
         from gansteer.checkpoints.readers import ROOMS
         from gansteer.evaluation.layout import examine, of_record, to_record
+        from gansteer.evaluation.layout_networks import networks
         from gansteer.evaluation.layout_report import LayoutReport, rows
         from gansteer.evaluation.layout_scene import SubjectScene
 
         SubjectScene(model.sample(self.seed, self.psi))  # complains before the work
+        with bar("comparing") as report:
+            beside = networks(model, self.runs, self.data, self.things, self.samples, self.seed, report.named)
         reader, heldout = ROOMS.load(), ROOMS.card()["heldout"]
         assert isinstance(heldout, dict)
         accuracy = {name: heldout[name] for name in ("pixel_accuracy", "mean_iou")}
@@ -96,10 +114,13 @@ class Layout(RecordedEvaluation, SampleEvaluation):
         head = {"of": "layout", "model": model.digest, "psi": self.psi, "reader": accuracy}
         found = self.examined(head, _seeds(self.seed, self.scenes), one, to_record, of_record)
         _check_found(found)
-        return LayoutReport(model.card.name, len(found), self.psi, self.seed, rows(found), accuracy)
+        return LayoutReport(model.card.name, len(found), self.psi, self.seed, rows(found), accuracy, beside)
 
     def tell(self, found: "LayoutReport") -> None:
+        from gansteer.evaluation.layout_networks import table_of
+
         print_rows(found.rows)
+        print_table(*table_of(found.networks))
         print(
             f"{found.scenes} pictures of {found.model} at psi {found.psi:g}; the reader tells the kind of "
             f"{found.reader['pixel_accuracy']:.1%} of the pixels of held-out rooms, mean IoU {found.reader['mean_iou']}"
@@ -165,7 +186,7 @@ class LayoutPairs(RecordedEvaluation):
         from gansteer.edits.arrangement.edit import layout_of
         from gansteer.evaluation.layout_pairs import (
             PairsReport,
-            brought_in,
+            base_of,
             examine,
             of_record,
             read_pairs,
@@ -182,7 +203,7 @@ class LayoutPairs(RecordedEvaluation):
         def one(key: str) -> "PairRecord | None":
             pair = known[key]
             if last.get("name") != pair.name:
-                last.update(name=pair.name, subject=brought_in(model, pair.base, self.projection))
+                last.update(name=pair.name, subject=base_of(model, pair, self.projection))
             return examine(last["subject"], pair)
 
         head = {"of": "layout-pairs", "model": model.digest, "projection": self.projection}
@@ -212,14 +233,21 @@ def _seeds(first: int, count: int) -> list[str]:
 
 def print_rows(rows: "Sequence[Row]") -> None:
     """Measures with their intervals, to the terminal."""
+    values = [
+        [row.name, f"{row.value.value:.3f}", f"{row.value.low:.3f} to {row.value.high:.3f}", str(row.cases)]
+        for row in rows
+    ]
+    print_table(["", "value", "95 %", "cases"], values)
+
+
+def print_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """To the terminal: the first column is of names."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for heading in ("value", "95 %", "cases"):
-        table.add_column(heading, justify="right")
+    for i, name in enumerate(heading):
+        table.add_column(name, justify="right" if i else "left")
     for row in rows:
-        v = row.value
-        table.add_row(row.name, f"{v.value:.3f}", f"{v.low:.3f} to {v.high:.3f}", str(row.cases))
+        table.add_row(*row)
     Console().print(table)
