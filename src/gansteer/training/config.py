@@ -227,3 +227,28 @@ class TransformerTraining:
             raise UserError(f"dim must be a multiple of twice the heads, {2 * self.heads}, not {self.dim}")
         if not (math.isfinite(self.learning_rate) and self.learning_rate >= 0):
             raise UserError(f"learning_rate must be a number from 0, not {self.learning_rate}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackerTraining:
+    """How a network that follows points is trained."""
+
+    kind: Literal["flow", "points"] = "flow"
+    """flow: from picture to picture, of RAFT's shape; points: through eight pictures at once, of the shape of PIPs."""
+    pictures: int = 300
+    """Pictures of the model to learn from, each warped anew every time."""
+    steps: int = 1500
+    batch: int = 4
+    crop: int = 64
+    """Width of the part of a picture that a step looks at, in pixels; a multiple of 4."""
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("pictures", "steps", "batch"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.crop < 16 or self.crop % 4:
+            raise UserError(f"crop must be a multiple of 4 from 16, not {self.crop}")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate >= 0):
+            raise UserError(f"learning_rate must be a number from 0, not {self.learning_rate}")
