@@ -12,7 +12,7 @@ from scipy.spatial import ConvexHull
 from test_attribute import directions_of
 
 import gansteer
-from gansteer.checkpoints.face_reader import load_face_reader
+from gansteer.checkpoints.readers import FACES
 from gansteer.edits.attribute.edit import Attribute, styles_of
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.intervention.edit import Intervention, together
@@ -328,7 +328,7 @@ def portrait() -> Subject:
 
 
 def test_parts_hold_their_landmarks_and_little_else(portrait: Subject) -> None:
-    landmarks = load_face_reader().read(portrait.render()[None]).landmarks[0]
+    landmarks = FACES.load().read(portrait.render()[None]).landmarks[0]
     which = {"mouth": range(48, 68), "eyes": range(36, 48), "brows": range(17, 27), "face": range(17, 68)}
     for part, indices in which.items():
         mask = part_mask(landmarks, part, 128)
@@ -349,7 +349,7 @@ def test_parts_hold_their_landmarks_and_little_else(portrait: Subject) -> None:
 
 
 def test_hair_is_above_the_forehead_and_not_in_the_face() -> None:
-    model, reader, found = gansteer.load("portraits", "cpu"), load_face_reader(), 0
+    model, reader, found = gansteer.load("portraits", "cpu"), FACES.load(), 0
     for seed in range(3, 9):
         subject = model.sample(seed)
         faces = reader.read(subject.render()[None])

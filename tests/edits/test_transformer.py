@@ -9,7 +9,7 @@ import torch
 from drag_reference import tiny_model
 from torch import Tensor, nn
 
-from gansteer.checkpoints.latent_transformer import find_transformer, read_transformer, save_transformer
+from gansteer.checkpoints.latent_transformer import TRANSFORMERS, find_transformer, read_transformer, save_transformer
 from gansteer.checkpoints.native import save_model
 from gansteer.cli import main
 from gansteer.edits.drag import transformer as drags
@@ -169,9 +169,10 @@ def test_a_file_belongs_to_its_weights(tmp_path: Path) -> None:
 def test_a_drag_is_one_prediction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model(64)
     network = seeded()
-    save_transformer(network, model, tmp_path / "t.safetensors", {})
-    monkeypatch.setattr("gansteer.checkpoints.latent_transformer.own_folder", lambda: tmp_path)
-    network = find_transformer(model, (tmp_path,))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    TRANSFORMERS.own_folder().mkdir(parents=True)
+    save_transformer(network, model, TRANSFORMERS.out(model, None), {})
+    network = find_transformer(model)
     subject = model.sample(4)
     mask = torch.ones(64, 64, dtype=torch.bool)
     mask[:, :16] = False

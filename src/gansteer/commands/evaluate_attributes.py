@@ -70,13 +70,13 @@ class Attributes(Evaluation):
     def measure(self, model: "Model") -> Report:
         labels = None if self.labels is None else read_columns(self.labels)
         from gansteer.checkpoints.directions import directions_for
-        from gansteer.checkpoints.face_reader import load_face_reader
+        from gansteer.checkpoints.readers import FACES
         from gansteer.edits.attribute.portrait_scores import PortraitScorer
         from gansteer.evaluation.attributes import attributes
         from gansteer.evaluation.regions import Bench
 
         directions = directions_for(model, self.directions)
-        scorer = PortraitScorer(load_face_reader(model.device))
+        scorer = PortraitScorer(FACES.load(model.device))
         bench, inside = Bench(model, directions, scorer, {}, label=self.label), None
         if self.records is not None and self.regions:
             self._kept(bench, self.records)  # complains before the work
@@ -155,13 +155,13 @@ class Share:
     def work(self) -> None:
         """In a process of its own."""
         from gansteer.checkpoints.directions import directions_for
-        from gansteer.checkpoints.face_reader import load_face_reader
+        from gansteer.checkpoints.readers import FACES
         from gansteer.edits.attribute.portrait_scores import PortraitScorer
         from gansteer.evaluation.regions import Bench
 
         model = open_model(self.command.model, self.command.device, self.command.network)
         directions = directions_for(model, self.command.directions)
-        scorer = PortraitScorer(load_face_reader(model.device))
+        scorer = PortraitScorer(FACES.load(model.device))
         with suppress(KeyboardInterrupt):
             self.on(Bench(model, directions, scorer, self.deviations, label=self.command.label))
 

@@ -96,11 +96,11 @@ class InversionQuality(Evaluation):
 
     def _judge(self, model: "Model") -> "Judge":
         from gansteer.checkpoints.directions import own_directions
-        from gansteer.checkpoints.face_reader import load_face_reader
+        from gansteer.checkpoints.readers import FACES
         from gansteer.evaluation.editability import ATTRIBUTES
         from gansteer.evaluation.inversion import Judge
 
-        reader = load_face_reader(model.device) if self.faces else None
+        reader = FACES.load(model.device) if self.faces else None
         directions = own_directions(model) if self.faces and self.edits else None
         if directions is not None and not set(directions.names()) >= set(ATTRIBUTES):
             print(f"attributes are left out: {model.card.name} has no directions for all of {', '.join(ATTRIBUTES)}")

@@ -79,13 +79,13 @@ class Layout(RecordedEvaluation, SampleEvaluation):
         _check_count("--scenes", self.scenes)
 
     def measure(self, model: "Model") -> "LayoutReport":
-        from gansteer.checkpoints.room_reader import load_room_reader, room_reader_card
+        from gansteer.checkpoints.readers import ROOMS
         from gansteer.evaluation.layout import examine, of_record, to_record
         from gansteer.evaluation.layout_report import LayoutReport, rows
         from gansteer.evaluation.layout_scene import SubjectScene
 
         SubjectScene(model.sample(self.seed, self.psi))  # complains before the work
-        reader, heldout = load_room_reader(), room_reader_card()["heldout"]
+        reader, heldout = ROOMS.load(), ROOMS.card()["heldout"]
         assert isinstance(heldout, dict)
         accuracy = {name: heldout[name] for name in ("pixel_accuracy", "mean_iou")}
 

@@ -26,7 +26,7 @@ class Trackers(SampleEvaluation):
     """Which; by default all that are installed."""
 
     def measure(self, model: "Model") -> "TrackersReport":
-        from gansteer.checkpoints.face_reader import load_face_reader
+        from gansteer.checkpoints.readers import FACES
         from gansteer.edits.drag.optical_flow import opencv
         from gansteer.errors import UserError
         from gansteer.evaluation.drags.judge import reading
@@ -42,7 +42,7 @@ class Trackers(SampleEvaluation):
             trackers = {name: make for name, make in trackers.items() if name not in ("lucas-kanade", "dense-flow")}
         with bar("walking") as report:
             return followed(
-                model, reading(load_face_reader(model.device)), trackers, self.walks,
+                model, reading(FACES.load(model.device)), trackers, self.walks,
                 strength=self.strength, steps=self.steps, psi=self.psi, seed=self.seed, report=report,
             )  # fmt: skip
 

@@ -191,16 +191,12 @@ class InverterTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        _check_counts(self, "steps", "batch")
         if self.passes < 0 or self.looks < 1:
             raise UserError("passes must be a number from 0 and looks one from 1")
         if not 0 <= self.real <= 1:
             raise UserError(f"real is a share from 0 to 1, not {self.real}")
-        for name in ("learning_rate", "pixels", "latent", "flat"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise UserError(f"{name} must be a number from 0, not {getattr(self, name)}")
+        _check_sizes(self, "learning_rate", "pixels", "latent", "flat")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,13 +216,10 @@ class TransformerTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("pairs", "steps", "batch", "dim", "heads", "blocks"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        _check_counts(self, "pairs", "steps", "batch", "dim", "heads", "blocks")
         if self.dim % (2 * self.heads):
             raise UserError(f"dim must be a multiple of twice the heads, {2 * self.heads}, not {self.dim}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate >= 0):
-            raise UserError(f"learning_rate must be a number from 0, not {self.learning_rate}")
+        _check_sizes(self, "learning_rate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,10 +238,22 @@ class TrackerTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("pictures", "steps", "batch"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        _check_counts(self, "pictures", "steps", "batch")
         if self.crop < 16 or self.crop % 4:
             raise UserError(f"crop must be a multiple of 4 from 16, not {self.crop}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate >= 0):
-            raise UserError(f"learning_rate must be a number from 0, not {self.learning_rate}")
+        _check_sizes(self, "learning_rate")
+
+
+def _check_counts(config: object, *names: str) -> None:
+    """Raise UserError unless each of these fields is at least 1."""
+    for name in names:
+        if getattr(config, name) < 1:
+            raise UserError(f"{name} must be at least 1, not {getattr(config, name)}")
+
+
+def _check_sizes(config: object, *names: str) -> None:
+    """Raise UserError unless each of these fields is a finite number from 0."""
+    for name in names:
+        value = getattr(config, name)
+        if not (math.isfinite(value) and value >= 0):
+            raise UserError(f"{name} must be a number from 0, not {value}")
