@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from drag_reference import tiny_model
 
 from gansteer.edits.drag.features import Features, Grid, View
 from gansteer.edits.drag.optical_flow import at, flow_between
@@ -49,7 +50,7 @@ def view(picture: torch.Tensor) -> View:
 @pytest.mark.parametrize("name", ["lucas-kanade", "dense-flow"])
 def test_a_known_warp_is_followed_from_picture_to_picture(name: str) -> None:
     picture = texture()
-    tracker: Tracker = make_tracker(name, view(picture), POINTS, 6.0)  # type: ignore[arg-type]
+    tracker: Tracker = make_tracker(name, tiny_model(32), view(picture), POINTS, 6.0)  # type: ignore[arg-type]
     points = POINTS
     for step in range(1, 6):
         angle, shift = 0.03 * step, (0.8 * step, -0.5 * step)

@@ -56,7 +56,9 @@ class FlowNetwork(nn.Module):
             nn.Conv2d(looked + 2, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, hidden - 2, 3, padding=1), nn.ReLU()
         )
         self.unit = ConvGRU(hidden, 2 * hidden)
-        self.head = nn.Sequential(nn.Conv2d(hidden, hidden, 3, padding=1), nn.ReLU(), nn.Conv2d(hidden, 2, 3, padding=1))
+        self.head = nn.Sequential(
+            nn.Conv2d(hidden, hidden, 3, padding=1), nn.ReLU(), nn.Conv2d(hidden, 2, 3, padding=1)
+        )
 
     def forward(self, a: Tensor, b: Tensor) -> list[Tensor]:
         """`a`, `b [B, 3, H, W]` in [-1, 1] to the flow `[B, 2, H, W]` (x, y) in pixels after every iteration."""
@@ -73,7 +75,7 @@ class FlowNetwork(nn.Module):
         for _ in range(config.iterations):
             flow = flow.detach()  # as published: a correction answers for itself, not for where it looked
             looked = look_up(alike, start + flow.flatten(2).transpose(1, 2), config.radius)
-            looked = looked.transpose(1, 2).unflatten(2, (height, width))
+            looked = looked.transpose(1, 2).reshape(len(a), -1, height, width)
             motion = torch.cat([self.motion(torch.cat([looked, flow], dim=1)), flow], dim=1)
             hidden = self.unit(hidden, torch.cat([motion, context], dim=1))
             flow = flow + self.head(hidden)

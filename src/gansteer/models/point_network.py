@@ -80,7 +80,10 @@ class PointNetwork(nn.Module):
         for _ in range(config.iterations):
             at = at.detach()
             looked = torch.stack(
-                [look_up(volumes(feature[:, :, t], each), at[:, :, t], config.radius) for t, each in enumerate(pyramids)],
+                [
+                    look_up(volumes(feature[:, :, t], each), at[:, :, t], config.radius)
+                    for t, each in enumerate(pyramids)
+                ],
                 dim=2,
             )
             x = self.enter(torch.cat([feature, looked, at - start, time], dim=3))

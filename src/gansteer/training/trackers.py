@@ -43,7 +43,9 @@ class TrackerProgress:
 
 def random_warp(size: int, rng: torch.Generator) -> Tensor:
     """`b [2, size, size]` (x, y) in pixels: `A (q - c) + s` about the middle c, and a smooth random field."""
-    turn, stretch_x, stretch_y, *shift = (torch.randn(5, generator=rng) * torch.tensor([TURN, STRETCH, STRETCH, SHIFT, SHIFT])).tolist()
+    turn, stretch_x, stretch_y, *shift = (
+        torch.randn(5, generator=rng) * torch.tensor([TURN, STRETCH, STRETCH, SHIFT, SHIFT])
+    ).tolist()
     axis = torch.arange(size) - (size - 1) / 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     affine = torch.stack([
@@ -77,7 +79,9 @@ def where_to(points: Tensor, b: Tensor, iterations: int = 20) -> Tensor:
 def sequence_loss(found: list[Tensor], true: Tensor, valid: Tensor) -> Tensor:
     """`sum_i gamma^(N - i) mean |found_i - true|_1`, over what is `valid`; the last of N iterations counts most."""
     weights = [GAMMA ** (len(found) - i) for i in range(1, len(found) + 1)]
-    errors = torch.stack([((each - true).abs() * valid).sum() / valid.expand_as(true).sum().clamp_min(1) for each in found])
+    errors = torch.stack(
+        [((each - true).abs() * valid).sum() / valid.expand_as(true).sum().clamp_min(1) for each in found]
+    )
     return (errors * torch.tensor(weights).to(errors)).sum()
 
 
@@ -186,7 +190,8 @@ class TrackerTrainer:
         """Brightness and contrast a little changed, and some noise."""
         gain, lift = (torch.randn(2, generator=self._rng) * torch.tensor([0.05, 0.04])).tolist()
         noise = torch.randn(picture.shape, generator=self._rng) * 0.01
-        return (picture * (1 + gain) + lift + noise).clamp(-1, 1)
+        found: Tensor = picture * (1 + gain) + lift + noise
+        return found.clamp(-1, 1)
 
     def _at(self, flow: Tensor) -> Tensor:
         """Where the pixels of `flow [B, 2, h, w]` go, in pixels of the part."""
@@ -197,7 +202,8 @@ class TrackerTrainer:
 
 def _stays(at: Tensor, size: int) -> Tensor:
     """Which of `at [B, 2, h, w]` lie within the part `[B, h, w]`, as numbers."""
-    return ((at >= 0) & (at <= size - 1)).all(dim=1).to(at)
+    inside: Tensor = (at >= 0) & (at <= size - 1)
+    return inside.all(dim=1).to(at)
 
 
 def _mean_length(x: Tensor, valid: Tensor) -> float:
