@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from drag_reference import tiny_model, tiny_subject
+from drag_reference import tiny_subject
 
 from gansteer.directions import Direction, Directions
 from gansteer.edits.attribute.edit import Attribute, sliders, styles_of
@@ -18,6 +18,7 @@ from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.steerfile import open_subject, save_subject
 from gansteer.subject import Model, Subject
+from support.tiny import tiny_model
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drag_reference import tiny_model, tiny_subject
+from drag_reference import tiny_subject
 from PIL import Image
 
 from gansteer.cli import main
+from support.tiny import tiny_model
 
 SCORE = "def coldness(pictures):\n    return (pictures[:, 2] - pictures[:, 0]).mean(dim=(1, 2))\n"
 

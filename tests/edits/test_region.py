@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from drag_reference import dense_map, tiny_model, tiny_subject
+from drag_reference import dense_map, tiny_subject
 
 from gansteer.edits.drag.features import Extractor, default_layer
 from gansteer.edits.drag.tracking import around, square
 from gansteer.models.code import Code
 from gansteer.models.stylegan2.region import RegionSynthesis
 from gansteer.models.stylegan2.winograd import F2, F4, Winograd
+from support.tiny import tiny_model
 
 
 def random_need(r: int, handles: int, reach: int, seed: int) -> torch.Tensor:

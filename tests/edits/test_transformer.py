@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from drag_reference import tiny_model
 from torch import Tensor, nn
 
 from gansteer.checkpoints.latent_transformer import TRANSFORMERS, find_transformer, read_transformer, save_transformer
@@ -19,6 +18,7 @@ from gansteer.errors import UserError
 from gansteer.models.latent_transformer import Block, LatentTransformer, LatentTransformerConfig
 from gansteer.training import latent_transformer as training
 from gansteer.training.config import TransformerTraining
+from support.tiny import tiny_model
 
 CONFIG = LatentTransformerConfig(rows=6, w_dim=8, features=8, layer="b16.conv1", dim=16, heads=2, blocks=2)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from drag_tiny import tiny_model
 
 from gansteer.checkpoints.native import save_model
 from gansteer.cli import main
@@ -16,6 +15,7 @@ from gansteer.evaluation.drags import run as runs
 from gansteer.evaluation.drags.correspondence import follow, reconstruction_case
 from gansteer.evaluation.drags.rows import PUBLISHED, ROWS, chosen
 from gansteer.evaluation.processes import shared
+from support.tiny import tiny_model
 
 EMBEDDING = "AAAAPAAA"  # three numbers of float16
 

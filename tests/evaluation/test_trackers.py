@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from drag_tiny import tiny_model
 
 from gansteer.cli import main
 from gansteer.edits.drag.features import View
 from gansteer.edits.drag.tracking import Tracked
 from gansteer.errors import UserError
 from gansteer.evaluation.drags.trackers import followed, named
+from support.tiny import tiny_model
 
 MODEL = tiny_model(32)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from client import tiny_model
+from client import studio_model
 from PIL import Image
 
 from gansteer.checkpoints.native import save_model
@@ -27,7 +27,7 @@ from gansteer.session import Session, StepRecord, between
 from gansteer.steerfile import save_session
 from gansteer.studio.script import python, shell
 
-MODEL = tiny_model()
+MODEL = studio_model()
 MASK = torch.ones(64, 64, dtype=torch.bool)
 DRAG = Drag([(30, 30), (10, 12)], [(32, 30), (10, 15)], MASK, steps=4, rows=3, tolerance=0.1, exact_mask=True)
 

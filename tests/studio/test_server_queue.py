@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from client import tiny_model
+from client import studio_model
 
 from gansteer.edits.api import Progress, Run
 from gansteer.edits.drag.edit import Drag
@@ -53,7 +53,7 @@ class Person:
 
     def __init__(self, clock: Clock, cost: float, turns: "list[Person] | None" = None) -> None:
         """`turns` is told of every step that anybody takes."""
-        subject = tiny_model("tiny", 0, 16).sample(3)
+        subject = studio_model("tiny", 0, 16).sample(3)
         drag = Drag([(9, 9)], [(13, 9)], layer="b16.conv1", steps=10**9, patience=10**9, learning_rate=0.0)
         run: Any = Costly(start(subject, drag), clock, cost)
         self.job = Job(lambda: run, self.stepped, self.left)

@@ -24,7 +24,7 @@ def test_sessions_that_hold_nothing_or_are_gone_are_not_listed(visitor: Visitor,
         old = str(visitor.js("window.studio.wire.session"))
         visitor.page.click(MENU)
         visitor.page.click("text=New session")
-        visitor.until("old => window.studio.wire.session !== old", old)
+        visitor.until("old => window.studio && window.studio.wire.session && window.studio.wire.session !== old", old)
         visitor.settled()
         return old
 
@@ -46,9 +46,8 @@ def test_sessions_that_hold_nothing_or_are_gone_are_not_listed(visitor: Visitor,
         "{ const kept = await window.asked.call(window.studio.wire, known); window.answered = true; return kept; }; }"
     )
     visitor.page.click(MENU)
-    visitor.until(
-        "window.answered && new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
-    )
+    visitor.until("window.answered")
+    visitor.drawn()
     assert visitor.page.locator("button[title='Delete this session']").count() == 0
 
 
@@ -60,7 +59,7 @@ def test_an_earlier_session_is_deleted_on_the_second_word(visitor: Visitor, tmp_
     assert (tmp_path / f"{old}.steer").exists()
     page.click(MENU)
     page.click("text=New session")
-    visitor.until("old => window.studio.wire.session !== old", old)
+    visitor.until("old => window.studio && window.studio.wire.session && window.studio.wire.session !== old", old)
     visitor.settled()
     page.click(MENU)
     page.wait_for_selector("text=Deleted when nobody opened them for 30 days.")

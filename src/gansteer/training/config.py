@@ -91,6 +91,8 @@ class TrainConfig:
     """The projected discriminator also sees, at every place, how much the pictures of a group differ; not published."""
     grow: Path | None = None
     """Start from this checkpoint (a run's folder or a .safetensors of half the resolution, or of the same)."""
+    network: str | None = None
+    """With --grow from a file that holds several networks: which, such as G instead of G_ema."""
     discriminator_images: int = 0
     """Pictures that teach the discriminator alone at first, while the generator stays. With --grow from a model whose
     discriminator is lost: one that knows nothing yet spoils a good generator within some thousand pictures."""
@@ -125,6 +127,8 @@ class TrainConfig:
             raise UserError("--anchor-faces says what known pictures are drawn from: use it with --anchor, such as 0.5")
         if self.discriminator_images and self.anchor_images:
             raise UserError("at first either --anchor-images or --discriminator-images: choose one of them")
+        if self.network is not None and self.grow is None:
+            raise UserError("--network says which network of a file to --grow from: give that file, too")
         if self.conditional and self.loss == "projected":
             raise UserError("the projected discriminator ignores labels: use --loss stylegan2 with --conditional")
         self._check_layout()
