@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from drag_reference import tiny_model
 from torch import Tensor
 
 from gansteer.checkpoints.native import save_model
@@ -23,6 +22,7 @@ from gansteer.models.generator import FeatureFrame
 from gansteer.models.point_network import WINDOW, Mixer, PointNetwork, PointNetworkConfig
 from gansteer.training.config import TrackerTraining
 from gansteer.training.trackers import TrackerTrainer, random_warp, sequence_loss, warped, where_to
+from support.tiny import tiny_model
 
 SMALL_FLOW = FlowNetworkConfig(32, features=8, hidden=8, levels=2, radius=1, iterations=2)
 SMALL_POINTS = PointNetworkConfig(32, features=8, hidden=8, blocks=1, levels=2, radius=1, iterations=2)
