@@ -69,8 +69,9 @@ class KeptSessions:
             if data is None:
                 subject = (await self._session(key)).node.subject
                 drawn = self._services.renderer.draw(self, lambda: small(subject.image), key)
-                data = await asyncio.wrap_future(drawn)
-                store.keep_picture(key, data)
+                made: bytes = await asyncio.wrap_future(drawn)
+                store.keep_picture(key, made)
+                data = made
         return Response(data, media_type="image/jpeg", headers=NOW)
 
     async def _session(self, key: str) -> Session:

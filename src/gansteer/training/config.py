@@ -226,6 +226,28 @@ class TransformerTraining:
         _check_sizes(self, "learning_rate")
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrackerTraining:
+    """How a network that follows points is trained."""
+
+    kind: Literal["flow", "points"] = "flow"
+    """flow: from picture to picture, of RAFT's shape; points: through eight pictures at once, of the shape of PIPs."""
+    pictures: int = 300
+    """Pictures of the model to learn from, each warped anew every time."""
+    steps: int = 1500
+    batch: int = 4
+    crop: int = 64
+    """Width of the part of a picture that a step looks at, in pixels; a multiple of 4."""
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_counts(self, "pictures", "steps", "batch")
+        if self.crop < 16 or self.crop % 4:
+            raise UserError(f"crop must be a multiple of 4 from 16, not {self.crop}")
+        _check_sizes(self, "learning_rate")
+
+
 def _check_counts(config: object, *names: str) -> None:
     """Raise UserError unless each of these fields is at least 1."""
     for name in names:
