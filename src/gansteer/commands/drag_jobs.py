@@ -66,7 +66,7 @@ def run_jobs(command: Drag) -> None:
         with bar("dragging") if command.is_shared else nullcontext() as report:
             executor = command.executor(command.device)
             tasks = results.tasks(lines, done)
-            for outcome in executor.outcomes(tasks, prepare, _sent_whole(command), _subject(command)):
+            for outcome in executor.outcomes(tasks, prepare, _for_workers(command), _subject(command)):
                 try:
                     results.add(outcome.task.line, outcome.found, outcome.task.command.out.name)
                 except (UserError, RuntimeError, MemoryError) as error:
@@ -190,7 +190,7 @@ def _task(command: Drag, line: Line, names: dict[str, int]) -> Task:
         raise UserError(f"line {names[name]} has the name {name!r} already: its files would be lost")
     assert command.jobs is not None
     one = replace(
-        _sent_whole(command), out=Path(f"{name}.png"), film=command.film and Path(f"{name}{command.film.suffix}"),
+        _for_workers(command), out=Path(f"{name}.png"), film=command.film and Path(f"{name}{command.film.suffix}"),
         point=job.points, how=DragSettings(**{each.name: getattr(job, each.name) for each in fields(DragSettings)}),
         **{key: getattr(job, key) for key in same},
     )  # fmt: skip
@@ -209,9 +209,9 @@ def _subject(command: Drag) -> Sent | None:
     return None if command.subject is None else Sent.read(command.subject, "--subject")
 
 
-def _sent_whole(command: Drag) -> Drag:
+def _for_workers(command: Drag) -> Drag:
     """The command as workers are sent it: without what is only for this side, and wherever they run."""
-    model, tuned = command.for_workers(command.model)(command.tuned)
+    model, tuned = command.for_workers(command.model), command.for_workers(command.tuned)
     return replace(command, jobs=None, processes=1, cluster=None, mask=None, model=model, tuned=tuned)
 
 

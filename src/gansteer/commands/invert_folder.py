@@ -40,7 +40,7 @@ def invert_folder(command: Invert) -> None:
     failed: list[str] = []
     with bar("bringing in") if command.is_shared else nullcontext() as report:
         tasks = _tasks(command, left, failed)
-        for done, outcome in enumerate(executor.outcomes(tasks, prepare, _sent_whole(command)), 1):
+        for done, outcome in enumerate(executor.outcomes(tasks, prepare, _for_workers(command)), 1):
             name = outcome.task.photo.where.name
             try:
                 found = outcome.found
@@ -104,6 +104,6 @@ def _fail(name: str, error: Exception, failed: list[str]) -> None:
     print(f"{name}: {' '.join(str(error).split()) or 'out of memory'}", flush=True)
 
 
-def _sent_whole(command: Invert) -> Invert:
+def _for_workers(command: Invert) -> Invert:
     """The command as workers are sent it."""
     return replace(command, processes=1, cluster=None, model=command.for_workers(command.model) or command.model)
