@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from gansteer.checkpoints.native import save_model
 from gansteer.cli import main
 from gansteer.errors import UserError
 from gansteer.executors.choose import chosen
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "inversion"))
+from inverting import tiny_model
 
 NODE = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": 80 * 2**20, "node_ip_address": "127.0.0.1"}
 QUICK = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
@@ -42,15 +46,31 @@ def cluster() -> Iterator[Any]:
         patch.delenv("RAY_ADDRESS", raising=False)
         from ray.cluster_utils import Cluster
 
-        nodes = Cluster(
-            initialize_head=True, head_node_args={**NODE, "include_dashboard": False, "_system_config": QUICK}
-        )
-        nodes.add_node(**NODE)
+        for left in (2, 1, 0):  # Ray gives up after half a minute, which a very busy machine may take
+            try:
+                nodes = Cluster(True, head_node_args={**NODE, "include_dashboard": False, "_system_config": QUICK})
+                nodes.add_node(**NODE)
+                break
+            except Exception as error:
+                if not left or "timed out" not in str(error):
+                    raise
         try:
             yield nodes
         finally:
-            nodes.shutdown()
+            with reaping(nodes):
+                nodes.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def reaping(cluster: Any) -> Iterator[None]:
+    """Wait for the processes of nodes that are shut down inside; Ray does not for each, and Python warns of that some time."""
+    nodes = [cluster.head_node, *cluster.worker_nodes]
+    running = [info.process for node in nodes for infos in node.all_processes.values() for info in infos]
+    yield
+    for process in running:
+        if not is_running(process.pid):
+            process.wait()
 
 
 def is_running(process: int) -> bool:
@@ -79,7 +99,8 @@ def test_a_node_is_killed_in_the_middle_of_200_jobs(cluster: Any, tmp_path: Path
         holding = {number for number, _ in held}
         try:
             until(lambda: sum(bool(holding & set(numbers)) for numbers in diaries(tmp_path).values()) == 2)
-            cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+            with reaping(cluster):
+                cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
             until(lambda: sum(is_running(int(name.rpartition("-")[2])) for name in diaries(tmp_path)) == 1)
         finally:
             (tmp_path / "go").touch()
@@ -110,8 +131,6 @@ def test_mishaps(cluster: Any, tmp_path: Path) -> None:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """With a model, and a file of jobs some of whose lines are none."""
-    from inverting import tiny_model
-
     monkeypatch.chdir(tmp_path)
     save_model(tiny_model(), "tiny.safetensors")
     (tmp_path / "masks").mkdir()
@@ -138,12 +157,12 @@ def written(folder: Path) -> dict[str, Any]:
 def test_a_cluster_writes_the_same_as_one_process(
     cluster: Any, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert drag("--out", "alone", "--film", "any.webp") == 2
+    assert drag("--out", "alone") == 2
     alone = capsys.readouterr()
-    assert drag("--out", "shared", "--film", "any.webp", "--cluster", cluster.address) == 2
+    assert drag("--out", "shared", "--cluster", cluster.address) == 2
     shared = capsys.readouterr()
     assert written(folder / "shared") == written(folder / "alone")
-    assert len(written(folder / "alone")) == 1 + 3 * 9
+    assert len(written(folder / "alone")) == 1 + 2 * 9
     for said in (alone, shared):
         assert "jobs.jsonl, line 4: no JSON" in said.out
         assert "jobs.jsonl, line 12: line 3 has the name 'masked' already" in said.out
@@ -160,7 +179,7 @@ def test_a_cluster_writes_the_same_as_one_process(
 @pytest.mark.slow
 def test_a_driver_is_killed_and_started_again(cluster: Any, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The first brings a cluster of its own, which ends with it, and until then listens on this machine alone."""
-    lines = [json.dumps({"seed": seed, "points": ["10,10:14,10"], "steps": 2}) for seed in range(24)]
+    lines = [json.dumps({"seed": seed, "points": ["10,10:14,10"], "steps": 2}) for seed in range(12)]
     (folder / "jobs.jsonl").write_text("\n".join(lines))
     results = folder / "out" / "results.jsonl"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
@@ -169,25 +188,29 @@ def test_a_driver_is_killed_and_started_again(cluster: Any, folder: Path, capsys
          "--out", "out", "--cluster", "local:1"], env={**environment, "RAY_TMPDIR": os.environ["RAY_TMPDIR"]},
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    until(lambda: driver.poll() is not None or (results.exists() and results.read_text().count("\n") >= 3))
-    os.kill(driver.pid, signal.SIGSTOP)
-    theirs = family(driver.pid)
-    assert {"gcs_server", "raylet"} <= {Path(f"/proc/{pid}/comm").read_text().strip() for pid in theirs}
-    heard = [address for pid in theirs for address in listening(pid)]
-    assert len(heard) >= 3
-    assert all(address in ("127.0.0.1", "::ffff:127.0.0.1", "::1") for address in heard)
-    driver.kill()
-    driver.wait()
-    until(lambda: not any(is_running(pid) for pid in theirs))
+    try:
+        until(lambda: driver.poll() is not None or (results.exists() and results.read_text().count("\n") >= 3))
+        os.kill(driver.pid, signal.SIGSTOP)
+        theirs = family(driver.pid)
+        named = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in theirs}
+        assert {"gcs_server", "raylet"} <= {Path(f"/proc/{pid}/comm").read_text().strip() for pid in theirs}
+        heard = [address for pid in theirs for address in listening(pid)]
+        assert len(heard) >= 3
+        assert all(address.is_loopback for address in heard), heard
+    finally:
+        driver.kill()
+        driver.wait()
+    # Ray's two agents of a node look about once a minute whether it is still there.
+    until(lambda: not any(is_running(pid) for pid in theirs if "Agent" not in named[pid]))
     before = [json.loads(line)["line"] for line in results.read_text().splitlines()]
-    assert 3 <= len(before) < 24
+    assert 3 <= len(before) < 12
 
     assert drag("--out", "out", "--cluster", cluster.address) == 0
     assert capsys.readouterr().out.count("done before") == len(before)
     found = [json.loads(line) for line in results.read_text().splitlines() if line]
-    assert sorted(entry["line"] for entry in found) == list(range(1, 25))
+    assert sorted(entry["line"] for entry in found) == list(range(1, 13))
     assert all(entry["ok"] for entry in found)
-    assert len(list((folder / "out").glob("line-*.png"))) == 24
+    assert len(list((folder / "out").glob("line-*.png"))) == 12
     assert not list((folder / "out").glob(".*"))
 
 
@@ -205,7 +228,7 @@ def family(process: int) -> list[int]:
     return found
 
 
-def listening(process: int) -> list[str]:
+def listening(process: int) -> list[Any]:
     """The addresses on which a process listens."""
     sockets = {os.readlink(path) for path in Path(f"/proc/{process}/fd").iterdir() if path.is_symlink()}
     found = []
@@ -214,7 +237,8 @@ def listening(process: int) -> list[str]:
             fields = line.split()
             if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
                 words = [bytes.fromhex(fields[1].partition(":")[0])[i : i + 4][::-1] for i in range(0, 16, 4)]
-                found.append(str(ipaddress.ip_address(b"".join(words))))
+                address = ipaddress.ip_address(b"".join(words))
+                found.append(getattr(address, "ipv4_mapped", None) or address)
     return found
 
 

@@ -14,7 +14,9 @@ def test_processes_do_every_task_once_and_those_that_fail_again(tmp_path: Path) 
     tasks = [(number, "double") for number in range(12)] + MISHAPS + [(number, "double") for number in range(12, 24)]
     outcomes = list(chosen(2).outcomes(iter(tasks), prepare, str(tmp_path)))
     check_mishaps(outcomes, tasks, tmp_path)
-    assert {begun(tmp_path)[number] for number, what in tasks if what == "double"} == {1}
+    counts = begun(tmp_path)
+    assert {counts[number] for number, what in tasks if what == "double"} == {1}
+    assert [counts[number] for number, _ in MISHAPS] == [1, 4, 2, 2, 4, 4]
     errors = {outcome.task[0]: str(outcome.error) for outcome in outcomes if outcome.error is not None}
     assert "a process of this machine ended with code -9" in errors[94]
     assert not multiprocessing.active_children()

@@ -20,6 +20,8 @@ MISSING = "--cluster needs the extra: run pip install 'gansteer[cluster]'"
 WAIT = 1.0
 """Seconds after which the driver looks for workers that can be added."""
 LOOPBACK = ("127.0.0.1", "localhost")
+STARTS = 3
+"""How often a local cluster is begun: Ray gives up after half a minute, which a busy machine may take."""
 STORE = 128 * 2**20
 """Bytes of a local cluster's object store: it holds what is on its way, which is little."""
 
@@ -85,17 +87,26 @@ def _connect(address: Address) -> Callable[[], None]:
     logging.getLogger("ray").setLevel(logging.ERROR)
     # A lost worker is told by the pool; Ray would also print what its node says of it, among our results.
     ray._private.worker._worker_logs_enabled = False
-    try:
-        if address.host:
-            ray.init(address=f"{address.host}:{address.number}", **quiet)
-        else:
-            ray.init(
-                address="local", num_cpus=address.number, include_dashboard=False, object_store_memory=STORE, **quiet
-            )
-    except Exception as error:  # of many kinds, some of them Exception itself
-        what = f"the Ray cluster at {address.host}:{address.number} cannot be joined" if address.host else (
-            "Ray could not start on this machine")  # fmt: skip
-        raise UserError(f"{what}: {_in_short(error)}") from error
+    for left in reversed(range(STARTS)):
+        try:
+            if address.host:
+                ray.init(address=f"{address.host}:{address.number}", **quiet)
+            else:
+                ray.init(
+                    address="local",
+                    num_cpus=address.number,
+                    include_dashboard=False,
+                    object_store_memory=STORE,
+                    **quiet,
+                )
+        except Exception as error:  # of many kinds, some of them Exception itself
+            ray.shutdown()
+            if left and not address.host and "timed out" in str(error):
+                continue
+            what = f"the Ray cluster at {address.host}:{address.number} cannot be joined" if address.host else (
+                "Ray could not start on this machine")  # fmt: skip
+            raise UserError(f"{what}: {_in_short(error)}") from error
+        break
     return ray.shutdown
 
 
