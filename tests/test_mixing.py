@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from gansteer.checkpoints.native import save_model
 from gansteer.cli import main
@@ -78,9 +78,9 @@ def test_a_walk_against_linear_interpolation(count: int, loop: bool) -> None:
     met = list(walk(stops, count, loop))
     assert met[0] is stops[0]
     assert loop or met[-1] is stops[-1]
-    for bad in ([stops[:1], 5], [stops, 1], [[*stops, tiny(1).sample(1)], 5]):
+    for few, pictures in ((stops[:1], 5), (stops, 1), ([*stops, tiny(1).sample(1)], 5)):
         with pytest.raises(UserError):
-            walk(*bad)
+            walk(few, pictures)
 
 
 def test_a_mix_takes_each_convolution_from_the_one_whose_size_it_is() -> None:
@@ -125,10 +125,9 @@ def test_the_commands(files: Path, tmp_path: Path) -> None:
     assert main(["walk", *model, "--seeds", "1,5", "--frames", "6", "--loop", "--fps", "10", "--out", str(film)]) == 0
     with Image.open(film) as shown:
         times = []
-        for i in range(shown.n_frames):
-            shown.seek(i)
-            shown.load()
-            times.append(shown.info["duration"])
+        for picture in ImageSequence.Iterator(shown):
+            picture.load()
+            times.append(picture.info["duration"])
     assert times == [100] * 6, "it repeats without a rest"
     pictures = tmp_path / "pictures"
     pictures.mkdir()
