@@ -82,6 +82,7 @@ export class Studio {
     const node = present(this.state);
     if (session.current != null && (moved || ended || !trails[session.current])) this.arrive(session, Boolean(ended));
     if (ended) this.say(session.ended ? ending(session.ended) : "Stopped.");
+    if (ended) this.state.kinds.find(({ needs }) => needs === session.edit?.kind)?.ended?.(this);
     if (moved && before && !session.run) this.say(`Now at ${node ? titled(node, this.state) : "the start"}.`);
     if (session.run?.state === "waiting" && session.run.position !== before?.run?.position)
       this.say(`Waiting: ${ahead(session.run.position)}.`);
