@@ -115,8 +115,8 @@ def test_the_gallery_shuffles_all_but_the_locked(visitor):
     visitor.settled()
     made, key = visitor.current, visitor.js("window.studio.wire.session")
     page.click("[aria-label='Star picture 4']")
-    page.click("text=Pose and shape")
-    page.locator("[aria-label='Mix: the present picture with the shapes of picture 5']").first.click()
+    page.click(".segmented button:has-text('Shape')")
+    page.locator("[aria-label='Mix: the present picture with the shape of picture 5']").first.click()
     visitor.until("window.studio.state.session.nodes.at(-1).kind === 'mix'")
     visitor.settled()
     assert page.locator(".entry[aria-current]").get_attribute("aria-label") == "Shape of 5"

@@ -81,10 +81,10 @@ export function Gallery({ studio }) {
         use=${(/** @type {number} */ value) => studio.prefer({ spread: value })}
       />
       <div class="field">
-        <span id="mix-takes">A mix takes, of the picture here,</span>
+        <span id="mix-takes">Mixing gives the present picture another's</span>
         <div class="segmented" role="group" aria-labelledby="mix-takes">
-          <button aria-pressed=${takes === "fine"} onClick=${() => setTakes("fine")}>Colours and detail</button>
-          <button aria-pressed=${takes === "coarse"} onClick=${() => setTakes("coarse")}>Pose and shape</button>
+          <button aria-pressed=${takes === "fine"} onClick=${() => setTakes("fine")}>Colours</button>
+          <button aria-pressed=${takes === "coarse"} onClick=${() => setTakes("coarse")}>Shape</button>
         </div>
       </div>
       <ul class="tiles">
@@ -164,7 +164,7 @@ function Film({ studio, stars }) {
  *   lock: (() => void) | null, star: () => void, mix: () => void, takes: "fine" | "coarse"}} props */
 function Tile({ studio, seed, psi, locked, starred, lock, star, mix, takes }) {
   const model = present(studio.state)?.model ?? "";
-  const words = takes === "fine" ? "colours" : "shapes";
+  const words = takes === "fine" ? "colours" : "shape";
   const src = studio.wire.file(`seed/${seed}`, { model, psi, size: 96 });
   return html`
     <li class="tile">
@@ -204,7 +204,7 @@ function Tile({ studio, seed, psi, locked, starred, lock, star, mix, takes }) {
           class="icon small"
           disabled=${running(studio.state)}
           aria-label=${`Mix: the present picture with the ${words} of picture ${seed}`}
-          title=${`Mix: the present picture with these ${words}`}
+          title=${`Mix: the present picture with this one's ${words}`}
           onClick=${mix}
         >
           ${icon("mix")}

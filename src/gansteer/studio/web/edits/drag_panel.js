@@ -5,7 +5,7 @@ import { icon } from "../icons.js";
 import { ellipse, fill, FREE, HELD, mask, rectangle } from "../paint.js";
 import { percent } from "../parts.js";
 import * as points from "../points.js";
-import { draftOf, running, sideOf } from "../state.js";
+import { draftOf, present, running, sideOf } from "../state.js";
 import { NumberField } from "../typed.js";
 import { html } from "../vendor/preact.js";
 import { CHOICES, FIELDS, FREEDOMS, withNumber } from "./drag_how.js";
@@ -13,6 +13,7 @@ import { CHOICES, FIELDS, FREEDOMS, withNumber } from "./drag_how.js";
 /** @typedef {import("../studio.js").Studio} Studio */
 /** @typedef {{studio: Studio}} Props */
 
+const OTHERS = [0, 1, 2, 3, 4, 5]; // the gallery has more
 const EVERYTHING = "Everything. Paint what must stay, or only what may move.";
 
 /** Points, what may move, and how far and fast.
@@ -79,7 +80,44 @@ export function Panel({ studio }) {
         <${ShapeByNumbers} studio=${studio} />
       </section>
       <${How} studio=${studio} />
+      ${
+        state.session?.nodes.length === 1 &&
+        !draft.pairs.length &&
+        html`
+          <${Others} studio=${studio} />
+        `
+      }
     </div>
+  `;
+}
+
+/** While there is one picture and nothing prepared on it: a few to begin with instead.
+ * @param {Props} props */
+function Others({ studio }) {
+  const model = present(studio.state)?.model ?? "";
+  const psi = studio.state.settings.spread;
+  return html`
+    <section class="stack">
+      <h2>Or begin with another picture</h2>
+      <ul class="tiles">
+        ${OTHERS.map(
+          (seed) => html`
+            <li class="tile" key=${seed}>
+              <button class="show" aria-label=${`Picture ${seed}`} onClick=${() => studio.sample(seed)}>
+                <img
+                  alt=""
+                  width="96"
+                  height="96"
+                  loading="lazy"
+                  draggable=${false}
+                  src=${studio.wire.file(`seed/${seed}`, { model, psi, size: 96 })}
+                />
+              </button>
+            </li>
+          `,
+        )}
+      </ul>
+    </section>
   `;
 }
 
