@@ -131,6 +131,10 @@ def test_a_run_that_was_killed_goes_on_without_a_difference(
     again = measure(tiny, tmp_path, *words)
     assert without_seconds(again) == without_seconds(whole)
     assert [row["cases"] for row in whole["tables"][0]["rows"]] == [3, 3]
+    others = "".join(lines).replace('"learning_rate": 0.01', '"learning_rate": 0.02')  # what the row once meant
+    (tmp_path / "a.jsonl").write_text(others)
+    assert without_seconds(measure(tiny, tmp_path, *words)) == whole
+    assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 1 + 6 + 3
     assert whole["tables"][0]["rows"][0]["relative"] == 1
     assert "no edit" in capsys.readouterr().out
     assert (

@@ -98,7 +98,7 @@ class Drags(Evaluation):
         )  # fmt: skip
 
     def measure(self, model: "Model") -> "DragsReport":
-        from gansteer.evaluation.drags.run import Record, prepare, summed_up, tasks
+        from gansteer.evaluation.drags.run import Record, prepare, resolved, summed_up, tasks
         from gansteer.evaluation.processes import shared
 
         plan, rows = self.plan(), self._rows(model)
@@ -107,7 +107,8 @@ class Drags(Evaluation):
             "correspondence": plan.correspondence, "projection": plan.projection,
         }  # fmt: skip
         records = [] if self.records is None else resume(self.records, about, Record.from_json)
-        records = [record for record in records if rows.get(record.row, record) == record.settings]
+        settings = {name: resolved(model, row) for name, row in rows.items()}
+        records = [record for record in records if settings.get(record.row, record) == record.settings]
         left = tasks(plan, rows, self.first, self.pairs, records)
         with bar("dragging") as report:
             for done, found in enumerate(shared(self.processes, self.minutes, left, prepare, plan), 1):

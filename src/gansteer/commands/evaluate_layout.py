@@ -165,13 +165,14 @@ class LayoutPairs(RecordedEvaluation):
         from gansteer.edits.arrangement.edit import layout_of
         from gansteer.evaluation.layout_pairs import (
             PairsReport,
-            brought_in,
             examine,
             of_record,
             read_pairs,
+            read_picture,
             rows,
             to_record,
         )  # fmt: skip
+        from gansteer.evaluation.samples import brought_in
 
         pairs = read_pairs(self.data)
         layout_of(model.sample(0))  # complains before the work
@@ -182,7 +183,8 @@ class LayoutPairs(RecordedEvaluation):
         def one(key: str) -> "PairRecord | None":
             pair = known[key]
             if last.get("name") != pair.name:
-                last.update(name=pair.name, subject=brought_in(model, pair.base, self.projection))
+                pixels = read_picture(pair.base, model.resolution)
+                last.update(name=pair.name, subject=brought_in(model, pixels, self.projection))
             return examine(last["subject"], pair)
 
         head = {"of": "layout-pairs", "model": model.digest, "projection": self.projection}

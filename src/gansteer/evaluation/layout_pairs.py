@@ -20,13 +20,12 @@ from torch import Tensor
 from gansteer.edits.arrangement.differences import change
 from gansteer.edits.arrangement.edit import Arrangement, layout_of
 from gansteer.edits.drag.edit import Drag
-from gansteer.edits.inversion.edit import Inversion
 from gansteer.edits.inversion.perceptual import comparison
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.evaluation.layout_report import Row, sum_row
 from gansteer.models.layout import heatmaps
-from gansteer.subject import Model, Subject
+from gansteer.subject import Subject
 
 EditName = Literal["moved", "removed"]
 Method = Literal["no edit", "drag only", "layout"]
@@ -128,15 +127,6 @@ def read_picture(path: Path, size: int) -> Tensor:
     return torch.from_numpy(np.array(small))
 
 
-def brought_in(model: Model, path: Path, projection: int) -> Subject:
-    """The room of a file as a subject of the model, w and layout free, no weights tuned."""
-    edit = Inversion(read_picture(path, model.resolution), projection=projection, tuning="none")
-    run = start(model.sample(0), edit)
-    for _ in run:
-        pass
-    return run.subject
-
-
 def examine(subject: Subject, pair: Pair) -> PairRecord | None:
     """All methods on one pair whose base was brought in as `subject`; None where the true edit changes next to nothing."""
     size = subject.model.resolution
@@ -152,7 +142,8 @@ def examine(subject: Subject, pair: Pair) -> PairRecord | None:
     if pair.edit == "moved":
         results["layout"] = _last(subject, Arrangement(moves={blob: (dx, dy)}))
         inside = [min(max(v, 0.0), size - 1.0) for v in (x, y, x + dx, y + dy)]
-        edit = Drag([(inside[0], inside[1])], [(inside[2], inside[3])], layout="fixed")
+        handle, target = (inside[0], inside[1]), (inside[2], inside[3])
+        edit = Drag([handle], [target], method="draggan", layout="fixed")
         results["drag only"] = _last(subject, edit)
     else:
         results["layout"] = _last(subject, Arrangement(removes=(blob,)))
