@@ -12,6 +12,11 @@ from pathlib import Path
 
 from gansteer.checkpoints.readers import ROOMS
 from gansteer.evaluation.document import fill, table
+from gansteer.evaluation.layout_networks import Network, table_of
+from gansteer.evaluation.quality import Measure
+from gansteer.evaluation.regions import Interval
+
+INTERVALS = ("disequilibrium", "attention_on_things", "attention_on_blobs")
 
 AIMS = {
     "displacement slope by difference": "0.85 to 1.15", "displacement slope by reader": "0.85 to 1.15",
@@ -40,6 +45,20 @@ def measured(report: dict) -> str:
         f"{name} {report[name]}" for name in ("scenes", "rooms", "psi", "seed", "steps", "projection") if name in report
     )
     return f"`{report['model']}`: {about}.\n\n" + table(["", "value", "95 %", "cases", "aim"], rows)
+
+
+def networks(report: dict) -> str:
+    """The model beside networks that differ from it in one thing, `-` where there was none."""
+    found = [
+        Network(
+            n["name"],
+            n["images"],
+            None if n["frechet_distance"] is None else Measure(**n["frechet_distance"]),
+            *(None if n[name] is None else Interval(**n[name]) for name in INTERVALS),
+        )
+        for n in report["networks"]
+    ]
+    return table(*table_of(found))
 
 
 def reader() -> str:
@@ -72,7 +91,10 @@ def main(reports: Path, page: Path) -> None:
     for name in ("layout", "layout-drag", "layout-pairs"):
         path = reports / f"{name}.json"
         if path.exists():
-            fill(page, name, measured(json.loads(path.read_text())))
+            report = json.loads(path.read_text())
+            fill(page, name, measured(report))
+            if report.get("networks"):
+                fill(page, "layout-networks", networks(report))
 
 
 if __name__ == "__main__":

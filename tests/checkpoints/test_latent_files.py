@@ -86,7 +86,7 @@ def test_one_row_stands_for_all(tmp_path, shape):
 def test_what_is_written_is_read_bit_for_bit(tmp_path, ending):
     path = tmp_path / f"w{ending}"
     model = smallest_model(w_dim=5, resolution=16)
-    code = Code(W, {"b8.conv0": torch.arange(float(model.generator.config.channels(4)))})
+    code = Code(W, {"b8.conv0": torch.arange(float(model.generator.config.channels(4)))})  # type: ignore[attr-defined]
     save_latent(Subject(model, code), path)
     latent = read_latent(path)
     found = as_subject(latent, model, "w")
@@ -186,7 +186,7 @@ def test_lists_of_themselves(tmp_path):
     """Writing it out would take 10,000 ** 4 rows."""
     endless = [0.0]
     for _ in range(4):
-        endless = [endless] * 60
+        endless = [endless] * 60  # type: ignore[list-item]
     (tmp_path / "x.pkl").write_bytes(pickle.dumps({"w": endless}))
     with pytest.raises(UserError, match=r"something else than numbers|expected"):
         read_latent(tmp_path / "x.pkl")

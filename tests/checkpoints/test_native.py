@@ -118,7 +118,7 @@ HEADERS = {
 def test_damaged_headers(tmp_path, problem):
     path = tmp_path / "x.safetensors"
     save_model(smallest_model(CARD), path)
-    rewrite(path, **HEADERS[problem])
+    rewrite(path, **HEADERS[problem])  # type: ignore[arg-type]
     with pytest.raises(UserError) as caught:
         load_file(path, "cpu")
     assert problem in str(caught.value)

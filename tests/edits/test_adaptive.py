@@ -129,7 +129,7 @@ def test_the_defaults_of_each_method() -> None:
 
 @pytest.mark.parametrize("engine", ["region", "dense"])
 def test_both_engines_agree(engine: str) -> None:
-    one, other = (start(tiny_subject(64), replace(EDIT, engine=e, steps=3)) for e in ("dense", engine))
+    one, other = (start(tiny_subject(64), replace(EDIT, engine=e, steps=3)) for e in ("dense", engine))  # type: ignore[arg-type]
     for a, b in zip(one, other, strict=True):
         assert torch.allclose(torch.tensor(a.points), torch.tensor(b.points), atol=1e-6)
         assert a.loss == pytest.approx(b.loss, rel=1e-6)

@@ -66,12 +66,12 @@ def test_a_run_is_the_published_loop(engine: str, changes: dict) -> None:
     seen, losses, w = slow_run(subject, edit, steps=6)
     run = start(subject, edit)
     progresses = list(run)
-    assert run.taken == 6
+    assert run.taken == 6  # type: ignore[attr-defined]
     assert [progress.step for progress in progresses[:-1]] == list(range(6))
     assert [list(progress.points) for progress in progresses[:-1]] == seen[:-1]
     assert [progress.loss for progress in progresses[:-1]] == pytest.approx(losses[:-1], rel=1e-8)
     assert seen[-1] != seen[0]
-    assert (run._present().code.ws - w).abs().max() < 1e-7  # the last latent looked at, whichever was best
+    assert (run._present().code.ws - w).abs().max() < 1e-7  # type: ignore[attr-defined]  # the last latent looked at, whichever was best
 
 
 def test_the_mask_term_is_an_exact_penalty() -> None:
@@ -82,7 +82,7 @@ def test_the_mask_term_is_an_exact_penalty() -> None:
         run = start(subject, replace(EDIT, mask=half_mask(), lambda_mask=weight, learning_rate=2e-3, steps=30))
         for _ in range(20):
             run.step()
-        moved.append(float((run._latent.offset.detach()).norm()))
+        moved.append(float((run._latent.offset.detach()).norm()))  # type: ignore[attr-defined]
     assert moved[1] < 0.2 * moved[0]
 
 
@@ -200,12 +200,12 @@ def test_steps_in_the_models_metric() -> None:
     run = start(subject, replace(EDIT, space="w", metric="model"))
     m, v, w = torch.zeros(8).double(), 0.0, subject.code.ws[:6].clone()
     for step in range(1, 5):
-        loss = run._look()
+        loss = run._look()  # type: ignore[attr-defined]
         rows = w.clone().requires_grad_()
-        features = run._extract(rows, run._seen.known)
+        features = run._extract(rows, run._seen.known)  # type: ignore[attr-defined]
         again = motion_loss(
-            features, run._points, directions(run._points, run._targets), run._r1, run._seen.detach().sample(
-                around(run._points, disc(run._r1))
+            features, run._points, directions(run._points, run._targets), run._r1, run._seen.detach().sample(  # type: ignore[attr-defined]
+                around(run._points, disc(run._r1))  # type: ignore[attr-defined]
             )
         )  # fmt: skip
         (slow,) = torch.autograd.grad(again, rows)
@@ -213,8 +213,8 @@ def test_steps_in_the_models_metric() -> None:
         m, v = 0.9 * m + 0.1 * slow, 0.999 * v + 0.001 * float(slow.square().mean())
         z = 1e-2 * (m / (1 - 0.9**step)) / (math.sqrt(v / (1 - 0.999**step)) + 1e-8)
         w = w - z * deviation / spread @ axes.t()
-        run._advance(loss)
-        assert (run._latent.rows().detach() - w).abs().max() < 1e-3 * float((w - subject.code.ws[:6]).abs().max())
+        run._advance(loss)  # type: ignore[attr-defined]
+        assert (run._latent.rows().detach() - w).abs().max() < 1e-3 * float((w - subject.code.ws[:6]).abs().max())  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("method", ["draggan", "gauss-newton", "freedrag"])
@@ -222,7 +222,7 @@ def test_steps_in_the_models_metric() -> None:
 def test_the_latent_stays_within_its_reach(space: str, metric: str, method: str) -> None:
     subject = tiny_subject(64)
     axes, deviation, _ = whitened(subject.model)
-    edit = replace(EDIT, space=space, metric=metric, method=method, learning_rate=0.1, steps=40)
+    edit = replace(EDIT, space=space, metric=metric, method=method, learning_rate=0.1, steps=40)  # type: ignore[arg-type]
     lengths = []
     for limit in (0.0, 0.2):
         run = start(subject, replace(edit, reach=limit))
@@ -250,7 +250,7 @@ def test_the_end_of_the_reach_is_said() -> None:
 @pytest.mark.parametrize("prior", ["pull", "manifold"])
 def test_priors_hold_the_latent_near(prior: str) -> None:
     subject = tiny_subject(64)
-    free, held = start(subject, EDIT), start(subject, replace(EDIT, **{prior: 100.0}))
+    free, held = start(subject, EDIT), start(subject, replace(EDIT, **{prior: 100.0}))  # type: ignore[arg-type]
     for _ in range(6):
         a, b = free.step(), held.step()
     assert (

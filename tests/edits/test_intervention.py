@@ -53,9 +53,9 @@ def test_outside_stays_far_more_than_with_the_edit_in_w(subject: Subject) -> Non
     whole = start(subject, Attribute({"smile": 2.0}, directions=wanted.directions)).step().subject
     assert last.stop_reason is not None
     assert last.stop_reason.startswith("the rest of the picture")
-    assert run.leak.mean == pytest.approx(leak(subject, last.subject), rel=1e-4)
-    assert run.leak.whole == pytest.approx(leak(subject, whole), rel=1e-4)
-    assert run.leak.mean < 0.4 * run.leak.whole
+    assert run.leak.mean == pytest.approx(leak(subject, last.subject), rel=1e-4)  # type: ignore[attr-defined]
+    assert run.leak.whole == pytest.approx(leak(subject, whole), rel=1e-4)  # type: ignore[attr-defined]
+    assert run.leak.mean < 0.4 * run.leak.whole  # type: ignore[attr-defined]
     inside = [(change_of(subject, x) * REGION).square().sum() for x in (last.subject, whole)]
     assert float(inside[0]) > 0.3 * float(inside[1])  # it did not get there by doing nothing
     assert torch.equal(last.subject.code.ws, subject.code.ws)
@@ -66,9 +66,9 @@ def test_it_begins_with_the_paper_s_mixture(subject: Subject) -> None:
     """Ds = (1 - lambda) Ds_z + lambda Ds_n with lambda = 1/2, from the two edits themselves."""
     wanted = edit(subject)
     run = start(subject, wanted)
-    mixture = run.mixture
+    mixture = run.mixture  # type: ignore[attr-defined]
     half = torch.full_like(mixture.realistic, 0.5)
-    first = run.changed(mixture.change(half)[0])
+    first = run.changed(mixture.change(half)[0])  # type: ignore[attr-defined]
     loss = float(mixture.loss(half, mixture.wanted(64)))
     whole = start(subject, Attribute({"smile": 2.0}, directions=wanted.directions)).step().subject
     realistic = styles_of(whole) - styles_of(subject)
@@ -85,7 +85,7 @@ def test_it_begins_with_the_paper_s_mixture(subject: Subject) -> None:
     here, there = (x.generator.styles(x.code)["b32.torgb"][0] for x in (subject, whole))
     assert torch.allclose(first.code.style_offsets["b32.torgb"], (there - here) / 2, atol=1e-5)
     picture, before, goal = first.render(), subject.render(), whole.render()
-    pixels = slow_loss(*(x.double().numpy() for x in (picture, before, goal, REGION)), wanted.lambda_inside)
+    pixels = slow_loss(*(x.double().numpy() for x in (picture, before, goal, REGION)), wanted.lambda_inside)  # type: ignore[arg-type, call-arg]
     cosine = float(torch.cosine_similarity(mixed / smile.scale, smile.vector, dim=0))
     norm = 0.5 * len(mixed) ** 0.5
     assert loss == pytest.approx(pixels + 1e-2 * (1 - cosine) + 1e-6 * norm, rel=1e-3)
@@ -202,7 +202,7 @@ def test_rows_and_held_attributes(subject: Subject) -> None:
     assert wanted.directions is not None
     age = wanted.directions.get("age", "s")
     assert age.level is not None
-    precise = run.mixture.precise[0, : len(age.scale)].double() / age.scale
+    precise = run.mixture.precise[0, : len(age.scale)].double() / age.scale  # type: ignore[attr-defined]
     assert abs(float(precise @ age.vector)) < 1e-4 * float(precise.norm())
 
 
@@ -287,7 +287,7 @@ def test_the_energy_of_channels_is_that_of_all_derivatives() -> None:
 
     jacobian = torch.autograd.functional.jacobian(draw, styles["b8.conv1"])[:, :, :, 0]  # [3, H, W, C]
     energy = jacobian.square().sum(dim=0)  # [H, W, C]
-    start = subject.generator.config.channels(4) + subject.generator.config.channels(4)
+    start = subject.generator.config.channels(4) + subject.generator.config.channels(4)  # type: ignore[attr-defined]
     mine = slice(start, start + jacobian.shape[-1])
     assert torch.allclose(inside[mine], (energy * region[:, :, None]).sum(dim=(0, 1)), rtol=0.3)
     assert torch.allclose(outside[mine], (energy * (1 - region)[:, :, None]).sum(dim=(0, 1)), rtol=0.3)

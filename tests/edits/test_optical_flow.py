@@ -3,13 +3,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from drag_reference import tiny_model
 
 from gansteer.edits.drag.features import Features, Grid, View
 from gansteer.edits.drag.optical_flow import at, flow_between
 from gansteer.edits.drag.trackers import make_tracker
 from gansteer.edits.drag.tracking import Tracker
 from gansteer.models.generator import FeatureFrame
+from support.tiny import tiny_model
 
 pytest.importorskip("cv2")
 SIZE = 64

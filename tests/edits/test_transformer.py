@@ -50,7 +50,7 @@ def normed(x: list[float], layer: nn.LayerNorm) -> list[float]:
 
 def attention(xs: list[list[float]], context: list[list[float]], part: nn.Module, heads: int) -> list[list[float]]:
     """Loops over heads, queries and keys."""
-    queries, keys, values = ([linear(x, layer) for x in of] for of, layer in (
+    queries, keys, values = ([linear(x, layer) for x in of] for of, layer in (  # type: ignore[arg-type]
         (xs, part.query), (context, part.key), (context, part.value)))  # fmt: skip
     size = len(xs[0]) // heads
     found = []
@@ -62,7 +62,7 @@ def attention(xs: list[list[float]], context: list[list[float]], part: nn.Module
             shares = [math.exp(l - max(logits)) for l in logits]
             total = sum(shares)
             together += [sum(s * v[own][i] for s, v in zip(shares, values, strict=True)) / total for i in range(size)]
-        found.append(linear(together, part.out))
+        found.append(linear(together, part.out))  # type: ignore[arg-type]
     return found
 
 
@@ -93,11 +93,11 @@ def slow(network: LatentTransformer, w: Tensor, motion: Tensor, features: Tensor
         for m, f in zip(motion.tolist(), scaled.tolist(), strict=True)
     ]
     for part in network.encoder:
-        tokens = block(tokens, part, heads, None)
+        tokens = block(tokens, part, heads, None)  # type: ignore[arg-type]
     latents = [relu(linear(row, network.latent)) for row in ((w - network.centre) / network.spread).tolist()]
     latents = add(latents, network.position.tolist())
     for part in network.decoder:
-        latents = block(latents, part, heads, tokens)
+        latents = block(latents, part, heads, tokens)  # type: ignore[arg-type]
     out = [linear(normed(x, network.norm), network.head) for x in latents]
     return torch.tensor(out, dtype=torch.float64) * network.spread
 

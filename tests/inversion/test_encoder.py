@@ -52,7 +52,7 @@ def plain_distance(model, w, pictures):
     drawn, total = model.generator.synthesize(Code(w)), 0.0
     for y, y0 in zip(network.taps(drawn), network.taps(pictures), strict=True):
         unit = y / (y**2).sum(dim=1, keepdim=True).sqrt() - y0 / (y0**2).sum(dim=1, keepdim=True).sqrt()
-        total = total + (unit**2).sum(dim=1).mean(dim=(1, 2)) / 4
+        total = total + (unit**2).sum(dim=1).mean(dim=(1, 2)) / 4  # type: ignore[assignment]
     return total + 10 * ((drawn - pictures) ** 2).mean(dim=(1, 2, 3))
 
 

@@ -119,7 +119,7 @@ def test_mean_position_is_that_of_a_plain_sum() -> None:
     for n in range(2):
         x = sum(share[0, n, i, j] * j for i in range(5) for j in range(5))
         y = sum(share[0, n, i, j] * i for i in range(5) for j in range(5))
-        torch.testing.assert_close(mean_position(share)[0, n], torch.stack([x, y]))
+        torch.testing.assert_close(mean_position(share)[0, n], torch.stack([x, y]))  # type: ignore[list-item]
 
 
 def test_gradient_is_that_of_finite_differences(pictures: Tensor) -> None:

@@ -34,7 +34,13 @@ for line in sys.stdin:
     if os.fork() == 0:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         print(os.getpid(), flush=True)
-        os._exit(main(json.loads(line)))
+        code = 1
+        try:
+            code = main(json.loads(line))
+        except BaseException:
+            traceback.print_exc()
+        print(f"the studio has ended with {code}", flush=True)  # so that nobody waits for its address
+        os._exit(code)
 """
 
 

@@ -156,7 +156,7 @@ def test_a_film_is_told_of_while_it_is_made_and_has_the_size_that_was_chosen(ser
         film = Image.open(io.BytesIO(data))
         assert film.size == (256, 256)
         page.until(lambda: page.exporting and page.exporting[-1]["done"] == page.exporting[-1]["of"])
-        assert page.exporting[-1]["of"] >= film.n_frames  # a picture like the one before is not stored again
+        assert page.exporting[-1]["of"] >= film.n_frames  # type: ignore[attr-defined]  # a picture like the one before is not stored again
         assert {(one["node"], one["what"]) for one in page.exporting} == {(node, what)}
     assert Image.open(io.BytesIO(page.file(f"export/{node}/png?size=512")[2])).size == (512, 512)
     assert page.file(f"export/{node}/png?size=4096")[0] == 400

@@ -117,8 +117,8 @@ def test_a_session_opens_bit_for_bit(tmp_path: Path) -> None:
             other.stop_reason,
         )
     edit = back.nodes[2].edit
-    assert edit.mask.dtype == torch.bool
-    assert torch.equal(edit.mask, DRAG.mask)
+    assert edit.mask.dtype == torch.bool  # type: ignore[attr-defined]
+    assert torch.equal(edit.mask, DRAG.mask)  # type: ignore[attr-defined]
     assert replace(edit, mask=None).__dict__ == replace(DRAG, mask=None).__dict__
     assert to_bytes(back) == to_bytes(session)
 

@@ -254,7 +254,7 @@ def test_the_discriminator_comes_in_slowly(tiny):
     schedule = schedule_of(tiny(**ANCHORED, anchor_images=16))
     phases = [schedule.phase(images) for images in range(0, 32, 4)]
     assert [type(phase) for phase in phases] == [ReconstructionPhase] * 5 + [AdversarialPhase] * 3
-    assert [phase.weight(4 * i) for i, phase in enumerate(phases) if i > 4] == [0.5, 1, 1]
+    assert [phase.weight(4 * i) for i, phase in enumerate(phases) if i > 4] == [0.5, 1, 1]  # type: ignore[attr-defined]
 
 
 def test_portraits_keep_their_landmarks(tiny, tmp_path):

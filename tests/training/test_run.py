@@ -371,7 +371,7 @@ def test_worker_processes_change_nothing(tiny, monkeypatch):
 
 
 def test_defaults_are_of_one_piece():
-    config = TrainConfig("data", "out")
+    config = TrainConfig("data", "out")  # type: ignore[arg-type]
     assert augmentation_of(config) == "diffaugment"
     assert config.gamma == pytest.approx(0.0002 * 128**2 / 32)
     assert config.ema_half_life == 10_000

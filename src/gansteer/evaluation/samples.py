@@ -1,15 +1,13 @@
-"""Many pictures of a model, in batches and as anybody would see them: rounded to 256 levels; and known ones brought into it."""
+"""Many pictures of a model, in batches and as anybody would see them: rounded to 256 levels."""
 
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from gansteer.edits.inversion.edit import Inversion
-from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.models.layers import as_channels
-from gansteer.subject import MAX_SEED, Model, Subject
+from gansteer.subject import MAX_SEED, Model
 
 BATCH_PIXELS = 16 * 128 * 128
 """Of all the pictures of a batch: enough to keep a CPU busy, little enough for its caches."""
@@ -31,22 +29,13 @@ def draw(
     rng = torch.Generator().manual_seed(seed)
     classes = list(labels or range(config.c_dim))
     batch = max(1, min(64, BATCH_PIXELS // config.resolution**2))
-    for first in range(0, count, batch):
-        size = min(batch, count - first)
+    for start in range(0, count, batch):
+        size = min(batch, count - start)
         z = generator.sample_z(size, rng)
-        c = generator.one_hot([classes[i % len(classes)] for i in range(first, first + size)]) if classes else None
+        c = generator.one_hot([classes[i % len(classes)] for i in range(start, start + size)]) if classes else None
         with torch.no_grad():
             pictures = as_channels(generator.synthesize(generator.code_of(z, c, psi=psi, rng=rng)), 3)
         yield from_levels(to_levels(pictures))
-
-
-def brought_in(model: Model, pixels: Tensor, projection: int) -> Subject:
-    """The subject nearest to a known picture, uint8 `[R, R, 3]`: w (and layout) by `projection` steps, no weights tuned."""
-    subject = model.sample(0, label=0 if model.generator.config.c_dim else None)
-    run = start(subject, Inversion(pixels, projection=projection, tuning="none"))
-    for _ in run:
-        pass
-    return run.subject
 
 
 def to_levels(pictures: Tensor) -> Tensor:

@@ -101,7 +101,7 @@ def read_checkpoint(config: TrainConfig) -> dict[str, Any] | None:
     record = out / "config.json"
     if not record.exists():
         return None
-    before = _read_record(record)
+    before = read_record(record)
     for name, value in _record(config).items():
         if name not in MAY_CHANGE and before.get(name, value) != value:
             flag = name.replace("_", "-")
@@ -109,10 +109,11 @@ def read_checkpoint(config: TrainConfig) -> dict[str, Any] | None:
                 f"{out} is a run with --{flag} {before[name]}, not {value}: give the same --{flag}, or another --out"
                 + ("" if name in STRUCTURE else f" and --grow {out} to go on from it")
             )
-    return _read_state(out / "checkpoint.pt") if (out / "checkpoint.pt").exists() else None
+    return read_state(out / "checkpoint.pt") if (out / "checkpoint.pt").exists() else None
 
 
-def _read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
+    """What a run was told, from its `config.json`. Raises UserError."""
     try:
         record = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -134,7 +135,8 @@ def fitting(path: Path, advice: str = "choose another folder") -> Iterator[None]
         raise UserError(f"{path} does not fit this configuration or data ({about}): {advice}") from error
 
 
-def _read_state(path: Path) -> dict[str, Any]:
+def read_state(path: Path) -> dict[str, Any]:
+    """A run's `checkpoint.pt`, from which nothing is run. Raises UserError."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -152,8 +154,8 @@ def read_start(
     if (path / "checkpoint.pt").exists():
         if config.network is not None:
             raise UserError(f"{path} is a run, which goes on from its average: leave --network out")
-        state = _read_state(path / "checkpoint.pt")
-        before = _read_record(path / "config.json")
+        state = read_state(path / "checkpoint.pt")
+        before = read_record(path / "config.json")
         with fitting(path / "checkpoint.pt"):
             g: Generator = training.restore(before, state["ema"])
         if config.loss == before.get("loss") and OBJECTIVES[config.loss].grows:

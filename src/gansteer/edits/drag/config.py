@@ -25,7 +25,7 @@ class DragSettings:
     tracker: TrackerName | None = None
     """nearest (L1, the paper's, and DragGAN's unless given), nearest-l2, between-pixels (L2, adaptive's), confident (StableDrag's
     idea), none; and for comparison, looking at the picture, lucas-kanade and dense-flow (extra `trackers`), and learned-flow and
-    learned-points, of the shape of RAFT and PIPs, trained by `gansteer train-tracker`. FreeDrag needs none."""
+    learned-points, of the shape of RAFT and PIPs, trained by `gansteer train-tracker`. FreeDrag takes none."""
     layout: LayoutMode = "move+joint"
     """What becomes of the blobs of a picture that has a layout. move+joint: the one that covers a handle is moved first, w
     staying as it is, then w and the blobs' centres move together; joint: together from the start; fixed: they stay."""

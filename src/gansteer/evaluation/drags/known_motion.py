@@ -16,7 +16,8 @@ from torch import Tensor
 from gansteer.edits.inversion.crop import Crop, cut
 from gansteer.errors import UserError
 from gansteer.evaluation.drags.cases import Case, Landmarks, between
-from gansteer.evaluation.samples import brought_in, from_levels
+from gansteer.evaluation.editing import brought_in
+from gansteer.evaluation.samples import from_levels
 from gansteer.pictures import read_photo
 from gansteer.subject import Model, Subject
 
