@@ -18,7 +18,7 @@ from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.methods import begin
 from gansteer.edits.drag.trackers import check_tracker
 from gansteer.errors import UserError
-from gansteer.evaluation.drags.cases import Case, landmark_case, point_set
+from gansteer.evaluation.drags.cases import Case, draggable, landmark_case, point_set
 from gansteer.evaluation.drags.judge import Judge
 from gansteer.evaluation.drags.measures import (
     frechet,
@@ -186,7 +186,10 @@ def measured(case: Case, settings: Settings, count: int, plan: Plan, judge: Judg
             found["perceptual"] = float(judge.perceptual(case.goal[None])(after[None]))
         found["mse"] = mean_square(after, case.goal)
     if plan.protocol == "there-and-back":
-        back = carry_out(dragged.subject, case.targets, case.handles, settings).subject.render()
+        kept = draggable(
+            case.targets, case.handles, size
+        )  # two targets may be on one pixel, from which only one can be dragged
+        back = carry_out(dragged.subject, case.targets[kept], case.handles[kept], settings).subject.render()
         found["back"] = mean_change(back, before)
         with torch.no_grad():
             found["back, perceptual"] = float(judge.perceptual(before[None])(back[None]))
