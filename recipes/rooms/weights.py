@@ -21,7 +21,9 @@ def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def load_run(checkpoint: str | Path, which: str = "ema") -> SpatialGenerator:
     """The averaged generator of `checkpoint.pt` of a run of `first.py`."""
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    config = SpatialConfig(**{**saved["config"], "noise": False, "mean_rows": 5})
+    told = saved["args"]
+    law = {"apart": told["apart"], "radius_high": told["radius_high"] / 2} if "apart" in told else {}
+    config = SpatialConfig(**{**saved["config"], "noise": False, "mean_rows": 5, **law})
     generator = SpatialGenerator(config)
     generator.load_state_dict(renamed(saved[which]))
     return generator.eval().requires_grad_(False)
