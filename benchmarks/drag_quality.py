@@ -41,8 +41,8 @@ from gansteer.evaluation.document import fill, table
 from gansteer.evaluation.drags.cases import Landmarks
 from gansteer.evaluation.drags.judge import Judge
 from gansteer.evaluation.drags.measures import interval, is_whole, mean_distance
-from gansteer.evaluation.processes import shared
 from gansteer.evaluation.records import append, check_records, resume
+from gansteer.executors.choose import chosen
 from gansteer.memory import keep_freed_memory
 from gansteer.subject import Model, Subject
 
@@ -154,17 +154,17 @@ def draw(model: Model, handles: int, number: int, psi: float, detect: Landmarks)
     while True:
         seed += 1
         marks = detect(model.sample(seed, psi).render())
-        chosen = [FACE_POINTS[int(i)] for i in torch.randperm(len(FACE_POINTS), generator=rng)[:handles]]
+        names = [FACE_POINTS[int(i)] for i in torch.randperm(len(FACE_POINTS), generator=rng)[:handles]]
         length, angle = uniform(0.10, 0.25) * size, uniform(0, 2 * math.pi)
         starts, ends = [], []
-        for landmark in chosen:
+        for landmark in names:
             x, y = (round(v) for v in marks[landmark].tolist())
             turn = angle + (uniform(-math.pi / 9, math.pi / 9) if handles > 1 else 0)
             far = length * (uniform(0.8, 1.2) if handles > 1 else 1)
             starts.append((float(x), float(y)))
             ends.append((x + far * math.cos(turn), y + far * math.sin(turn)))
         if all(4 <= v <= size - 5 for point in starts + ends for v in point) and len(set(starts)) == handles:
-            return Case(seed, tuple(chosen), tuple(starts), tuple(ends))
+            return Case(seed, tuple(names), tuple(starts), tuple(ends))
 
 
 def outside_of(case: Case, size: int) -> Tensor:
@@ -336,10 +336,12 @@ def main() -> None:
         if drag[1] % row.every == 0 and (*drag, name) not in done
     ]
     print(f"{len(done)} of {len(tasks) + len(done)} drags are done", flush=True)
+    end = math.inf if args.minutes is None else time.monotonic() + 60 * args.minutes
+    begun = (task for task in tasks if time.monotonic() < end)
     try:
-        for line in shared(args.processes, args.minutes, tasks, prepare, args.model, args.psi, rows, args.back_every):
-            lines.append(line)
-            append(path, line)
+        for outcome in chosen(args.processes).outcomes(begun, prepare, args.model, args.psi, rows, args.back_every):
+            lines.append(outcome.found)
+            append(path, outcome.found)
     except KeyboardInterrupt:
         print("stopped; start it again to go on")
     finished = complete(lines, rows)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import gansteer
-from gansteer.checkpoints.face_reader import load_face_reader
+from gansteer.checkpoints.readers import FACES
 from gansteer.edits.attribute.edit import sliders
 from gansteer.edits.attribute.portrait_scores import PortraitScorer
 
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=400)
     parser.add_argument("--model", default="portraits")
     arguments = parser.parse_args()
-    model, reader = gansteer.load(arguments.model), load_face_reader()
+    model, reader = gansteer.load(arguments.model), FACES.load()
     scorer, rows = PortraitScorer(reader), []
     for seed in range(arguments.seeds):
         subject = model.sample(seed, 0.7)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
+from gansteer.checkpoints.readers import ROOMS
 from gansteer.checkpoints.registry import load
-from gansteer.checkpoints.room_reader import load_room_reader
 from gansteer.evaluation.document import fill, table
 from gansteer.evaluation.layout import Record, examine
 from gansteer.evaluation.layout_networks import MISSING, Distances, measured_run, read_things
@@ -68,7 +68,7 @@ def measured(name: str, config: TrainConfig, rooms: Path, distances: Distances) 
     network = measured_run(name, run, distances.real(RESOLUTION), things, SAMPLES, 0, lambda *_: None)
     found: tuple[Row, ...] = ()
     if config.layout != "none":
-        model, reader = load(str(max(config.out.glob("snapshot-*.safetensors"))), "cpu"), load_room_reader()
+        model, reader = load(str(max(config.out.glob("snapshot-*.safetensors"))), "cpu"), ROOMS.load()
         records: list[Record] = [
             examine(SubjectScene(model.sample(seed, 1.0)), reader.segment, seed) for seed in range(5000, 5000 + SCENES)
         ]

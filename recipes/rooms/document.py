@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from gansteer.checkpoints.room_reader import room_reader_card
+from gansteer.checkpoints.readers import ROOMS
 from gansteer.evaluation.document import fill, table
 from gansteer.evaluation.layout_networks import Network, table_of
 from gansteer.evaluation.quality import Measure
@@ -63,7 +63,7 @@ def networks(report: dict) -> str:
 
 def reader() -> str:
     """The reader's accuracy on held-out rooms, at 128 px and through 64 px."""
-    card = room_reader_card()
+    card = ROOMS.card()
     heldout = card["heldout"]
     assert isinstance(heldout, dict)
     small = heldout["through_64_px"]

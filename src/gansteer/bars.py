@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import parent_process
+from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,11 +20,19 @@ class Bar:
     def __init__(self, progress: "Progress", what: str) -> None:
         self.progress = progress
         self.what = what
-        self.task = progress.add_task(what, total=None)
+        self.task = progress.add_task(what, total=None, pace="")
+        self.begun = monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         """So much is done of the whole."""
         self.progress.update(self.task, completed=done, total=total)
+
+    def pace(self, done: int, total: int, workers: int) -> None:
+        """So much is done of the whole since the bar was made, by so many workers."""
+        each = done / max(monotonic() - self.begun, 1e-3)
+        speed = f"{each:.1f} jobs/s" if each >= 1 else f"{60 * each:.1f} jobs/min"
+        pace = f"{speed}, {workers} worker{'s' * (workers != 1)}"
+        self.progress.update(self.task, completed=done, total=total, pace=pace)
 
     def named(self, what: str, done: int, total: int) -> None:
         """So much is done of the part of this name."""
@@ -38,9 +48,13 @@ def bar(what: str) -> Iterator[Bar]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.fields[pace]}"),
+    )  # fmt: skip
     console = Console(stderr=True)
-    quiet = not (sys.stderr.isatty() or console.is_jupyter)
+    is_worker = parent_process() is not None  # whose parent has the bar
+    quiet = is_worker or not (sys.stderr.isatty() or console.is_jupyter)
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
         yield Bar(progress, what)
 

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,17 @@ def save_subject(subject: Any, target: Path) -> None:
 
 def save_picture(picture: Image.Image, target: Path) -> None:
     """Write `picture` in the format of the target's ending: PNG and WebP without loss, JPEG at quality 95."""
+    with replacing(target) as path:
+        path.write_bytes(encoded(picture, target.suffix))
+
+
+def encoded(picture: Image.Image, ending: str) -> bytes:
+    """What is in the file of a picture that has this ending."""
     options: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": 95, "subsampling": 0},
         "WEBP": {"lossless": True},
         "PNG": {},
     }
-    kind = FORMATS[target.suffix.lower()]
-    with replacing(target) as path:
-        picture.save(path, kind, **options[kind])
+    kind, data = FORMATS[ending.lower()], BytesIO()
+    picture.save(data, kind, **options[kind])
+    return data.getvalue()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from drag_tiny import tiny_model
 
 from gansteer.checkpoints.native import save_model
 from gansteer.cli import main
@@ -15,7 +14,7 @@ from gansteer.evaluation.drags import rows
 from gansteer.evaluation.drags import run as runs
 from gansteer.evaluation.drags.correspondence import follow, reconstruction_case
 from gansteer.evaluation.drags.rows import PUBLISHED, ROWS, chosen
-from gansteer.evaluation.processes import shared
+from support.tiny import tiny_model
 
 EMBEDDING = "AAAAPAAA"  # three numbers of float16
 
@@ -64,26 +63,6 @@ def test_records_come_back_from_their_lines() -> None:
     assert back.measures["distance"] == 2.5
     assert math.isnan(back.measures["back"])
     assert (back.number, back.row, back.embedding) == (3, "a", EMBEDDING)
-
-
-def double(offset: int):
-    return lambda task: 2 * task + offset
-
-
-def test_processes_share_the_work_and_give_the_same() -> None:
-    assert (
-        sorted(shared(2, None, [1, 2, 3], double, 10)) == list(shared(1, None, [1, 2, 3], double, 10)) == [12, 14, 16]
-    )
-    assert list(shared(1, None, [], double, 10)) == []
-
-
-def failing(offset: int):
-    raise SystemExit(3)
-
-
-def test_a_process_that_dies_is_told() -> None:
-    with pytest.raises(UserError, match="has died"):
-        list(shared(2, None, [1], failing, 0))
 
 
 def test_a_point_is_followed_to_where_it_went() -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from drag_tiny import tiny_model
 
 from gansteer.evaluation.drags import measures
 from gansteer.evaluation.drags.cases import between, draggable, landmark_case, perturbed, point_set
 from gansteer.models.latent_transformer import MOVING_ROWS, SIGMA
+from support.tiny import tiny_model
 
 
 def pixel(picture: torch.Tensor, x: float, y: float) -> torch.Tensor:

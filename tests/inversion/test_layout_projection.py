@@ -32,7 +32,7 @@ def own_picture(model: Model, seed: int) -> torch.Tensor:
 
 def brought_in(model: Model, layout: str) -> tuple[Layout, Layout, float]:
     """The layout at the first step and at the last one, and the last PSNR."""
-    edit = Inversion(own_picture(model, 5), projection=12, tuning="none", layout=layout, prior=0.0)
+    edit = Inversion(own_picture(model, 5), projection=12, tuning="none", layout=layout, prior=0.0)  # type: ignore[arg-type]
     steps = list(start(model.sample(0), edit))
     first, last = (p.subject.code.layout for p in (steps[0], steps[-1]))
     assert first is not None

@@ -115,7 +115,7 @@ def test_an_intervention_needs_neither_previews_nor_layers_of_colour() -> None:
     run = start(model.sample(2), Intervention({"bright": 1.5}, region, directions=directions, steps=20))
     *_, last = run
     assert set(last.subject.code.style_offsets) <= {"waves", "coarse", "fine"}
-    assert run.leak.mean < run.leak.whole
+    assert run.leak.mean < run.leak.whole  # type: ignore[attr-defined]
 
 
 def test_sefa_asks_for_the_linear_part_of_the_styles() -> None:

@@ -214,9 +214,8 @@ def test_two_tabs_are_two_sessions(visitor, browser, portraits):
 
 def test_it_goes_on_when_the_line_was_lost(visitor):
     visitor.drag(FROM, TO)
-    visitor.js("window.studio.wire.socket.close()")
-    visitor.until("window.studio.state.link === 'lost'")
-    visitor.until("window.studio.state.link === 'open'")
+    visitor.js("(window.lost = window.studio.wire.socket).close()")
+    visitor.until("window.studio.wire.socket !== window.lost && window.studio.state.link === 'open'")
     visitor.settled()
     assert len(visitor.pairs) == 1
     visitor.start()

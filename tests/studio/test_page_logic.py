@@ -271,7 +271,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (home / "complete").exists():
         home.mkdir(parents=True, exist_ok=True)
         command = [npm, "install", "--prefix", home, "--no-audit", "--no-fund", *packages]
-        if subprocess.run(command, capture_output=True, timeout=PATIENCE).returncode:
+        if subprocess.run(command, capture_output=True, timeout=PATIENCE).returncode:  # type: ignore[arg-type]
             pytest.skip(f"{', '.join(packages)} can't be had from here")
         (home / "complete").touch()
     return home / "node_modules" / ".bin"

@@ -25,7 +25,7 @@ def attributes(visitor: Visitor) -> None:
 @pytest.mark.usefixtures("attributes")
 def test_a_slider_turns_an_attribute_and_a_lock_holds_one(visitor):
     page, root = visitor.page, visitor.current
-    page.click("#tab-sliders")
+    visitor.tab("sliders")
     first, second = (page.locator(".slider .value").nth(i) for i in (0, 1))
     first.fill("2")
     visitor.press("Enter")
@@ -51,7 +51,7 @@ def test_a_slider_turns_an_attribute_and_a_lock_holds_one(visitor):
 
 @pytest.mark.usefixtures("attributes")
 def test_a_slider_being_moved_is_one_entry_of_the_history(visitor):
-    visitor.page.click("#tab-sliders")
+    visitor.tab("sliders")
     slider = visitor.page.locator(".slider input[type=range]").first
     slider.focus()
     visitor.press(*["ArrowRight"] * 6)
@@ -77,7 +77,7 @@ def test_a_slider_being_moved_is_one_entry_of_the_history(visitor):
 @pytest.mark.usefixtures("attributes")
 def test_a_local_change_has_its_area(visitor):
     page = visitor.page
-    page.click("#tab-area")
+    visitor.tab("area")
     visitor.until("window.studio.state.own.area.name !== ''")
     visitor.drag((50, 90), (78, 90))
     page.wait_for_selector("text=The rest stays as it is")
@@ -95,7 +95,7 @@ def test_a_local_change_has_its_area(visitor):
 
 def test_the_gallery_shuffles_all_but_the_locked(visitor):
     page = visitor.page
-    page.click("#tab-gallery")
+    visitor.tab("gallery")
     page.click("[aria-label='Keep picture 4 when shuffling']")
     page.click("[aria-label='Star picture 5']")
     visitor.until("document.querySelectorAll('.tile .show').length === 13")  # the starred one stands below once more
@@ -117,7 +117,7 @@ AREA = """(() => { const s = window.studio.state, d = s.trails[s.session.current
 def test_a_part_is_taken_by_pointing_at_it(visitor):
     """What a click takes is what the studio finds there: a part of the face, or the area that is alike around it."""
     page = visitor.page
-    page.click("#tab-area")
+    visitor.tab("area")
     page.click(".segmented button:has-text('Point')")
     visitor.until("window.studio.state.parts.list")
     parts = visitor.js("window.studio.state.parts.list.map((p) => [p.name, Array.from(p.layer)])")

@@ -82,7 +82,7 @@ def test_a_page_is_shown_a_picture_at_once(page: Page, models: Path) -> None:
 def test_an_edit_is_what_the_library_does(page: Page, models: Path) -> None:
     mask = torch.zeros(64, 64, dtype=torch.bool)
     mask[:, 20:] = True
-    packed = {"shape": [64, 64], "packed": base64.b64encode(np.packbits(mask.numpy())).decode()}
+    packed = {"shape": [64, 64], "packed": base64.b64encode(np.packbits(mask.numpy())).decode()}  # type: ignore[arg-type]
     edit = {"kind": "drag", "handles": [[30, 30]], "targets": [[33, 31]], "mask": packed, "steps": 12, "tolerance": 0.1}
     page.send("start", edit=edit)
     page.until(lambda: page.state["run"])
@@ -263,7 +263,7 @@ def files(folder: Path) -> list[Path]:
 
 def test_a_session_is_deleted_when_a_page_asks(nursery: Nursery, models: Path, tmp_path: Path) -> None:
     def kept(key: str) -> bool:
-        return bool(json.loads(server.get(f"/session/{key}")[2])["kept"])
+        return bool(json.loads(server.get(f"/session/{key}")[2])["kept"])  # type: ignore[attr-defined]
 
     named = tmp_path / "grandmother.steer"
     with studio(nursery, tmp_path, models) as server:

@@ -18,8 +18,6 @@ from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.journal import Journal, open_journal
 from gansteer.models.code import Code
-from gansteer.models.stylegan2.config import GeneratorConfig
-from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.models.tuning import Tuning
 from gansteer.session import MAX_STEPS, Node, Session, StepRecord, between, replay
 from gansteer.steerfile import (
@@ -32,12 +30,11 @@ from gansteer.steerfile import (
 )
 from gansteer.studio.store import Store
 from gansteer.subject import Card, Model, Subject
+from support.tiny import tiny_model
 
 
 def tiny(seed: int = 0, name: str = "tiny") -> Model:
-    torch.manual_seed(seed)
-    config = GeneratorConfig(resolution=32, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=16)
-    return Model(Card(name), StyleGAN2Generator(config).eval().requires_grad_(False))
+    return tiny_model(32, seed, channels=16, dtype=torch.float32, card=Card(name))
 
 
 MODEL = tiny()
@@ -120,8 +117,8 @@ def test_a_session_opens_bit_for_bit(tmp_path: Path) -> None:
             other.stop_reason,
         )
     edit = back.nodes[2].edit
-    assert edit.mask.dtype == torch.bool
-    assert torch.equal(edit.mask, DRAG.mask)
+    assert edit.mask.dtype == torch.bool  # type: ignore[attr-defined]
+    assert torch.equal(edit.mask, DRAG.mask)  # type: ignore[attr-defined]
     assert replace(edit, mask=None).__dict__ == replace(DRAG, mask=None).__dict__
     assert to_bytes(back) == to_bytes(session)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gansteer.bars import bar
 from gansteer.commands.seeds import check_psi
-from gansteer.commands.starting import open_model
+from gansteer.commands.sharing import Sharing
+from gansteer.commands.starting import Opener, open_model
 from gansteer.errors import UserError
 from gansteer.output import check_writable, replacing
 
@@ -54,6 +55,20 @@ class Evaluation(ABC):
     @abstractmethod
     def tell(self, found: Any) -> None:
         """Print the report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedEvaluation(Evaluation, Sharing):
+    """The same of a command whose work can be shared."""
+
+    def check(self) -> None:
+        super().check()
+        self.check_sharing()
+
+    def opener(self, model: "Model") -> Opener:
+        """What opens the model in every worker; this process has it open."""
+        name = self.for_workers(self.model) or self.model
+        return Opener(name, self.device, self.network, None if self.is_shared else model)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,10 +194,10 @@ class Tracking(SampleEvaluation):
     """How far each goes, as a share of the way to the other sample."""
 
     def measure(self, model: "Model") -> "TrackingReport":
-        from gansteer.checkpoints.face_reader import load_face_reader
+        from gansteer.checkpoints.readers import FACES
         from gansteer.evaluation.tracking import tracking
 
-        reader = load_face_reader(model.device)
+        reader = FACES.load(model.device)
         with bar("following points") as report:
             return tracking(
                 model, lambda pictures: reader.read(pictures).landmarks, self.moves,

@@ -2,23 +2,21 @@
 
 import csv
 import hashlib
-import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from gansteer.bars import Bar, bar
-from gansteer.commands.evaluate import Evaluation
-from gansteer.commands.starting import open_model
+from gansteer.bars import bar
+from gansteer.commands.evaluate import SharedEvaluation
+from gansteer.commands.starting import Opener
 from gansteer.errors import UserError
 from gansteer.evaluation.records import append, check_records, resume
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from gansteer.directions import Directions
     from gansteer.evaluation.attributes import AttributesReport, Matrix
     from gansteer.evaluation.regions import Bench, Comparison, RegionsReport, Task
     from gansteer.subject import Model
@@ -33,7 +31,7 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attributes(Evaluation):
+class Attributes(SharedEvaluation):
     """Whether a portrait model's directions do what their names say and only that, and edits in a region stay there."""
 
     directions: Path | None = None
@@ -52,8 +50,6 @@ class Attributes(Evaluation):
     """A CSV file of the training data's labels, a column for each attribute, titles in its first line; attributes without
     a column are left out of the tables."""
     seed: int = 1000
-    processes: int = 1
-    """How many processes share the comparisons in a region; each uses one core."""
     records: Path | None = None
     """Keep what is found of each picture with its region in this file (.jsonl), and pass over what is there already."""
     minutes: float | None = None
@@ -63,20 +59,18 @@ class Attributes(Evaluation):
         super().check()
         if self.regions == 1 or self.regions < 0:
             raise UserError("--regions is 0, or at least 2 pictures")
-        if not 1 <= self.processes <= 64:
-            raise UserError(f"--processes is from 1 to 64, not {self.processes}")
         check_records(self.records, self.minutes)
 
     def measure(self, model: "Model") -> Report:
         labels = None if self.labels is None else read_columns(self.labels)
         from gansteer.checkpoints.directions import directions_for
-        from gansteer.checkpoints.face_reader import load_face_reader
+        from gansteer.checkpoints.readers import FACES
         from gansteer.edits.attribute.portrait_scores import PortraitScorer
         from gansteer.evaluation.attributes import attributes
         from gansteer.evaluation.regions import Bench
 
         directions = directions_for(model, self.directions)
-        scorer = PortraitScorer(load_face_reader(model.device))
+        scorer = PortraitScorer(FACES.load(model.device))
         bench, inside = Bench(model, directions, scorer, {}, label=self.label), None
         if self.records is not None and self.regions:
             self._kept(bench, self.records)  # complains before the work
@@ -85,13 +79,13 @@ class Attributes(Evaluation):
                 model, directions, scorer, self.samples, self.pictures, step=self.step, seed=self.seed, labels=labels,
                 label=self.label, report=report.named,
             )  # fmt: skip
-            if self.regions:
-                inside = self._inside(replace(bench, deviations=found.deviations), report)
+        if self.regions:
+            inside = self._inside(replace(bench, deviations=found.deviations))
         return Report(found, inside)
 
-    def _inside(self, bench: "Bench", report: Bar) -> "RegionsReport":
-        """The comparisons in a region, shared by the processes; this one does its part too."""
-        from gansteer.evaluation.regions import REGIONS, summed_up, tasks
+    def _inside(self, bench: "Bench") -> "RegionsReport":
+        """The comparisons in a region, some pictures at a time."""
+        from gansteer.evaluation.regions import BATCH, REGIONS, summed_up, tasks, to_record
 
         with TemporaryDirectory() as folder:
             records = self.records or Path(folder) / "records.jsonl"
@@ -101,21 +95,17 @@ class Attributes(Evaluation):
             wanted = tasks(self.regions, first, jobs)
             done = {comparison.task for comparison in self._kept(bench, records)}
             left = [task for task in wanted if task not in done]
-            end = None if self.minutes is None else time.time() + 60 * self.minutes
-            shares = [
-                Share(self, bench.deviations, first, left[i :: self.processes], records, end)
-                for i in range(self.processes)
-            ]
-            others = [get_context("spawn").Process(target=share.work, daemon=True) for share in shares[1:]]
-            for other in others:
-                other.start()
-            shares[0].on(bench, report)
-            for other in others:
-                other.join()
-            if any(other.exitcode for other in others):
-                raise UserError("a process ended early: run the same again, with --records it goes on where it was")
-            found = {comparison.task: comparison for comparison in self._kept(bench, records)}
-        return summed_up(bench, self.regions, first, [found[task] for task in wanted if task in found])
+            # As many at a time wherever they are compared: together they are optimised.
+            batch = max(1, BATCH * 128**2 // bench.model.resolution**2)
+            batches = [left[i : i + batch] for i in range(0, len(left), batch)]
+            for _, found in self.results(
+                "comparing in regions", self.device, batches, _of_batch, self.minutes,
+                prepare, self.opener(bench.model), bench.directions, self.label, bench.deviations, first,
+            ):  # fmt: skip
+                for comparison in found:
+                    append(records, to_record(comparison))
+            kept = {comparison.task: comparison for comparison in self._kept(bench, records)}
+        return summed_up(bench, self.regions, first, [kept[task] for task in wanted if task in kept])
 
     def _kept(self, bench: "Bench", records: Path) -> "list[Comparison]":
         """What the file of records holds already; a new one is begun with what it is of. Raises UserError."""
@@ -139,49 +129,22 @@ class Attributes(Evaluation):
             print_regions(found.regions)
 
 
-@dataclass(frozen=True)
-class Share:
-    """What one process compares."""
+def prepare(
+    model: Opener, directions: "Directions", label: int | None, deviations: "Mapping[str, float]", first: int
+) -> "Callable[[Sequence[Task]], list[Comparison]]":
+    """What compares some pictures in a region; `first` is the seed of the first of all."""
+    from gansteer.checkpoints.readers import FACES
+    from gansteer.edits.attribute.portrait_scores import PortraitScorer
+    from gansteer.evaluation.regions import SPARSE_PICTURES, Bench
 
-    command: Attributes
-    deviations: "Mapping[str, float]"
-    first: int
-    """The first picture's seed."""
-    tasks: "Sequence[Task]"
-    records: Path
-    end: float | None
-    """When to begin no other one, as `time.time()` tells it."""
+    opened = model.open()
+    bench = Bench(opened, directions, PortraitScorer(FACES.load(opened.device)), deviations, label=label)
+    return lambda tasks: bench.compared(tasks, lambda task: task.seed < first + SPARSE_PICTURES)
 
-    def work(self) -> None:
-        """In a process of its own."""
-        from gansteer.checkpoints.directions import directions_for
-        from gansteer.checkpoints.face_reader import load_face_reader
-        from gansteer.edits.attribute.portrait_scores import PortraitScorer
-        from gansteer.evaluation.regions import Bench
 
-        model = open_model(self.command.model, self.command.device, self.command.network)
-        directions = directions_for(model, self.command.directions)
-        scorer = PortraitScorer(load_face_reader(model.device))
-        with suppress(KeyboardInterrupt):
-            self.on(Bench(model, directions, scorer, self.deviations, label=self.command.label))
-
-    def on(self, bench: "Bench", report: Bar | None = None) -> None:
-        """Compare, and keep what is found after each picture."""
-        import torch
-
-        from gansteer.evaluation.regions import BATCH, SPARSE_PICTURES, to_record
-
-        if self.command.processes > 1:
-            torch.set_num_threads(1)
-        batch = max(1, BATCH * 128**2 // bench.model.resolution**2)
-        for done in range(0, len(self.tasks), batch):
-            if self.end is not None and time.time() > self.end:
-                return
-            if report is not None:
-                report.named("comparing in regions", done, len(self.tasks))
-            some = self.tasks[done : done + batch]
-            for comparison in bench.compared(some, lambda task: task.seed < self.first + SPARSE_PICTURES):
-                append(self.records, to_record(comparison))
+def _of_batch(tasks: "Sequence[Task]") -> str:
+    one = tasks[0]
+    return f"{one.attribute} in the {one.region} of seed {one.seed}"
 
 
 def read_columns(path: Path) -> dict[str, list[float]]:

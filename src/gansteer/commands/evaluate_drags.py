@@ -3,19 +3,18 @@
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gansteer.bars import bar
-from gansteer.commands.evaluate import Evaluation
+from gansteer.commands.evaluate import SharedEvaluation
 from gansteer.commands.seeds import check_psi
 from gansteer.errors import UserError
 from gansteer.evaluation.drags.rows import Settings, chosen
 from gansteer.evaluation.records import append, check_records, resume
 
 if TYPE_CHECKING:
-    from gansteer.evaluation.drags.run import DragsReport, Plan, RowSummary
+    from gansteer.evaluation.drags.run import DragsReport, Plan, RowSummary, Task
     from gansteer.subject import Model
 
 COLUMNS = {
@@ -30,7 +29,7 @@ SHARES = ("face", "arrived")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drags(Evaluation):
+class Drags(SharedEvaluation):
     """The evaluations that the papers on dragging describe: every row on the same cases, with bootstrap intervals."""
 
     protocol: Literal["landmarks", "reconstruction", "there-and-back", "known-motion"] = "landmarks"
@@ -54,8 +53,6 @@ class Drags(Evaluation):
     """For known-motion, the steps by which a picture is brought in."""
     records: Path | None = None
     """Keep what is found in this file (.jsonl), and pass over what is there already; rows can be added later."""
-    processes: int = 1
-    """Processes that share the work, of one thread each."""
     minutes: float | None = None
     """Stop after so long; with --records, started again it goes on."""
 
@@ -65,9 +62,8 @@ class Drags(Evaluation):
         check_records(self.records, self.minutes)
         chosen(self.rows)
         self._counts()
-        for name in ("pairs", "processes"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} must be at least 1, not {getattr(self, name)}")
+        if self.pairs < 1:
+            raise UserError(f"--pairs must be at least 1, not {self.pairs}")
         if self.first < 0:
             raise UserError(f"--first must not be negative, not {self.first}")
         if self.protocol == "known-motion" and (self.data is None or not self.data.is_dir()):
@@ -97,9 +93,15 @@ class Drags(Evaluation):
             str(self.data) if known else None, self.correspondence, self.projection, self.network,
         )  # fmt: skip
 
+    def _plan_for_workers(self) -> "Plan":
+        plan = self.plan()
+        return replace(plan, model=self.for_workers(plan.model) or plan.model)
+
     def measure(self, model: "Model") -> "DragsReport":
         from gansteer.evaluation.drags.run import Record, prepare, summed_up, tasks
-        from gansteer.evaluation.processes import shared
+
+        def of_case(task: "Task") -> str:
+            return f"case {task.number} of {task.points} points"
 
         plan, rows = self.plan(), self._rows(model)
         about = {
@@ -109,13 +111,11 @@ class Drags(Evaluation):
         records = [] if self.records is None else resume(self.records, about, Record.from_json)
         records = [record for record in records if rows.get(record.row, record) == record.settings]
         left = tasks(plan, rows, self.first, self.pairs, records)
-        with bar("dragging") as report:
-            for done, found in enumerate(shared(self.processes, self.minutes, left, prepare, plan), 1):
-                for record in found:
-                    if self.records is not None:
-                        append(self.records, record.to_json())
-                    records.append(record)
-                report(done, len(left))
+        for _, found in self.results("dragging", "cpu", left, of_case, self.minutes, prepare, self._plan_for_workers()):
+            for record in found:
+                if self.records is not None:
+                    append(self.records, record.to_json())
+                records.append(record)
         within = [record for record in records if self.first <= record.number < self.first + self.pairs]
         return summed_up(plan, model, rows, self.first, within)
 

@@ -1,13 +1,13 @@
 """`gansteer evaluate inversion`."""
 
 import re
-import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gansteer.bars import bar
-from gansteer.commands.evaluate import Evaluation
+from gansteer.commands.evaluate import SharedEvaluation
+from gansteer.commands.starting import Opener
 from gansteer.edits.inversion.config import InversionSettings
 from gansteer.errors import UserError
 from gansteer.evaluation.records import append, check_records, resume
@@ -22,7 +22,7 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic")
 
 
 @dataclass(frozen=True, kw_only=True)
-class InversionQuality(Evaluation):
+class InversionQuality(SharedEvaluation):
     """How faithfully photos come in, how well they can be edited then, and what stays of the model's other pictures."""
 
     data: Path
@@ -59,28 +59,22 @@ class InversionQuality(Evaluation):
         return int(found[1]) - 1, int(found[2])
 
     def measure(self, model: "Model") -> "InversionReport":
-        from gansteer.edits.inversion.edit import Inversion
-        from gansteer.edits.registry import start
-        from gansteer.evaluation.inversion import measured, summed_up
+        from gansteer.evaluation.editability import ATTRIBUTES
+        from gansteer.evaluation.inversion import summed_up
 
         pictures = self._pictures(model)
         records = self._kept(model)
         known = {record.picture for record in records}
-        end = None if self.minutes is None else time.monotonic() + 60 * self.minutes
-        judge = self._judge(model)
-        warm = Inversion(pictures[0][2], projection=0, tuning="none")
-        begun = model.sample(0, label=0 if model.generator.config.c_dim else None)
-        start(begun, warm).step()  # what is loaded once is not timed
-        with bar("bringing in") as report:
-            for done, (number, name, picture) in enumerate(pictures):
-                report(done, len(pictures))
-                if name in known or (end is not None and time.monotonic() > end):
-                    continue
-                edit = Inversion(picture, projection=self.projection, tuning_steps=self.tuning_steps)
-                new = measured(name, number, picture, edit, judge)
-                if self.records is not None:
-                    append(self.records, [asdict(record) for record in new])
-                records += new
+        left = [picture for picture in pictures if picture[1] not in known]
+        if self.faces and self.edits and self.judge(model).directions is None:
+            print(f"attributes are left out: {model.card.name} has no directions for all of {', '.join(ATTRIBUTES)}")
+        for _, new in self.results(
+            "bringing in", self.device, left, lambda picture: picture[1], self.minutes,
+            prepare, self, self.opener(model),
+        ):  # fmt: skip
+            if self.records is not None:
+                append(self.records, [asdict(record) for record in new])
+            records += new
         return summed_up(model.card.name, records)
 
     def _kept(self, model: "Model") -> "list[Record]":
@@ -94,16 +88,16 @@ class InversionQuality(Evaluation):
         }  # fmt: skip
         return [record for picture in resume(self.records, about, of_picture) for record in picture]
 
-    def _judge(self, model: "Model") -> "Judge":
+    def judge(self, model: "Model") -> "Judge":
+        """What measures a picture that was brought in. It has no directions where the model has none for all attributes."""
         from gansteer.checkpoints.directions import own_directions
-        from gansteer.checkpoints.face_reader import load_face_reader
+        from gansteer.checkpoints.readers import FACES
         from gansteer.evaluation.editability import ATTRIBUTES
         from gansteer.evaluation.inversion import Judge
 
-        reader = load_face_reader(model.device) if self.faces else None
+        reader = FACES.load(model.device) if self.faces else None
         directions = own_directions(model) if self.faces and self.edits else None
         if directions is not None and not set(directions.names()) >= set(ATTRIBUTES):
-            print(f"attributes are left out: {model.card.name} has no directions for all of {', '.join(ATTRIBUTES)}")
             directions = None
         return Judge(model, reader, directions, self.edits)
 
@@ -160,3 +154,26 @@ class InversionQuality(Evaluation):
                     f"{option.name}: pictures at other seeds agree to {held.psnr:.1f} dB (perceptual {held.perceptual:.3f})"
                 )
         print(f"{found.pictures} pictures, {found.model}, {found.threads} threads")
+
+
+def prepare(command: InversionQuality, opener: Opener) -> "Callable[[tuple[int, str, Tensor]], list[Record]]":
+    """What brings a picture in and measures it; on faces, and on edits, as the command says."""
+    from gansteer.edits.inversion.edit import Inversion
+    from gansteer.edits.registry import start
+    from gansteer.evaluation.inversion import measured
+
+    model = opener.open()
+    judge = command.judge(model)
+    warm = True
+
+    def work(task: "tuple[int, str, Tensor]") -> "list[Record]":
+        nonlocal warm
+        number, name, picture = task
+        if warm:  # what is loaded once is not timed
+            begun = model.sample(0, label=0 if model.generator.config.c_dim else None)
+            start(begun, Inversion(picture, projection=0, tuning="none")).step()
+            warm = False
+        edit = Inversion(picture, projection=command.projection, tuning_steps=command.tuning_steps)
+        return measured(name, number, picture, edit, judge)
+
+    return work

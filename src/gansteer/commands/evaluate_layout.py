@@ -1,6 +1,6 @@
 """`gansteer evaluate layout`, `layout-drag` and `layout-pairs`."""
 
-import time
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,22 +11,27 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import tyro
 
 from gansteer.bars import bar
-from gansteer.commands.evaluate import Evaluation, SampleEvaluation
+from gansteer.commands.evaluate import SampleEvaluation, SharedEvaluation
+from gansteer.commands.starting import Opener
 from gansteer.errors import UserError
 from gansteer.evaluation.records import append, check_records, resume
+from gansteer.executors.api import Prepare
 
 if TYPE_CHECKING:
-    from gansteer.evaluation.layout import Record
-    from gansteer.evaluation.layout_drag import DragRecord, DragReport
-    from gansteer.evaluation.layout_pairs import PairRecord, PairsReport
+    from gansteer.evaluation.layout_drag import DragReport
+    from gansteer.evaluation.layout_pairs import PairsReport
     from gansteer.evaluation.layout_report import LayoutReport, Row
     from gansteer.subject import Model
 
 T = TypeVar("T")
 
+Keys = tuple[str, ...]
+Found = tuple[str, Any]
+"""A key, and what was found as JSON, or None."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class RecordedEvaluation(Evaluation):
+class RecordedEvaluation(SharedEvaluation):
     """What commands share that examine one picture after another and can be stopped and go on."""
 
     records: Path | None = None
@@ -39,14 +44,14 @@ class RecordedEvaluation(Evaluation):
         check_records(self.records, self.minutes)
 
     def examined(
-        self, head: Mapping[str, Any], keys: Sequence[str], examine: Callable[[str], T | None],
-        to_record: Callable[[T], Any], of_record: Callable[[Any], T],
+        self, head: Mapping[str, Any], keys: Sequence[Keys], of_record: Callable[[Any], T],
+        prepare: Prepare[Keys, list[Found]], *arguments: Any,
     ) -> list[T]:  # fmt: skip
         """What was found for each key, in their order; what is in the records already is not sought again.
 
-        `head` says what the records are of. Where `examine` gives None there is nothing to be found.
+        `head` says what the records are of. Keys that stand together are examined one after another by the same worker; it
+        gives None as what it found where there is nothing to be found.
         """
-        end = None if self.minutes is None else time.monotonic() + 60 * self.minutes
 
         def parse(value: Any) -> tuple[str, T | None]:
             return str(value["key"]), None if value["found"] is None else of_record(value["found"])
@@ -54,17 +59,15 @@ class RecordedEvaluation(Evaluation):
         with TemporaryDirectory() as folder:
             path = self.records or Path(folder) / "records.jsonl"
             found: dict[str, T | None] = dict(resume(path, head, parse))
-            with bar("examining") as report, suppress(KeyboardInterrupt):
-                for i, key in enumerate(keys):
-                    report(i, len(keys))
-                    if key in found:
-                        continue
-                    if end is not None and time.monotonic() > end:
-                        break
-                    found[key] = examine(key)
-                    value = found[key]
-                    append(path, {"key": key, "found": None if value is None else to_record(value)})
-        return [value for key in keys if (value := found.get(key)) is not None]
+            left = [some for each in keys if (some := tuple(key for key in each if key not in found))]
+            with suppress(KeyboardInterrupt):
+                for _, new in self.results(
+                    "examining", self.device, left, ", ".join, self.minutes, prepare, *arguments
+                ):
+                    for key, record in new:
+                        append(path, {"key": key, "found": record})
+                        found[key] = None if record is None else of_record(json.loads(json.dumps(record)))
+        return [value for each in keys for key in each if (value := found.get(key)) is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +97,8 @@ class Layout(RecordedEvaluation, SampleEvaluation):
             raise UserError("--runs and --things compare with real pictures: give their folder with --data")
 
     def measure(self, model: "Model") -> "LayoutReport":
-        from gansteer.checkpoints.room_reader import load_room_reader, room_reader_card
-        from gansteer.evaluation.layout import examine, of_record, to_record
+        from gansteer.checkpoints.readers import ROOMS
+        from gansteer.evaluation.layout import of_record
         from gansteer.evaluation.layout_networks import networks
         from gansteer.evaluation.layout_report import LayoutReport, rows
         from gansteer.evaluation.layout_scene import SubjectScene
@@ -103,16 +106,13 @@ class Layout(RecordedEvaluation, SampleEvaluation):
         SubjectScene(model.sample(self.seed, self.psi))  # complains before the work
         with bar("comparing") as report:
             beside = networks(model, self.runs, self.data, self.things, self.samples, self.seed, report.named)
-        reader, heldout = load_room_reader(), room_reader_card()["heldout"]
+        heldout = ROOMS.card()["heldout"]
         assert isinstance(heldout, dict)
         accuracy = {name: heldout[name] for name in ("pixel_accuracy", "mean_iou")}
 
-        def one(key: str) -> "Record":
-            seed = int(key)
-            return examine(SubjectScene(model.sample(seed, self.psi)), reader.segment, seed)
-
         head = {"of": "layout", "model": model.digest, "psi": self.psi, "reader": accuracy}
-        found = self.examined(head, _seeds(self.seed, self.scenes), one, to_record, of_record)
+        seeds = _seeds(self.seed, self.scenes)
+        found = self.examined(head, seeds, of_record, prepare_layout, self.opener(model), self.psi)
         _check_found(found)
         return LayoutReport(model.card.name, len(found), self.psi, self.seed, rows(found), accuracy, beside)
 
@@ -144,18 +144,13 @@ class LayoutDrag(RecordedEvaluation, SampleEvaluation):
         _check_count("--steps", self.steps)
 
     def measure(self, model: "Model") -> "DragReport":
-        from gansteer.edits.arrangement.differences import gain_of
         from gansteer.edits.arrangement.edit import layout_of
-        from gansteer.evaluation.layout_drag import DragReport, examine, of_record, rows, to_record
+        from gansteer.evaluation.layout_drag import DragReport, of_record, rows
 
         layout_of(model.sample(self.seed, self.psi))  # complains before the work
-        gain_of(model)  # measured once for a model: no part of any drag's time
-
-        def one(key: str) -> "DragRecord":
-            return examine(model, int(key), self.psi, self.steps)
-
         head = {"of": "layout-drag", "model": model.digest, "psi": self.psi, "steps": self.steps}
-        found = self.examined(head, _seeds(self.seed, self.scenes), one, to_record, of_record)
+        seeds = _seeds(self.seed, self.scenes)
+        found = self.examined(head, seeds, of_record, prepare_layout_drag, self.opener(model), self.psi, self.steps)
         _check_found([record for record in found if record.found is not None])
         return DragReport(model.card.name, len(found), self.steps, self.psi, self.seed, rows(found))
 
@@ -184,30 +179,17 @@ class LayoutPairs(RecordedEvaluation):
 
     def measure(self, model: "Model") -> "PairsReport":
         from gansteer.edits.arrangement.edit import layout_of
-        from gansteer.evaluation.layout_pairs import (
-            PairsReport,
-            base_of,
-            examine,
-            of_record,
-            read_pairs,
-            rows,
-            to_record,
-        )  # fmt: skip
+        from gansteer.evaluation.layout_pairs import PairsReport, of_record, read_pairs, rows
 
-        pairs = read_pairs(self.data)
+        edits: dict[str, list[str]] = {}
+        for pair in read_pairs(self.data):
+            edits.setdefault(pair.name, []).append(f"{pair.name} {pair.edit}")
         layout_of(model.sample(0))  # complains before the work
-        names = list(dict.fromkeys(pair.name for pair in pairs))[: self.rooms]
-        known = {f"{pair.name} {pair.edit}": pair for pair in pairs if pair.name in names}
-        last: dict[str, Any] = {}
-
-        def one(key: str) -> "PairRecord | None":
-            pair = known[key]
-            if last.get("name") != pair.name:
-                last.update(name=pair.name, subject=base_of(model, pair, self.projection))
-            return examine(last["subject"], pair)
-
+        keys = [tuple(edits[name]) for name in list(edits)[: self.rooms]]
         head = {"of": "layout-pairs", "model": model.digest, "projection": self.projection}
-        found = self.examined(head, list(known), one, to_record, of_record)
+        found = self.examined(
+            head, keys, of_record, prepare_layout_pairs, self.opener(model), self.data.absolute(), self.projection
+        )
         _check_found(found)
         rooms = len({record.name for record in found})
         return PairsReport(model.card.name, str(self.data), rooms, self.projection, rows(found))
@@ -215,6 +197,48 @@ class LayoutPairs(RecordedEvaluation):
     def tell(self, found: "PairsReport") -> None:
         print_rows(found.rows)
         print(f"{found.rooms} rooms of {found.data} brought into {found.model} in {found.projection} steps")
+
+
+# --- in a worker --------------------------------------------------------------------------------------------------------
+
+
+def prepare_layout(opener: Opener, psi: float) -> "Callable[[Keys], list[Found]]":
+    """What examines the pictures of some seeds."""
+    from gansteer.checkpoints.readers import ROOMS
+    from gansteer.evaluation.layout import examine, to_record
+    from gansteer.evaluation.layout_scene import SubjectScene
+
+    model, reader = opener.open(), ROOMS.load()
+
+    def one(key: str) -> Any:
+        return to_record(examine(SubjectScene(model.sample(int(key), psi)), reader.segment, int(key)))
+
+    return lambda keys: [(key, one(key)) for key in keys]
+
+
+def prepare_layout_drag(opener: Opener, psi: float, steps: int) -> "Callable[[Keys], list[Found]]":
+    """What drags things in the pictures of some seeds."""
+    from gansteer.edits.arrangement.differences import gain_of
+    from gansteer.evaluation.layout_drag import examine, to_record
+
+    model = opener.open()
+    gain_of(model)  # measured once for a model: no part of any drag's time
+    return lambda keys: [(key, to_record(examine(model, int(key), psi, steps))) for key in keys]
+
+
+def prepare_layout_pairs(opener: Opener, data: Path, projection: int) -> "Callable[[Keys], list[Found]]":
+    """What brings a room in and carries its edits out."""
+    from gansteer.evaluation.layout_pairs import base_of, examine, read_pairs, to_record
+
+    model = opener.open()
+    known = {f"{pair.name} {pair.edit}": pair for pair in read_pairs(data)}
+
+    def work(keys: Keys) -> list[Found]:
+        subject = base_of(model, known[keys[0]], projection)
+        found = [(key, examine(subject, known[key])) for key in keys]
+        return [(key, None if record is None else to_record(record)) for key, record in found]
+
+    return work
 
 
 def _check_count(flag: str, count: int) -> None:
@@ -227,8 +251,8 @@ def _check_found(found: Sequence[object]) -> None:
         raise UserError("fewer than 2 pictures could be examined: give more pictures or --minutes")
 
 
-def _seeds(first: int, count: int) -> list[str]:
-    return [str(seed) for seed in range(first, first + count)]
+def _seeds(first: int, count: int) -> list[Keys]:
+    return [(str(seed),) for seed in range(first, first + count)]
 
 
 def print_rows(rows: "Sequence[Row]") -> None:

@@ -26,6 +26,20 @@ def open_model(name: str, device: str, network: str | None = None) -> "Model":
     return model
 
 
+@dataclass(frozen=True, eq=False)
+class Opener:
+    """A model that is opened where it is needed: here it may be open already, elsewhere it is known by its name."""
+
+    name: str
+    device: str
+    network: str | None = None
+    model: "Model | None" = None
+
+    def open(self) -> "Model":
+        """Raises UserError."""
+        return self.model or open_model(self.name, self.device, self.network)
+
+
 def open_start(
     name: str | None, subject: Path | None, device: str, network: str | None = None, tuned: str | None = None
 ) -> "tuple[Model, Subject | None]":

@@ -18,6 +18,8 @@ class Entry:
 
     path: Path
     info: ModelInfo
+    network: str | None
+    """Which of several in the file."""
 
 
 class Catalogue:
@@ -26,8 +28,14 @@ class Catalogue:
     The names are those that were found at the start: nothing that is asked for later becomes a path.
     """
 
-    def __init__(self, folder: Path | None = None, device: str = "auto", shipped_folder: Path | None = None) -> None:
-        """`folder` is looked through for checkpoints once, now; `shipped_folder` stands for the package's own."""
+    def __init__(
+        self, folder: Path | None = None, device: str = "auto", shipped_folder: Path | None = None,
+        network: str | None = None,
+    ) -> None:  # fmt: skip
+        """`folder` is looked through for checkpoints once, now; `shipped_folder` stands for the package's own.
+
+        `network` names one of several in a file, such as G instead of G_ema; files that hold one only are not asked.
+        """
         self._device = device
         self._entries: dict[str, Entry] = {}
         self._open: WeakValueDictionary[str, Model] = WeakValueDictionary()
@@ -42,7 +50,8 @@ class Catalogue:
             if path.name.startswith(".") or not path.is_file():
                 continue
             try:
-                about = describe(path)
+                one_of = network if network and len(describe(path, thorough=False).held) > 1 else None
+                about = describe(path, one_of)
             except UserError as error:
                 self.skipped.append(str(error))
                 continue
@@ -53,7 +62,7 @@ class Catalogue:
             if info.name in self._entries:
                 self.skipped.append(f"{path}: there is a model {info.name!r} already")
                 continue
-            self._entries[info.name] = Entry(path, info)
+            self._entries[info.name] = Entry(path, info, one_of)
         if not self._entries:
             raise UserError("there is no model: give a folder of checkpoints with --models")
 
@@ -74,7 +83,9 @@ class Catalogue:
                 raise UserError(f"there is no model {name!r} here; there are {', '.join(self._entries)}")
             model = self._open.get(name)
             if model is None:
-                model = self._open[name] = load_file(self._entries[name].path, self._device)
+                model = self._open[name] = load_file(
+                    self._entries[name].path, self._device, network=self._entries[name].network
+                )
                 _ = model.digest  # once, now: sessions ask for it when they are saved
             self._last = model
             return model

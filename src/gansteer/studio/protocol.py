@@ -23,7 +23,10 @@ Files go by HTTP, under the session's key (which nobody can guess) and with `?to
                                          ?tuning=none; with ?look=1 it is only looked at
     POST /session/KEY/paste/ID           the body is the photo that a node began with: the whole of it as JPEG with the
                                          node's picture where it was cut out       ?kind=png
+    GET  /sessions                       the sessions on the disk as a list of `SessionInfo`, the newest first
     GET  /session/KEY                    {"kept": whether there is such a session on the disk}
+    GET  /session/KEY/picture            the picture that it shows, small, as JPEG
+    POST /session/KEY/name               the body, in UTF-8, is the session's name from now on; an empty one takes it away
     DELETE /session/KEY                  delete a session that no page shows; 204, or 404 if there is none
 
 The answer of `file` is JSON: a `Received`, a `Sight`, or `{"error": ...}` with status 400 or above, as everywhere.
@@ -275,6 +278,20 @@ class Exporting(Message):
     """Pictures that are drawn."""
     of: int
     """How many there will be."""
+
+
+class SessionInfo(Part):
+    """A session on the disk."""
+
+    key: str
+    name: str
+    """That a person gave it; empty if nobody did."""
+    pictures: int | None
+    """How many there are in it; null where an earlier release wrote it."""
+    changed: float
+    """When it was opened or changed last, in milliseconds since 1970."""
+    shown: bool
+    """Whether a page shows it now."""
 
 
 class Received(Message):

@@ -47,8 +47,9 @@ def snapshot_file(config: TrainConfig, images: int) -> Path:
     return config.out / f"snapshot-{images:09d}.safetensors"
 
 
-def save_snapshot(config: TrainConfig, trainer: Trainer) -> None:
+def save_snapshot(config: TrainConfig, trainer: Trainer, class_names: tuple[str, ...] = ()) -> None:
     """Write the averaged generator as a model, and a sheet of its samples (psi 0.7, seeds 0 to 31)."""
+    classes = {"classes": list(class_names)} if class_names else {}
     card = Card(
         name=config.out.resolve().name,
         description=f"snapshot of a training run after {trainer.images} images",
@@ -57,6 +58,7 @@ def save_snapshot(config: TrainConfig, trainer: Trainer) -> None:
             "loss": config.loss,
             "augment": augmentation_of(config),
             "batch": config.batch,
+            **classes,
         },
     )
     model = Model(card, trainer.nets.ema)
@@ -150,6 +152,8 @@ def read_start(
     if not path.exists():
         raise UserError(f"there is no run or model at {path} to --grow")
     if (path / "checkpoint.pt").exists():
+        if config.network is not None:
+            raise UserError(f"{path} is a run, which goes on from its average: leave --network out")
         state = read_state(path / "checkpoint.pt")
         before = read_record(path / "config.json")
         with fitting(path / "checkpoint.pt"):
@@ -157,7 +161,7 @@ def read_start(
         if config.loss == before.get("loss") and OBJECTIVES[config.loss].grows:
             discriminator = state["d"]
     else:
-        g = training.adopt(load(str(path), device="cpu").generator, str(path))
+        g = training.adopt(load(str(path), device="cpu", network=config.network).generator, str(path))
     wrong = [k for k in training.kept if getattr(g.config, k) != getattr(config, k)]
     if wrong:
         flag = wrong[0].replace("_", "-")

@@ -15,7 +15,7 @@ from torch import Tensor
 from gansteer.checkpoints.latent_transformer import find_transformer
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.methods import begin
-from gansteer.edits.drag.optical_flow import opencv
+from gansteer.edits.drag.trackers import check_tracker
 from gansteer.errors import UserError
 from gansteer.evaluation.drags.cases import Case, landmark_case, point_set
 from gansteer.evaluation.drags.judge import Judge
@@ -198,8 +198,7 @@ def check_row(model: Model, settings: Settings) -> None:
     """Raise UserError if a row needs what is not installed, or was not trained for this model."""
     if settings is None:
         return
-    if settings.get("tracker") in ("lucas-kanade", "dense-flow"):
-        opencv()
+    check_tracker(str(settings.get("tracker")), model)
     if settings.get("method") == "transformer":
         find_transformer(model)
 

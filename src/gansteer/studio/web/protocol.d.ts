@@ -280,6 +280,19 @@ export interface Sight {
   costs: Record<string, CostInfo>;
 }
 
+/** A session on the disk. */
+export interface SessionInfo {
+  key: string;
+  /** That a person gave it; empty if nobody did. */
+  name: string;
+  /** How many there are in it; null where an earlier release wrote it. */
+  pictures: number | null;
+  /** When it was opened or changed last, in milliseconds since 1970. */
+  changed: number;
+  /** Whether a page shows it now. */
+  shown: boolean;
+}
+
 /** The head of a binary message. */
 export interface Frame {
   /** A number for `Shown`, rising. */

@@ -11,7 +11,7 @@ import { titled } from "./words.js";
  *  region: a brush for the layer of the panel's kind; own: that kind sees to presses itself */
 /** @typedef {"brush" | "rectangle" | "ellipse" | "part"} Shape  part: what is under the pointer */
 /** @typedef {"off" | "slider" | "side"} Comparing */
-/** @typedef {"help" | "export" | "model" | "photo" | null} Dialog */
+/** @typedef {"help" | "export" | "model" | "photo" | "sessions" | null} Dialog */
 /**
  * @typedef {object} State
  * @property {Kind[]} kinds  of edits that the page knows

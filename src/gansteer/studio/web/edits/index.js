@@ -39,7 +39,8 @@ export const KINDS = [drag, sliders, area, layout, photo];
 /**
  * @typedef {object} Gesture  a press on the picture that the kind itself sees to
  * @property {(at: Point) => void} move  in pixels of the picture
- * @property {(at: Point) => void} end  also when it never moved, as on Enter at the keyboard's cross
+ * @property {(at: Point, when: number) => void} end  also when it never moved, as on Enter at the keyboard's cross;
+ *   `when` it happened, in ms, which a busy page hears of late
  * @property {() => void} drop  given up
  */
 /**
