@@ -16,8 +16,8 @@ from gansteer.subject import Card, Model
 
 LIMITS = (
     "rendered rooms of one shape, seen from one side, with few pieces of furniture: no photographs of real rooms",
-    "very little training, about an hour on one core: soft pictures; things are recognisable by place, size and colour rather "
-    "than by detail",
+    "very little training, about three hours on one core: soft pictures of few colours; things are recognisable by place, size and "
+    "outline rather than by detail",
     "blobs are not tied to kinds of things: what a blob draws depends on its place, its size and its style",
     "measured with a small reader of rooms, whose mistakes count as the model's",
 )
