@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 from cheap_work import MISHAPS, begun, check_mishaps, diaries, prepare, unprepared
 from PIL import Image
-from support.waiting import until
 
 from gansteer.checkpoints.native import save_model
 from gansteer.cli import main
 from gansteer.errors import UserError
 from gansteer.executors.choose import chosen
+from support.waiting import until
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "inversion"))
 from inverting import tiny_model

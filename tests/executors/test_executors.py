@@ -61,7 +61,7 @@ def test_without_tasks_nothing_begins_and_without_workers_it_ends(count: int, tm
     with pytest.raises(UserError, match="there is no such model"):
         list(executor.outcomes([(1, "double")], unprepared, str(tmp_path)))
     if count == 2:
-        with pytest.raises(UserError, match="workers end before they have begun: .* ended with code -9"):
+        with pytest.raises(UserError, match=r"workers end before they have begun: .* ended with code -9"):
             list(executor.outcomes([(1, "double")], vanishing, str(tmp_path)))
         with pytest.raises(RuntimeError, match=r"(?s)a mistake in the code.*KeyError"):
             list(executor.outcomes([(1, "bug")], prepare, str(tmp_path)))
