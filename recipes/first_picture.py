@@ -49,7 +49,7 @@ def main() -> None:
         picture = subject.render()
         scores = {name: float(value[0]) for name, value in scorer(picture[None]).items()}
         landmarks = reader.read(picture[None]).landmarks[0]
-        quality = next(slider.value for slider in sliders(subject) if slider.name == "quality")
+        quality = next(slider.value for slider in sliders(subject, every=True) if slider.name == "quality")
         rows.append([seed, scores["smile"], scores["yaw"], scores["pitch"], scores["eyes_wide"], eyes_apart(picture, landmarks), quality])  # fmt: skip
     table = torch.tensor(rows, dtype=torch.float64)
     measured = table[:, 1:]

@@ -29,6 +29,7 @@ from gansteer.commands.train import Train
 from gansteer.commands.train_encoder import TrainEncoder
 from gansteer.commands.train_tracker import TrainTracker
 from gansteer.commands.train_transformer import TrainTransformer
+from gansteer.commands.walk import Mix, Walk
 from gansteer.edits.registry import KINDS, imported
 from gansteer.errors import UserError
 
@@ -62,6 +63,8 @@ COMMANDS: dict[str, type[Command]] = {
     "convert": Convert,
     "export": Export,
     "sample": Sample,
+    "walk": Walk,
+    "mix": Mix,
     "paste": Paste,
     "train": Train,
     "train-encoder": TrainEncoder,

@@ -1,6 +1,7 @@
 """Attribute edits: exactness, composition with drags, sliders, and mistakes."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -258,6 +259,18 @@ def test_sliders_tell_and_set_values(subject: Subject, directions: Directions) -
     moved = after(subject, Attribute({"smile": 2.0 - smile.value}, directions=directions))
     assert abs({s.name: s.value for s in sliders(moved, directions)}["smile"] - 2) < 1e-6
     assert sliders(subject) == []  # nothing ships for this model
+
+
+def test_sliders_end_where_pictures_break_and_duds_are_not_offered(subject: Subject, directions: Directions) -> None:
+    told = {"smile": {"low": -1.0, "high": 4.0, "moves": 2.5}, "age": {"moves": -0.4}, "yaw": {"moves": -1.2}}
+    entries = tuple(replace(e, about={**e.about, **told.get(e.name, {})}) for e in directions.entries)
+    measured = replace(directions, entries=entries)
+    found = {slider.name: slider for slider in sliders(subject, measured)}
+    assert list(found) == ["pc:1", "pc:2", "pc:3", "smile", "yaw", "late"]
+    smile, yaw = found["smile"], found["yaw"]
+    assert (smile.low, smile.high) == (min(-1, math.floor(smile.value)), max(4, math.ceil(smile.value)))
+    assert (yaw.low, yaw.high) == (min(-3, math.floor(yaw.value)), max(3, math.ceil(yaw.value)))
+    assert "age" in {slider.name for slider in sliders(subject, measured, every=True)}
 
 
 def test_mistakes(subject: Subject, directions: Directions) -> None:

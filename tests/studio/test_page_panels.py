@@ -1,12 +1,16 @@
 """Sliders, local changes and the gallery, in a real browser."""
 
+import io
 from typing import Any
 
 import numpy as np
 import pytest
 from client import Server
+from PIL import Image, ImageSequence
 from visitor import Visitor
 
+import gansteer
+from gansteer.mixing import mix
 from support.waiting import until
 
 
@@ -108,6 +112,29 @@ def test_the_gallery_shuffles_all_but_the_locked(visitor):
     assert sum(a == b for a, b in zip(before, after, strict=True)) == 2
     page.click("[aria-label='Picture 4']")
     visitor.until("window.studio.state.session.source.seed === 4")
+    visitor.settled()
+    made, key = visitor.current, visitor.js("window.studio.wire.session")
+    page.click("[aria-label='Star picture 4']")
+    page.click(".segmented button:has-text('Shape')")
+    page.locator("[aria-label='Mix: the present picture with the shape of picture 5']").first.click()
+    visitor.until("window.studio.state.session.nodes.at(-1).kind === 'mix'")
+    visitor.settled()
+    assert page.locator(".entry[aria-current]").get_attribute("aria-label") == "Shape of 5"
+    model = gansteer.load("portraits")
+    wanted = np.asarray(mix(model.sample(5), model.sample(4)).image, dtype=float)
+    assert np.abs(visitor.canvas() - wanted).max() <= 1
+    assert np.array_equal(visitor.canvas(), visitor.node(visitor.current))
+    visitor.js("(id) => window.studio.go(id)", made)
+    visitor.until("(id) => window.studio.state.session.current === id", made)
+    page.wait_for_selector("text=Film through 3 pictures")
+    page.click("text=Begin with the present picture")
+    with Image.open(io.BytesIO(visitor.download("text=Film through 2 pictures"))) as film:
+        assert (len(list(ImageSequence.Iterator(film))), film.size) == (48, (128, 128))
+    _, _, data = visitor.server.get(f"/session/{key}/walk/webp?stops=n{made},x")
+    assert b"must be a number" in data
+    for bad in ("stops=4", "stops=4,5&frames=301", "stops=n99,4", "stops=" + "4," * 25, "stops=4,5&psi=9"):
+        assert visitor.server.get(f"/session/{key}/walk/webp?{bad}")[0] in (400, 404), bad
+    assert visitor.server.get(f"/session/{key}/walk/png?stops=4,5")[0] == 400
 
 
 AREA = """(() => { const s = window.studio.state, d = s.trails[s.session.current].present;

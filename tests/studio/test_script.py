@@ -23,7 +23,8 @@ from gansteer.edits.drag.edit import Drag
 from gansteer.edits.intervention.edit import Intervention
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
-from gansteer.session import Session, StepRecord, between
+from gansteer.mixing import blend
+from gansteer.session import Session, StepRecord
 from gansteer.steerfile import save_session
 from gansteer.studio.script import python, shell
 
@@ -48,7 +49,7 @@ def test_the_script_makes_the_picture_again(tmp_path: Path, first: str) -> None:
     root = (
         session.add(seeds[0], source={"seed": 1, "psi": 0.8, "label": None})
         if first == "seed"
-        else session.add(between(*seeds, 0.5), source={"between": [1, 2]})  # type: ignore[arg-type, call-arg]
+        else session.add(blend(*seeds, 0.5), source={"between": [1, 2]})  # type: ignore[arg-type, call-arg]
     )
     last = add(session, add(session, root.id, DRAG), replace(DRAG, mask=None, method="freedrag"))
     path = str(tmp_path / "tiny.safetensors")

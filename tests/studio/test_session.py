@@ -17,9 +17,8 @@ from gansteer.edits.drag.edit import Drag
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.journal import Journal, open_journal
-from gansteer.models.code import Code
 from gansteer.models.tuning import Tuning
-from gansteer.session import MAX_STEPS, Node, Session, StepRecord, between, replay
+from gansteer.session import MAX_STEPS, Node, Session, StepRecord, replay
 from gansteer.steerfile import (
     from_bytes,
     open_session,
@@ -164,17 +163,6 @@ def test_the_way_to_a_node_travels_alone_and_is_grafted() -> None:
     for _ in range(2):
         other.undo()
     assert other.current == 1
-
-
-def test_between() -> None:
-    a, b = MODEL.sample(1), Subject(MODEL, Code(MODEL.sample(2).code.ws, {"b8.conv0": torch.ones(16)}))
-    assert same(between(a, b, 0.0), a)
-    assert torch.allclose(between(a, b, 1.0).render(), b.render())
-    quarter = between(a, b, 0.25)
-    assert torch.allclose(quarter.code.ws, 0.75 * a.code.ws + 0.25 * b.code.ws)
-    assert torch.allclose(quarter.code.style_offsets["b8.conv0"], torch.full((16,), 0.25))
-    with pytest.raises(UserError, match="one model"):
-        between(a, tiny(1).sample(1), 0.5)
 
 
 def test_trails_are_thinned_evenly() -> None:

@@ -1,5 +1,6 @@
 """The models that the studio offers: those that come with gansteer and those of one folder."""
 
+import math
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from gansteer.checkpoints.files import Description, describe, load_file
 from gansteer.checkpoints.shipped import shipped
 from gansteer.errors import UserError
 from gansteer.studio.protocol import ModelInfo
-from gansteer.subject import Model
+from gansteer.subject import Model, Subject
 
 
 @dataclass(frozen=True)
@@ -99,3 +100,13 @@ def _info(about: Description) -> ModelInfo:
         card.name, config.resolution, card.domain, card.licence, card.description, card.limits, dict(card.training),
         dict(card.metrics), config.c_dim,
     )  # fmt: skip
+
+
+def sampled(model: Model, seed: int, psi: float, label: int | None) -> Subject:
+    """The subject of a seed as a page asks for it; of a model with classes the first, if none is asked for.
+
+    Raises UserError.
+    """
+    if not (math.isfinite(psi) and -2 <= psi <= 2):
+        raise UserError(f"psi must be from -2 to 2, not {psi}")
+    return model.sample(seed, psi, 0 if label is None and model.generator.config.c_dim else label)

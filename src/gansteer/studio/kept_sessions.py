@@ -69,9 +69,8 @@ class KeptSessions:
             if data is None:
                 subject = (await self._session(key)).node.subject
                 drawn = self._services.renderer.draw(self, lambda: small(subject.image), key)
-                made: bytes = await asyncio.wrap_future(drawn)
-                store.keep_picture(key, made)
-                data = made
+                data = bytes(await asyncio.wrap_future(drawn))
+                store.keep_picture(key, data)
         return Response(data, media_type="image/jpeg", headers=NOW)
 
     async def _session(self, key: str) -> Session:

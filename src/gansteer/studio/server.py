@@ -293,6 +293,7 @@ def application(
         Route("/session/{key}/seed/{seed:int}", the(lambda studio: studio.files.seed)),
         Route("/session/{key}/change/{a:int}/{b:int}", the(lambda studio: studio.files.change)),
         Route("/session/{key}/export/{id:int}/{what}", the(lambda studio: studio.files.export)),
+        Route("/session/{key}/walk/{what}", the(lambda studio: studio.files.walk)),
         Route("/session/{key}/file", the(lambda studio: studio.files.file), methods=["POST"]),
         Route("/session/{key}/photo/{id:int}", the(lambda studio: studio.files.photo)),
         Route("/session/{key}/paste/{id:int}", the(lambda studio: studio.files.paste), methods=["POST"]),

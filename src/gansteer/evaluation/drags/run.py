@@ -23,13 +23,13 @@ from gansteer.evaluation.drags.judge import Judge
 from gansteer.evaluation.drags.measures import (
     frechet,
     interval,
-    is_whole,
     mean_change,
     mean_distance,
     mean_square,
     patch_difference,
 )
 from gansteer.evaluation.drags.rows import Settings
+from gansteer.models.face_reader import is_whole
 from gansteer.subject import Model, Subject
 
 Protocol = Literal["landmarks", "reconstruction", "there-and-back", "known-motion"]

@@ -137,7 +137,6 @@ function Card({ studio, session, rename, forget }) {
 /** @type {(time: number) => string} */
 const when = (time) =>
   new Date(time).toLocaleString(undefined, {
-    weekday: "short",
     day: "numeric",
     month: "short",
     hour: "numeric",

@@ -59,12 +59,23 @@ import { titled } from "./words.js";
  * @property {boolean} keys  whether single keys are hot keys
  * @property {number} limit  steps of a drag at most
  * @property {number} strength  how much a step changes: 1 to 4
+ * @property {import("./edits/drag_how.js").Freedom} freedom  of a drag
+ * @property {import("./edits/drag_how.js").Numbers} numbers  of a drag that are not as usual
  * @property {number} spread  of seeds: psi
  * @property {number[]} stars  seeds
  */
 
 /** @type {Settings} */
-const USUAL = { theme: "auto", keys: true, limit: 300, strength: 2, spread: 0.7, stars: [] };
+const USUAL = {
+  theme: "auto",
+  keys: true,
+  limit: 300,
+  strength: 2,
+  freedom: "usual",
+  numbers: {},
+  spread: 0.7,
+  stars: [],
+};
 
 /** @type {() => Settings} */
 function settings() {

@@ -64,6 +64,7 @@ export const KINDS = [drag, sliders, area, layout, photo];
  * @property {(drawing: Drawing) => unknown} [sheet]  what lies under all marks, a canvas say
  * @property {(studio: Studio, from: Point) => Gesture | null} [press]  with the tool `own`
  * @property {(state: State, trace: Trace) => Readout} [readout]
+ * @property {(studio: Studio) => void} [ended]  called when its edit has ended, to find out what became of it
  * @property {(state: State, ended: string) => Outcome | null} [outcome]  what to say and to offer when its edit has
  *   ended otherwise than one would like
  * @property {(title: string) => string} [title]  what an entry of the history is called that the server calls so
