@@ -1,13 +1,15 @@
 """How far the sliders of a model of faces reach before its pictures break, and which of them move anything.
 
-    python recipes/portraits/slider_limits.py --data ../shared/data/portraits/images --write
+    python recipes/portraits/slider_limits.py --data ../shared/data/portraits/images --write \
+        --document docs/attributes.md
 
 Every attribute is turned, in w, to 2, 3, 4 and 5 deviations on either side, in the pictures of 50 seeds. A value holds as
 long as at least 90 of 100 faces that were whole are whole still, by two readers that agree on their landmarks
 (`is_whole`), and the middle picture looks no less real than the worst twentieth of the model's own samples, by a linear
 discriminator (`evaluation/realism.py`). The limit is the last value that holds, coming from the middle. What an attribute
 moves is the change of its own score from one limit to the other, in deviations of that score over the samples. Prints a
-table; `--write` puts both into the directions that come with gansteer, where the studio's sliders read them.
+table, and puts it into `--document`; `--write` puts both into the directions that come with gansteer, where the studio's
+sliders read them.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from gansteer.checkpoints.mtcnn import load_face_detector
 from gansteer.checkpoints.readers import FACES
 from gansteer.directions import Directions
 from gansteer.edits.attribute.portrait_scores import PortraitScorer
+from gansteer.evaluation.document import fill, table
 from gansteer.evaluation.realism import realism
 from gansteer.models.face_reader import is_whole
 from gansteer.subject import Model, Subject
@@ -67,6 +70,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--samples", type=int, default=300, help="of the model's own, for what is usual")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--document", type=Path, help="a document with the marks to put the table between")
     parser.add_argument("--json", type=Path, help="what was measured so far; goes on from there")
     arguments = parser.parse_args()
     model = gansteer.load(arguments.model)
@@ -88,6 +92,17 @@ def main() -> None:
                 arguments.json.write_text(json.dumps(done))
         low, high, moves, seen = done[name]
         print(f"{name:14s} {low:5.1f} {high:5.1f} {moves:6.2f}   {seen}", flush=True)
+    if arguments.document:
+        head = ("attribute", "from", "to", "moves its own score by", "whole faces (realism) at each value")
+        rows = [
+            (name, f"{low:.0f}", f"{high:.0f}", f"{moves:.1f}", seen) for name, (low, high, moves, seen) in done.items()
+        ]
+        said = f"{int(start.sum())} faces that were whole; realism of the worst twentieth of the model's own samples: {floor:.1f}."
+        fill(
+            arguments.document,
+            "sliders measured by recipes/portraits/slider_limits.py",
+            f"{table(head, rows)}\n\n{said}",
+        )
     if arguments.write:
         (path,) = (p for p in shipped_directions() if load_directions(p).digest == model.digest)
         save_directions(told(load_directions(path), done), path)

@@ -15,12 +15,11 @@ from gansteer.errors import UserError
 from gansteer.models.code import Code
 from gansteer.models.layout import Layout
 from gansteer.subject import Model
+from support.layouts import tiny_model as arranged
+from support.tiny import tiny_model as plain
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
-sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("inversion", "edits")]
-from inverting import tiny_model as plain
-from layouts import tiny_model as arranged
 
 
 def codes(model: Model) -> list[Code]:
@@ -38,7 +37,7 @@ def codes(model: Model) -> list[Code]:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "arranged"])
 def test_another_runtime_draws_the_same(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = plain(resolution=8) if kind == "plain" else arranged(resolution=8)
+    model = plain(8, dtype=torch.float32) if kind == "plain" else arranged(resolution=8)
     if kind == "arranged":  # encodings begin as the identity: let them do something
         rng = torch.Generator().manual_seed(0)
         for x in model.generator.synthesis.conditioning.parameters():
@@ -70,7 +69,7 @@ def test_another_runtime_draws_the_same(kind: str, tmp_path: Path, capsys: pytes
 
 def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     source, target = tmp_path / "tiny.safetensors", tmp_path / "tiny.onnx"
-    save_model(plain(resolution=16), source)
+    save_model(plain(16, dtype=torch.float32), source)
     target.write_bytes(b"as it was")
     for args, complaint in (
         ([str(target), "--precision", "float16"], "ONNX files are float32"),
@@ -89,7 +88,7 @@ def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 def test_a_generator_that_looks_at_its_numbers_is_no_graph(tmp_path: Path) -> None:
     from gansteer.checkpoints.onnx_file import save_onnx
 
-    model = plain(resolution=16)
+    model = plain(16, dtype=torch.float32)
     draw = type(model.generator).synthesize
 
     class Moody(type(model.generator)):  # type: ignore[misc]

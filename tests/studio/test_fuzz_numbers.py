@@ -138,7 +138,7 @@ def test_each_is_answered_or_ends_its_connection(nursery: Nursery, models: Path,
                     heard += 1
                     assert heard <= REPLIES, text[:200]
             except ConnectionClosed as end:
-                codes.append(end.rcvd and end.rcvd.code)
+                codes.append(None if end.rcvd is None else end.rcvd.code)
                 page.close()
                 page = Page(server, session=page.key)
         assert 0 < len(codes) < SENT
