@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -16,8 +18,6 @@ from gansteer.models.code import Code
 from gansteer.models.layout import Layout
 from gansteer.subject import Model
 
-onnx = pytest.importorskip("onnx")
-onnxruntime = pytest.importorskip("onnxruntime")
 sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("inversion", "edits")]
 from inverting import tiny_model as plain
 from layouts import tiny_model as arranged

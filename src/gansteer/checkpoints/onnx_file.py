@@ -62,7 +62,9 @@ def save_onnx(model: Model, target: Path) -> float:
             ours = model.generator.synthesize(as_code(other))
         difference = float((torch.from_numpy(drawn) - ours).abs().max())
         if not difference <= TOLERANCE:
-            raise UserError(f"{model.card.name} draws other pictures as ONNX (by {difference:.1g}): nothing was written")
+            raise UserError(
+                f"{model.card.name} draws other pictures as ONNX (by {difference:.1g}): nothing was written"
+            )
         with path.open("rb+") as file:
             os.fsync(file.fileno())
     return difference
