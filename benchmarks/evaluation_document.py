@@ -2,8 +2,11 @@
 
     python benchmarks/evaluation_document.py landmarks=back.json reconstruction=pairs.json trackers=trackers.json
 
+    python benchmarks/evaluation_document.py beside=back1.json,back5.json,back68.json
+
 Each word names a part of the document, between `<!-- NAME -->` and `<!-- end of NAME -->`, and the reports (.json, several with commas:
-their tables follow each other) that fill it. Beside the document a plot of each part is written, docs/evaluation-NAME.svg.
+their tables follow each other) that fill it. Beside the document a plot of each table is written, docs/evaluation-NAME-POINTS.svg.
+`beside` is the landmark table of DragGAN's paper with our rows next to its own.
 """
 
 import argparse
@@ -25,6 +28,21 @@ COLUMNS = {
 """Measure to the heading of its column, in this order."""
 WITH_INTERVAL = ("distance", "back", "mse", "perceptual", "face")
 PLOTTED = {"landmarks": "distance", "there-and-back": "distance", "known-motion": "distance", "reconstruction": "mse"}
+
+
+PAPER = {
+    "no edit": ("no edit", (12.93, 11.66, 16.02)),
+    "User-Controllable Latent Transformer": ("latent transformer", (11.64, 10.41, 10.15)),
+    "RAFT tracking": ("learned flow tracking", (13.43, 13.59, 15.92)),
+    "PIPs tracking": ("learned point tracking", (2.98, 4.83, 5.30)),
+    "DragGAN": ("DragGAN, published", (2.44, 3.18, 4.73)),
+}
+"""Table 1 of Pan et al. 2023, mean distances at 1, 5 and 68 points: the paper's row to ours that stands for it, and its figures."""
+COUNTS = (1, 5, 68)
+
+
+def counted(points: int) -> str:
+    return f"{points} point{'s' if points > 1 else ''}"
 
 
 def cell(name: str, values: list[float] | None) -> str:
@@ -54,10 +72,46 @@ def of_drags(report: dict[str, Any], number: dict[str, Any]) -> str:
     ]
     points = number["points"]
     about = (
-        f"{points} point{'s' if points > 1 else ''}, {rows[0]['cases']} cases from number {report['first']} on; "
+        f"{counted(points)}, {rows[0]['cases']} cases from number {report['first']} on; "
         f"`{report['model']}` ({report['resolution']} px, weights {report['weights'][:8]}, psi {report['psi']:g}):"
     )
     return about + "\n\n" + table(head, lines)
+
+
+def beside(reports: list[dict[str, Any]]) -> str:
+    """The paper's landmark table with ours: distances in px, and as shares of "no edit" in brackets."""
+    ours = {}
+    for report in reports:
+        for number in report["tables"]:
+            for row in number["rows"]:
+                ours[row["row"], number["points"]] = row
+    names = {our: paper for paper, (our, _) in PAPER.items()}
+    others = [name for name in dict.fromkeys(name for name, _ in ours) if name not in names]
+    head = [
+        "paper's row",
+        *(counted(n) for n in COUNTS),
+        "our row",
+        *(f"{n}, ours" for n in COUNTS),
+    ]
+    lines = []
+    for name in [*(our for our, _ in PAPER.values()), *others]:
+        if not any((name, n) in ours for n in COUNTS) and name not in names:
+            continue
+        paper, figures = (names[name], PAPER[names[name]][1]) if name in names else ("", None)
+        theirs = [
+            "" if figures is None else f"{figure:.2f} ({figure / still:.2f})"
+            for figure, still in zip(figures or COUNTS, PAPER["no edit"][1], strict=True)
+        ]
+        found = [ours.get((name, n)) for n in COUNTS]
+        mine = ["-" if row is None else _distance(row) for row in found]
+        lines.append([paper, *theirs, name, *mine])
+    return table(head, lines)
+
+
+def _distance(row: dict[str, Any]) -> str:
+    mean, low, high = row["measures"]["distance"]
+    share = "" if row["relative"] is None else f" ({row['relative']:.2f})"
+    return f"{mean:.2f} [{low:.2f}, {high:.2f}]{share}, {row['cases']} cases"
 
 
 def of_trackers(report: dict[str, Any]) -> str:
@@ -88,7 +142,7 @@ def plot(report: dict[str, Any], number: dict[str, Any]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 90}" height="{step * len(rows) + 40}" '
         'font-family="sans-serif" font-size="13">',
-        f'<text x="4" y="18">{escape(COLUMNS[name])}, {number["points"]} points, {rows[0]["cases"]} cases</text>',
+        f'<text x="4" y="18">{escape(COLUMNS[name])}, {counted(number["points"])}, {rows[0]["cases"]} cases</text>',
     ]
     for i, row in enumerate(rows):
         mean, low, high = (width * value / top for value in row["measures"][name])
@@ -112,15 +166,18 @@ def main(words: list[str] | None = None) -> None:
         if not files:
             raise UserError(f"{part}: write the part's name, =, and the reports that fill it")
         texts, plots = [], []
-        for file in files.split(","):
-            report = json.loads(Path(file).read_text(encoding="utf-8"))
+        reports = [json.loads(Path(file).read_text(encoding="utf-8")) for file in files.split(",")]
+        if name == "beside":
+            fill(args.document, name, beside(reports))
+            continue
+        for report in reports:
             if "walks" in report:
                 texts.append(of_trackers(report))
                 continue
             for number in report["tables"]:
                 target = args.document.with_name(f"{args.document.stem}-{name}-{number['points']}.svg")
                 plots.append((target, plot(report, number)))
-                texts.append(of_drags(report, number) + f"\n\n![{name}, {number['points']} points]({target.name})")
+                texts.append(of_drags(report, number) + f"\n\n![{name}, {counted(number['points'])}]({target.name})")
         fill(args.document, name, "\n\n".join(texts))
         for target, text in plots:
             with replacing(target) as temporary:

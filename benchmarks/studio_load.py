@@ -124,8 +124,18 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
 
 
-def serve(model: str | None, sessions: str) -> "tuple[subprocess.Popen[str], Server]":
-    command = [sys.executable, "-m", "gansteer", "studio", "--port", "0", "--no-open", "--sessions", sessions]
+UNRECORDED = """
+import sys
+import torch
+from gansteer.cli import main
+del torch.jit.trace  # as in a PyTorch that has given its recorder up
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def serve(model: str | None, sessions: str, recorded: bool) -> "tuple[subprocess.Popen[str], Server]":
+    begin = ["-m", "gansteer"] if recorded else ["-c", UNRECORDED]
+    command = [sys.executable, *begin, "studio", "--port", "0", "--no-open", "--sessions", sessions]
     command += ["--models", model] if model else []
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
     assert process.stdout is not None
@@ -337,13 +347,14 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, default=6.0, help="that all may take; what has no time left is left out"
     )
+    parser.add_argument("--unrecorded", action="store_true", help="previews as they are where they can't be recorded")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--document", type=Path, help="put the tables into this Markdown file")
     args = parser.parse_args()
     found: dict[str, Any] = {}
     end = time.perf_counter() + 60 * args.minutes
     with tempfile.TemporaryDirectory() as folder:
-        process, server = serve(args.models, folder)
+        process, server = serve(args.models, folder, not args.unrecorded)
         try:
             found["one page against the library"] = against_the_library(
                 server, args.model, args.rounds, args.seconds, end

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import gansteer
-from gansteer.checkpoints.face_reader import load_face_reader
+from gansteer.checkpoints.readers import FACES
 from gansteer.edits.attribute.edit import sliders
 from gansteer.edits.attribute.portrait_scores import PortraitScorer
 
@@ -42,14 +42,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=400)
     parser.add_argument("--model", default="portraits")
     arguments = parser.parse_args()
-    model, reader = gansteer.load(arguments.model), load_face_reader()
+    model, reader = gansteer.load(arguments.model), FACES.load()
     scorer, rows = PortraitScorer(reader), []
     for seed in range(arguments.seeds):
         subject = model.sample(seed, 0.7)
         picture = subject.render()
         scores = {name: float(value[0]) for name, value in scorer(picture[None]).items()}
         landmarks = reader.read(picture[None]).landmarks[0]
-        quality = next(slider.value for slider in sliders(subject) if slider.name == "quality")
+        quality = next(slider.value for slider in sliders(subject, every=True) if slider.name == "quality")
         rows.append([seed, scores["smile"], scores["yaw"], scores["pitch"], scores["eyes_wide"], eyes_apart(picture, landmarks), quality])  # fmt: skip
     table = torch.tensor(rows, dtype=torch.float64)
     measured = table[:, 1:]

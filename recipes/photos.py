@@ -15,7 +15,7 @@ import torch
 from PIL import Image, ImageDraw
 
 import gansteer
-from gansteer.checkpoints.face_reader import load_face_reader
+from gansteer.checkpoints.readers import FACES
 from gansteer.edits.attribute.edit import Attribute
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.inversion.align import Aligner
@@ -51,7 +51,7 @@ def pictures(name: str, heldout: str, photographs: str) -> None:
     """docs/images/photos.jpg: each picture with its stages and two edits beside it."""
     keep_freed_memory()
     model = gansteer.load(name, "cpu")
-    reader, aligner = load_face_reader("cpu"), Aligner.of(model)
+    reader, aligner = FACES.load("cpu"), Aligner.of(model)
     ours = [read_photo(path) for path in pictures_in(Path(heldout))[:SHOWN]]
     theirs = [read_photo(path) for path in pictures_in(Path(photographs))]
     crops = [cut(photo, Crop.centred(photo), model.resolution) for photo in ours]

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 import gansteer
-from gansteer.checkpoints.face_reader import load_face_reader
+from gansteer.checkpoints.readers import FACES
 from gansteer.sheet import sheet
 
 NOSE, CHIN = 30, 8
@@ -43,7 +43,7 @@ def marked(picture: Image.Image, handle: tuple[int, int], target: tuple[int, int
 def main(out: Path) -> None:
     """Draw, drag, and lay out."""
     model = gansteer.load("portraits")
-    reader = load_face_reader(model.device)
+    reader = FACES.load(model.device)
     before, after = [], []
     for seed, (landmark, (dx, dy)) in DRAGS.items():
         subject = model.sample(seed, psi=0.7)

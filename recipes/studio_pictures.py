@@ -23,6 +23,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 Point = tuple[float, float]
+SESSIONS = {7: "For the poster", 1: "", 13: "Purple collar", 9: "Grey hair"}
+"""Seeds to the names that their sessions are given."""
 
 
 @contextmanager
@@ -138,6 +140,23 @@ def screenshots(browser: Browser, address: str, out: Path, arguments: argparse.N
     page.context.close()
 
 
+def sessions(browser: Browser, address: str, out: Path, names: dict[int, str]) -> None:
+    """The sessions that the studio has kept: one for each seed, with a name or none."""
+    for seed, name in names.items():
+        page = opened(browser, address, seed, 1440, 900)
+        page.click("[aria-label='Sessions and files']")
+        page.click("text=Sessions …")
+        if name:
+            page.wait_for_selector(".session.here input")
+            page.fill(".session.here input", name)
+            page.keyboard.press("Enter")
+            until(page, "!!document.querySelector(`[aria-label^='${" + repr(name) + "}']`)")
+        if seed == list(names)[-1]:
+            page.wait_for_timeout(1500)
+            page.screenshot(path=out / "studio-sessions.png")
+        page.context.close()
+
+
 def film(browser: Browser, address: str, out: Path, arguments: argparse.Namespace) -> None:
     """A drag from the first touch to the arrival, as an animated WebP of the stage."""
     page = opened(browser, address, arguments.seed, 1100, 720)
@@ -184,6 +203,8 @@ def main() -> None:
         )
         screenshots(browser, address, arguments.out, arguments)
         film(browser, address, arguments.out, arguments)
+        with studio() as other:  # with nothing but these sessions
+            sessions(browser, other, arguments.out, SESSIONS)
         browser.close()
 
 

@@ -5,7 +5,6 @@ import os
 import pickle
 import re
 import resource
-import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -17,69 +16,21 @@ from PIL import Image
 
 from gansteer.checkpoints.files import load_file
 from gansteer.checkpoints.native import save_model
-from gansteer.cli import main
 from gansteer.commands.seeds import parse_seeds
 from gansteer.errors import UserError
-from gansteer.models.stylegan2.config import GeneratorConfig
-from gansteer.models.stylegan2.generator import StyleGAN2Generator
-from gansteer.subject import Card, Model
-from support.waiting import PATIENCE, until
+from gansteer.subject import Card
+from support.tiny import smallest_model
 
 SHELL = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def tiny(**config):
-    torch.manual_seed(0)
-    fields = {"resolution": 8, "z_dim": 4, "w_dim": 5, "channel_base": 32, "channel_max": 4, "mapping_layers": 2}
-    card = Card("tiny", metrics={"quality": {"floor": 1.5}}, limits=("no hats", "no cats"))
-    return Model(card, StyleGAN2Generator(GeneratorConfig(**(fields | config))).eval().requires_grad_(False))
+CARD = Card("tiny", metrics={"quality": {"floor": 1.5}}, limits=("no hats", "no cats"))
 
 
 @pytest.fixture
 def model(tmp_path):
-    save_model(tiny(), tmp_path / "tiny.safetensors")
+    save_model(smallest_model(CARD), tmp_path / "tiny.safetensors")
     return tmp_path / "tiny.safetensors"
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    """A folder of 40 random pictures of 8 px."""
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(40):
-        Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / f"{i}.png")
-    return folder
-
-
-@pytest.fixture
-def run(capsys):
-    """Run the command line in this process: exit code, what it printed, what it complained."""
-
-    def go(*args):
-        try:
-            code = main([str(arg) for arg in args])
-        except SystemExit as end:  # tyro's own, as argparse
-            code = end.code
-        return code, *capsys.readouterr()
-
-    return go
-
-
-@pytest.fixture
-def refused(run, tmp_path):
-    """Run it, see that it refuses in one line and leaves every file as it was; returns the line."""
-
-    def go(*args):
-        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
-        code, out, err = run(*args)
-        assert code == 2
-        assert out == "" or args[0] == "info"  # which tells what it can
-        assert re.fullmatch(r"gansteer: [^\n]+\n", err), err
-        assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
-        return err
-
-    return go
 
 
 def shell(*args, **options):
@@ -228,7 +179,7 @@ def test_sample_refuses_the_place(refused, model, tmp_path, out, reason):
 
 
 def test_a_sheet_that_no_format_could_hold(refused, tmp_path):
-    save_model(tiny(resolution=128, channel_base=128), tmp_path / "large.safetensors")
+    save_model(smallest_model(CARD, resolution=128, channel_base=128), tmp_path / "large.safetensors")
     flags = ["--model", tmp_path / "large.safetensors", "--seeds", "0-19999", "--out", tmp_path / "sheet.png"]
     assert "give fewer seeds, or a folder" in refused("sample", *flags)
 
@@ -239,7 +190,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(refused):
 
 
 def test_a_conditional_model_wants_a_label(run, refused, tmp_path):
-    save_model(tiny(c_dim=3), tmp_path / "c.safetensors")
+    save_model(smallest_model(CARD, c_dim=3), tmp_path / "c.safetensors")
     flags = ("sample", "--model", tmp_path / "c.safetensors", "--out", tmp_path / "s.png")
     assert "give a label from 0 to 2" in refused(*flags)
     assert "give a label from 0 to 2" in refused(*flags, "--label", 3)
@@ -306,7 +257,7 @@ class Harmful:
 def bad_file(request, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "bad.safetensors"
-    save_model(tiny(), path)
+    save_model(smallest_model(CARD), path)
     if request.param == "harmful pickle":
         path.write_bytes(pickle.dumps({"G_ema": Harmful()}))
     elif request.param == "cut short":
@@ -388,75 +339,3 @@ def test_quality_refuses(refused, model, pictures, monkeypatch, tmp_path, flags,
 def test_inception_needs_the_extra(refused, model, pictures):
     line = refused("evaluate", "quality", "--model", model, "--data", pictures, "--features", "inception")
     assert "pip install 'gansteer[metrics]'" in line
-
-
-# --- Train ------------------------------------------------------------------------------------------------------------
-
-SMALL = ["--resolution", "8", "--z-dim", "4", "--w-dim", "4", "--channel-base", "32", "--channel-max", "4"]
-SMALL += ["--loss", "stylegan2", "--augment", "none", "--batch", "4", "--device", "cpu"]
-
-
-def test_train_then_continue(run, refused, pictures, tmp_path):
-    flags = ["train", "--data", pictures, "--out", tmp_path / "run", "--snapshot-images", "40", *SMALL]
-    code, out, err = run(*flags, "--images", "80")
-    assert (code, err) == (0, "")
-    snapshot = tmp_path / "run" / "snapshot-000000080.safetensors"
-    assert f"has seen its 80 pictures; the model is {snapshot}" in out
-    assert run("sample", "--model", snapshot, "--out", tmp_path / "s.png")[0] == 0
-    assert "is a run with --z-dim 4, not 8: give the same --z-dim, or another --out" in refused(*flags, "--z-dim", "8")
-    assert run(*flags, "--images", "100")[0] == 0
-    assert (tmp_path / "run" / "snapshot-000000100.safetensors").exists()
-
-
-def spoil_empty(folder):
-    for path in folder.iterdir():
-        path.unlink()
-
-
-def spoil_size(folder):
-    Image.new("RGB", (16, 16)).save(folder / "5.png")
-
-
-def spoil_bytes(folder):
-    (folder / "5.png").write_bytes((folder / "5.png").read_bytes()[:50])
-
-
-@pytest.mark.parametrize(
-    ("spoil", "reason"),
-    [
-        (spoil_empty, "holds no pictures"),
-        (spoil_size, "is not 8 x 8 as most are: 5.png (16 x 16)"),
-        (spoil_bytes, "5.png is damaged: it cannot be read to its end"),
-    ],
-)
-def test_train_refuses_data(refused, pictures, tmp_path, spoil, reason):
-    spoil(pictures)
-    assert reason in refused("train", "--data", pictures, "--out", tmp_path / "run", *SMALL)
-
-
-@pytest.mark.parametrize(
-    ("flags", "reason"),
-    [
-        (["--batch", "0"], "must be at least 1"),
-        (["--resolution", "9"], "must be a power of two"),
-        (["--out", "none/run"], "there is no folder none"),
-        (["--grow", "none.pkl"], "there is no run or model at none.pkl"),
-    ],
-)
-def test_train_refuses(refused, pictures, tmp_path, monkeypatch, flags, reason):
-    monkeypatch.chdir(tmp_path)
-    assert reason in refused("train", "--data", pictures, "--out", "run", *SMALL, *flags)
-
-
-def test_control_c_saves_the_run_and_says_how_to_continue(pictures, tmp_path):
-    out = tmp_path / "run"
-    words = [sys.executable, "-m", "gansteer", "train", "--data", pictures, "--out", out, *SMALL]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=SHELL)
-    log = out / "log.jsonl"
-    until(lambda: log.exists() and log.read_text())
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130
-    assert err == f"gansteer: stopped; {out} is saved: the same command continues it\n"
-    assert (out / "checkpoint.pt").exists()
-    assert not list(out.glob(".*.part"))

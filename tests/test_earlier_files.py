@@ -13,7 +13,7 @@ from PIL import Image
 from gansteer.checkpoints.registry import load
 from gansteer.cli import main
 from gansteer.edits.api import Run
-from gansteer.edits.record import edit_from_json, replay, tensor_from_json
+from gansteer.edits.record import replay, stored_edit, tensor_from_json
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.models.code import Code
@@ -125,14 +125,14 @@ def test_a_picture_brings_its_settings_back(model: Model) -> None:
 
 @pytest.fixture(params=["draggan", "gauss-newton", "freedrag"])
 def method(request: pytest.FixtureRequest) -> Iterator[str]:
-    return request.param  # type: ignore[no-any-return]
+    return request.param
 
 
 def test_a_record_comes_out_again(model: Model, method: str) -> None:
     """Within rounding anywhere; bit for bit where the machine is as it was, and otherwise it is said that it isn't."""
     recorded = json.loads((EARLIER / f"{method}.json").read_text())
     (entry,) = recorded["edits"]
-    edit = edit_from_json({"kind": "drag", **entry["edit"]})
+    edit = stored_edit({"kind": "drag", **entry["edit"]})
     assert edit.method == method
     run: Run = start(Subject(model, Code(tensor_from_json(recorded["start"]["w"]), {})), edit)
     for expected in recorded["steps"][: entry["pictures"]]:

@@ -150,7 +150,7 @@ def test_the_pictures_that_nvidia_draws_for_a_seed(run, pair):
     np.testing.assert_array_equal(stored("a.png"), drawn(model, w))
     assert run("sample", *words, "--out", "a.steer")[0] == 0
     assert torch.equal(open_subject(Path("a.steer"), lambda name: model).code.ws, w)
-    words = ("--model", "net.pkl", "--seed", "66", "--seeds-like", "numpy", "--point", "5,5:7,5", "--layer", "b8.conv1")
+    words = ("--model", "net.pkl", "--seed", "66", "--seeds-like", "numpy", "--point", "5,5:7,5", "--layer", "b8.conv1")  # type: ignore[assignment]
     assert run("drag", *words, "--steps", "1", "--out", "d.png", "--json", "d.json")[0] == 0
     assert json.loads(Path("d.json").read_text())["source"]["like"] == "numpy"
     assert run("sample", "--model", "net.pkl", "--seeds", "66", "--out", "ours.png")[0] == 0

@@ -7,22 +7,13 @@ from PIL import Image
 
 from gansteer.errors import UserError
 from gansteer.models.code import Code
-from gansteer.models.stylegan2.config import GeneratorConfig
-from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.sheet import sheet
-from gansteer.subject import Card, Model, Subject, to_image
-
-
-def tiny(dtype=torch.float32, **config):
-    torch.manual_seed(0)
-    fields = {"resolution": 8, "z_dim": 4, "w_dim": 5, "channel_base": 32, "channel_max": 4, "mapping_layers": 2}
-    generator = StyleGAN2Generator(GeneratorConfig(**(fields | config))).to(dtype).eval().requires_grad_(False)
-    generator.mapping.w_mean.normal_()
-    return Model(Card("tiny"), generator)
+from gansteer.subject import Subject, to_image
+from support.tiny import smallest_model
 
 
 def test_a_seed_is_a_picture():
-    model = tiny()
+    model = smallest_model()
     first, again, other = model.sample(3), model.sample(3), model.sample(4)
     assert torch.equal(first.render(), again.render())
     assert not torch.equal(first.render(), other.render())
@@ -32,12 +23,15 @@ def test_a_seed_is_a_picture():
 
 def test_a_seed_is_the_same_picture_in_float64():
     torch.testing.assert_close(
-        tiny(torch.float64).sample(7).render().float(), tiny().sample(7).render(), rtol=0, atol=1e-4
+        smallest_model(dtype=torch.float64).sample(7).render().float(),
+        smallest_model().sample(7).render(),
+        rtol=0,
+        atol=1e-4,
     )
 
 
 def test_a_sample_is_what_the_paper_says():
-    model = tiny(torch.float64)
+    model = smallest_model(dtype=torch.float64)
     z = torch.randn(1, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     w, mean = model.generator.mapping(z)[0], model.generator.mapping.w_mean
     expected = mean + 0.3 * (w - mean)
@@ -49,25 +43,25 @@ def test_a_sample_is_what_the_paper_says():
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_a_seed_out_of_range(seed):
     with pytest.raises(UserError, match="seed must be from 0 to 4294967295"):
-        tiny().sample(seed)
+        smallest_model().sample(seed)
 
 
 def test_the_largest_seed():
-    assert tiny().sample(2**32 - 1).code.ws.isfinite().all()
+    assert smallest_model().sample(2**32 - 1).code.ws.isfinite().all()
 
 
 def test_labels():
-    model = tiny(c_dim=3)
+    model = smallest_model(c_dim=3)
     assert not torch.equal(model.sample(0, label=0).code.ws, model.sample(0, label=2).code.ws)
     for label in (None, -1, 3):
         with pytest.raises(UserError, match="give a label from 0 to 2"):
             model.sample(0, label=label)
     with pytest.raises(UserError, match="has no classes"):
-        tiny().sample(0, label=0)
+        smallest_model().sample(0, label=0)
 
 
 def test_offsets_move_the_styles():
-    model = tiny()
+    model = smallest_model()
     plain = model.sample(0)
     name = "b8.conv0"
     styles = model.generator.styles(plain.code)
@@ -91,9 +85,9 @@ def test_pictures_round_to_the_nearest_level():
 
 
 def test_a_picture_of_one_channel_is_grey():
-    assert tiny(img_channels=1).sample(0).image.mode == "L"
-    assert tiny().sample(0).image.mode == "RGB"
-    assert tiny().sample(0).image.size == (8, 8)
+    assert smallest_model(img_channels=1).sample(0).image.mode == "L"
+    assert smallest_model().sample(0).image.mode == "RGB"
+    assert smallest_model().sample(0).image.size == (8, 8)
 
 
 @pytest.mark.parametrize(

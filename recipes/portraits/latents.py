@@ -25,8 +25,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.func import jacrev, vmap
 
-from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.checkpoints.inverter import find_inverter
+from gansteer.checkpoints.readers import FACES
 from gansteer.checkpoints.registry import load
 from gansteer.errors import UserError
 from gansteer.models.face_reader import resize
@@ -111,7 +111,7 @@ def main(data: Path, name: str, out: Path, passes: int) -> None:
     if inverter is None or inverter.head.curvature is None:
         raise UserError(f"{name} has no encoder that knows curvatures: run gansteer train-encoder {name}")
     generator, curvature = model.generator.float().requires_grad_(False), inverter.head.curvature
-    pictures, reader = Pictures(data, generator.config.resolution, mirror=True), load_face_reader(CPU)
+    pictures, reader = Pictures(data, generator.config.resolution, mirror=True), FACES.load(CPU)
     out.mkdir(parents=True)
 
     def some(start: int) -> Tensor:

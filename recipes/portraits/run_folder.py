@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gansteer.checkpoints.face_reader import load_face_reader
+from gansteer.checkpoints.readers import FACES
 from gansteer.models.stylegan2.network import Mapping
 from gansteer.training.codes import describe_faces, described
 from gansteer.training.config import TrainConfig
@@ -58,7 +58,7 @@ class Run:
 
     def attributes(self, data: Path) -> Tensor:
         """What the face reader says of each picture, `[N, 22]`."""
-        reader = load_face_reader(CPU)
+        reader = FACES.load(CPU)
         pictures = Pictures(data, self.config.resolution, mirror=self.config.mirror)
         return described(pictures, lambda x: describe_faces(x, reader), CPU)[2]
 

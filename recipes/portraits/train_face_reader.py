@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from face_data import Labelled, augment, load, to_float
 from torch import Tensor
 
-from gansteer.checkpoints.face_reader import load_face_reader, save_face_reader
+from gansteer.checkpoints.readers import FACES
 from gansteer.models.face_reader import GRID, SCALARS, SIZE, FaceReader, Readings
 
 YEARS = 62
@@ -178,12 +178,12 @@ def main() -> None:
             "Beards and glasses do not occur in the data; points hidden by hair are guessed.",
         ],
     }
-    save_face_reader(network, args.out, card)
-    network = load_face_reader(path=args.out)  # what is shipped is measured: float16, read back
+    FACES.save(network, args.out, card)
+    network = FACES.load(path=args.out)  # what is shipped is measured: float16, read back
     card["heldout"] = rounded(accuracy(network, heldout, data))
     if args.pairs:
         card["pairs"] = rounded(differences(network, load([args.pairs])))
-    save_face_reader(network, args.out, card)
+    FACES.save(network, args.out, card)
     print(json.dumps(card, indent=2))
 
 

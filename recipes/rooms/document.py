@@ -10,8 +10,13 @@ import json
 import sys
 from pathlib import Path
 
-from gansteer.checkpoints.room_reader import room_reader_card
+from gansteer.checkpoints.readers import ROOMS
 from gansteer.evaluation.document import fill, table
+from gansteer.evaluation.layout_networks import Network, table_of
+from gansteer.evaluation.quality import Measure
+from gansteer.evaluation.regions import Interval
+
+INTERVALS = ("disequilibrium", "attention_on_things", "attention_on_blobs")
 
 AIMS = {
     "displacement slope by difference": "0.85 to 1.15", "displacement slope by reader": "0.85 to 1.15",
@@ -42,9 +47,23 @@ def measured(report: dict) -> str:
     return f"`{report['model']}`: {about}.\n\n" + table(["", "value", "95 %", "cases", "aim"], rows)
 
 
+def networks(report: dict) -> str:
+    """The model beside networks that differ from it in one thing, `-` where there was none."""
+    found = [
+        Network(
+            n["name"],
+            n["images"],
+            None if n["frechet_distance"] is None else Measure(**n["frechet_distance"]),
+            *(None if n[name] is None else Interval(**n[name]) for name in INTERVALS),
+        )
+        for n in report["networks"]
+    ]
+    return table(*table_of(found))
+
+
 def reader() -> str:
     """The reader's accuracy on held-out rooms, at 128 px and through 64 px."""
-    card = room_reader_card()
+    card = ROOMS.card()
     heldout = card["heldout"]
     assert isinstance(heldout, dict)
     small = heldout["through_64_px"]
@@ -72,7 +91,10 @@ def main(reports: Path, page: Path) -> None:
     for name in ("layout", "layout-drag", "layout-pairs"):
         path = reports / f"{name}.json"
         if path.exists():
-            fill(page, name, measured(json.loads(path.read_text())))
+            report = json.loads(path.read_text())
+            fill(page, name, measured(report))
+            if report.get("networks"):
+                fill(page, "layout-networks", networks(report))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from room_data import Rooms, augment, load, to_float
 from torch import Tensor
 
-from gansteer.checkpoints.room_reader import load_room_reader, save_room_reader
+from gansteer.checkpoints.readers import ROOMS
 from gansteer.models.face_reader import resize
 from gansteer.models.room_reader import KINDS, SIZE, RoomReader
 
@@ -104,15 +104,15 @@ def main() -> None:
         "training": {"pictures": len(data), "seen": done * args.batch, "seed": args.seed},
         "limits": ["Made for the rooms data and generators trained on it; not for photographs."],
     }
-    save_room_reader(network, args.out, card)
-    network = load_room_reader(path=args.out)  # what is shipped is measured: float16, read back
+    ROOMS.save(network, args.out, card)
+    network = ROOMS.load(path=args.out)  # what is shipped is measured: float16, read back
     card["heldout"] = {
         "pictures": len(heldout),
         **accuracy(confusion(network, heldout)),
         "through_64_px": accuracy(confusion(network, heldout, 64)),
         "background_share": round(float((heldout.kinds == 0).double().mean()), 4),
     }
-    save_room_reader(network, args.out, card)
+    ROOMS.save(network, args.out, card)
     print(json.dumps(card, indent=2))
 
 

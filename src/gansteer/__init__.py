@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gansteer.edits.inversion.edit import Inversion
     from gansteer.edits.registry import start
     from gansteer.errors import UserError
+    from gansteer.mixing import mix, walk
     from gansteer.subject import Card, Model, Subject
 
     __version__: str
@@ -43,8 +44,10 @@ __all__ = [
     "UserError",
     "__version__",
     "load",
+    "mix",
     "sliders",
     "start",
+    "walk",
     "watch",
 ]
 
@@ -62,8 +65,10 @@ HOMES = {
     "Subject": "gansteer.subject",
     "UserError": "gansteer.errors",
     "load": "gansteer.checkpoints.registry",
+    "mix": "gansteer.mixing",
     "sliders": "gansteer.edits.attribute.edit",
     "start": "gansteer.edits.registry",
+    "walk": "gansteer.mixing",
     "watch": "gansteer.bars",
 }
 """Where each public name lives."""

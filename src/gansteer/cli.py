@@ -28,7 +28,9 @@ from gansteer.commands.sample import Sample
 from gansteer.commands.studio import Studio
 from gansteer.commands.train import Train
 from gansteer.commands.train_encoder import TrainEncoder
+from gansteer.commands.train_tracker import TrainTracker
 from gansteer.commands.train_transformer import TrainTransformer
+from gansteer.commands.walk import Mix, Walk
 from gansteer.edits.registry import KINDS, imported
 from gansteer.errors import UserError
 
@@ -64,10 +66,13 @@ COMMANDS: dict[str, type[Command]] = {
     "package": Package,
     "push": Push,
     "sample": Sample,
+    "walk": Walk,
+    "mix": Mix,
     "paste": Paste,
     "train": Train,
     "train-encoder": TrainEncoder,
     "train-transformer": TrainTransformer,
+    "train-tracker": TrainTracker,
     "studio": Studio,
 }
 """What is typed to the dataclass that its flags fill; the kinds of edits bring commands of their own."""

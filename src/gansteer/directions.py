@@ -64,12 +64,6 @@ class Direction:
         x = x.detach().cpu().double()
         return ((x if self.scale is None else x / self.scale) @ self.vector + self.intercept) / self.std
 
-    def displacement(self, steps: float, held: Sequence["Direction"] = ()) -> Tensor:
-        """What `steps` deviations add to a code, `[D]` in float64, along the part of n orthogonal to what is held."""
-        normals = [n for other in held for n in (other.vector, other.level) if n is not None]
-        vector = projected(self.vector, normals) if held else self.vector
-        return vector * (steps * self.std) * (1.0 if self.scale is None else self.scale)
-
 
 @dataclass(frozen=True, eq=False)
 class Directions:

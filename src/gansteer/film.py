@@ -85,8 +85,8 @@ def frames(
         yield picture
 
 
-def save_film(pictures: Iterable[Image.Image], target: Path, fps: int = 15) -> None:
-    """Write the pictures, all of one size, in the format of the target's ending; the last stays for a second.
+def save_film(pictures: Iterable[Image.Image], target: Path, fps: int = 15, rest: bool = True) -> None:
+    """Write the pictures, all of one size, in the format of the target's ending; with `rest`, the last stays for a second.
 
     WebP and GIF repeat for ever. Raises UserError for other endings and for MP4 without the extra `video`.
     """
@@ -98,9 +98,10 @@ def save_film(pictures: Iterable[Image.Image], target: Path, fps: int = 15) -> N
         shots = [shot.quantize(256, method=Image.Quantize.FASTOCTREE) for shot in shots]
     with replacing(target) as path:
         if target.suffix.lower() == ".mp4":
-            _save_mp4([*shots, *[shots[-1]] * fps], path, fps)
+            _save_mp4([*shots, *[shots[-1]] * (fps * rest)], path, fps)
             return
-        times = [round(1000 / fps)] * (len(shots) - 1) + [1000]
+        time = round(1000 / fps)
+        times = [time] * (len(shots) - 1) + [1000 if rest else time]
         options: dict[str, object] = {"quality": 90} if target.suffix.lower() == ".webp" else {"optimize": False}
         kind = target.suffix[1:].upper()
         shots[0].save(

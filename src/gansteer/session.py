@@ -198,13 +198,6 @@ class Session:
         return self.go(other.node.id + shift)
 
 
-def between(a: Subject, b: Subject, t: float) -> Subject:
-    """`(1 - t) a + t b` in all that their codes hold. Raises UserError unless model and tuning are the same."""
-    if a.model is not b.model or a.tuning is not b.tuning:
-        raise UserError("only pictures of one model, and of one photo, have pictures between them")
-    return replace(a, code=a.code.lerp(b.code, t))
-
-
 def replay(node: Node, parent: Subject) -> Iterator[Progress]:
     """Carry out a node's edit again, as far as it went."""
     assert node.edit is not None

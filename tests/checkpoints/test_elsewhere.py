@@ -87,7 +87,7 @@ def test_a_bare_state_dict_with_nvidias_names(tmp_path, layout, prefix):
     model = load_file(tmp_path / "x.pt", "cpu")
 
     same_weights(model, load_file(tmp_path / "own.pkl", "cpu"))
-    assert model.generator.config.conv_clamp == 256
+    assert model.generator.config.conv_clamp == 256  # type: ignore[attr-defined]
     assert "conv_clamp" in model.notes[0]
 
 
@@ -200,7 +200,7 @@ def test_which_of_several_networks(tmp_path):
     dump_nvidia(path, G=first, G_ema=first)
     assert load_file(path, "cpu").notes == ()
     convert(path, tmp_path / "own.safetensors", network="G")
-    assert torch.equal(load_file(tmp_path / "own.safetensors", "cpu").generator.mapping.w_mean, first.mapping.w_avg)
+    assert torch.equal(load_file(tmp_path / "own.safetensors", "cpu").generator.mapping.w_mean, first.mapping.w_avg)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="one network only"):
         load_file(tmp_path / "own.safetensors", "cpu", network="G")
 
@@ -306,7 +306,7 @@ def test_an_average_is_taken_before_what_is_learned(tmp_path):
     file = {"g": first, "g_ema": second}
     assert torch.equal(taken(tmp_path / "x.pt", file).generator.synthesis.constant, second["input.input"][0])
     chosen = load_file(tmp_path / "x.pt", "cpu", network="g")
-    assert torch.equal(chosen.generator.synthesis.constant, first["input.input"][0])
+    assert torch.equal(chosen.generator.synthesis.constant, first["input.input"][0])  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"no network 'd': give --network one of its own \(g, g_ema\)"):
         load_file(tmp_path / "x.pt", "cpu", network="d")
 

@@ -17,11 +17,11 @@ from checkpoint_files import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_elsewhere import save
-from test_native import tiny
 
 from gansteer.checkpoints.files import describe, load_file
 from gansteer.checkpoints.native import save_model
 from gansteer.errors import UserError
+from support.tiny import smallest_model
 
 KINDS = ["nvidia", "tensorflow", "rosinality", "legacy", "native", "whole network", "state dict", "encoder"]
 
@@ -37,7 +37,7 @@ def honest(tmp_path_factory):
         {"g_ema": rosinality_tensors(4), "latent_avg": torch.ones(5)}, _use_new_zipfile_serialization=False
     )
     (folder / "legacy").write_bytes(legacy)
-    save_model(tiny(resolution=4), folder / "native")
+    save_model(smallest_model(resolution=4), folder / "native")
     network = nvidia_generator(resolution=4, maximum=2)
     save(folder / "whole network", network)
     torch.save(network.state_dict(), folder / "state dict")

@@ -1,6 +1,5 @@
 """Files made to do harm, or damaged: one line of refusal each, and nothing ran."""
 
-import contextlib
 import copyreg
 import functools
 import os
@@ -25,50 +24,14 @@ from checkpoint_files import (
     tensorflow_generator,
     torch_bytes,
 )
+from harmful import MAGIC, Call, refused, storage, with_weight, zip_file
 
 from gansteer.checkpoints.files import describe, load_file
-from gansteer.errors import UserError
 from support.waiting import PATIENCE
-
-MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + pickle.dumps({"little_endian": True}, 2)
-
-
-class Call:
-    """Pickles as a call of a function."""
-
-    def __init__(self, function, *args):
-        self.function, self.args = function, args
-
-    def __reduce__(self):
-        return self.function, self.args
 
 
 def touch(canary: Path) -> str:
     return f"touch {canary}"
-
-
-def refused(path: Path, canary: Path) -> str:
-    """The one line with which the file is refused, without the canary having been touched."""
-    with pytest.raises(UserError) as caught:
-        load_file(path, "cpu")
-    with contextlib.suppress(UserError):  # it may be in order as far as a description looks
-        describe(path)
-    assert not canary.exists()
-    message = str(caught.value)
-    assert message.startswith(str(path))
-    assert message.isprintable()
-    assert len(message) < len(str(path)) + 250
-    return message
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "x.pkl"
-
-
-@pytest.fixture
-def canary(tmp_path):
-    return tmp_path / "canary"
 
 
 # What Python's own pickle would run: each case proves that the file is really harmful
@@ -162,25 +125,12 @@ def test_control_characters_do_not_reach_the_terminal(path, canary):
 # Harm inside an otherwise honest file
 
 
-def with_weight(path, value):
-    """An honest NVIDIA file whose mean of w is pickled as `value`."""
-    g = nvidia_generator(resolution=8)
-    g.mapping._buffers["w_avg"] = value
-    dump_nvidia(path, G_ema=g)
-
-
 def numbers() -> bytes:
     """30 float32 as the release nests them."""
     typed = torch.storage.TypedStorage(
         wrap_storage=torch.ones(30).untyped_storage(), dtype=torch.float32, _internal=True
     )
     return torch_bytes(typed, _use_new_zipfile_serialization=False)
-
-
-def storage(data: bytes):
-    """A tensor whose storage is these bytes."""
-    load = Call(torch.storage._load_from_bytes, data)
-    return Call(torch._utils._rebuild_tensor_v2, load, 0, (5,), (6,), False, OrderedDict())
 
 
 def nested_pickle(canary):
@@ -373,89 +323,3 @@ def test_networks_made_of_themselves(path, canary):
     network.state["components"]["mapping"].state["components"] = {f"m{i}": network for i in range(100)}
     dump_tensorflow(path, network)
     assert "other parts" in refused(path, canary)
-
-
-# Damaged files
-
-
-def honest(path):
-    dump_nvidia(path, G_ema=nvidia_generator(resolution=8))
-    return path.read_bytes()
-
-
-@pytest.mark.parametrize("part", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
-def test_truncated(path, canary, part):
-    data = honest(path)
-    path.write_bytes(data[: int(part * len(data))])
-    refused(path, canary)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"<!DOCTYPE html><html>Not found</html>",
-        b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
-        b"\x1f\x8b\x08\x00",
-        b"\x89PNG\r\n\x1a\n" + b"\x00" * 100,
-        b"\x00" * 64,
-        b"",
-        b"\x80",
-    ],
-)
-def test_wrong_magic(path, canary, data):
-    path.write_bytes(data)
-    refused(path, canary)
-
-
-def test_wrong_magic_inside(path, canary):
-    with_weight(path, storage(pickle.dumps(12345)))
-    assert "magic" in refused(path, canary)
-
-
-def zip_file(path, compression, members):
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-
-
-def test_zip_bomb(path, canary):
-    zip_file(path, zipfile.ZIP_DEFLATED, {"archive/data.pkl": bytes(100_000_000)})
-    assert path.stat().st_size < 200_000
-    assert "unpacks to more than it holds" in refused(path, canary)
-
-
-def test_zip_that_lies_about_its_sizes(path, canary):
-    zip_file(path, zipfile.ZIP_STORED, {"archive/data.pkl": pickle.dumps({}), "archive/data/0": bytes(64)})
-    data = bytearray(path.read_bytes())
-    at = data.rindex(b"PK\x01\x02")
-    data[at + 20 : at + 28] = struct.pack("<II", 1 << 31, 1 << 31)
-    path.write_bytes(data)
-    assert "unpacks to more than it holds" in refused(path, canary)
-
-
-def test_zip_of_something_else(path, canary):
-    zip_file(path, zipfile.ZIP_STORED, {"readme.txt": b"hello"})
-    assert "no data.pkl" in refused(path, canary)
-
-
-def test_torchscript(path, canary):
-    zip_file(path, zipfile.ZIP_STORED, {"net/data.pkl": pickle.dumps({}), "net/code/net.py": b"import os"})
-    assert "TorchScript" in refused(path, canary)
-
-
-def test_damaged_storage_in_a_zip(path, canary):
-    path.write_bytes(torch_bytes({"g_ema": rosinality_tensors(4)}))
-    with zipfile.ZipFile(path) as archive:
-        info = next(i for i in archive.infolist() if i.filename.endswith("data/0"))
-    data = bytearray(path.read_bytes())
-    name, extra = struct.unpack("<HH", data[info.header_offset + 26 : info.header_offset + 30])
-    data[info.header_offset + 30 + name + extra] ^= 255
-    path.write_bytes(data)
-    refused(path, canary)
-
-
-def test_folder_and_missing_file(tmp_path):
-    with pytest.raises(UserError, match=r"without model\.safetensors"):
-        load_file(tmp_path, "cpu")
-    with pytest.raises(UserError, match="no such file"):
-        load_file(tmp_path / "absent.pkl", "cpu")

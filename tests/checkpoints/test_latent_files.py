@@ -18,12 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_fuzz import forget_peak, peak
 from test_harm import Call
-from test_native import tiny
 
 from gansteer.checkpoints.latents import ENDINGS, as_subject, fitted, is_latent, read_latent, save_latent
 from gansteer.errors import UserError
 from gansteer.models.code import Code
 from gansteer.subject import Subject
+from support.tiny import smallest_model
 
 W = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
 
@@ -85,8 +85,8 @@ def test_one_row_stands_for_all(tmp_path, shape):
 @pytest.mark.parametrize("ending", [".npz", ".npy", ".pt", ".safetensors"])
 def test_what_is_written_is_read_bit_for_bit(tmp_path, ending):
     path = tmp_path / f"w{ending}"
-    model = tiny(w_dim=5, resolution=16)
-    code = Code(W, {"b8.conv0": torch.arange(float(model.generator.config.channels(4)))})
+    model = smallest_model(w_dim=5, resolution=16)
+    code = Code(W, {"b8.conv0": torch.arange(float(model.generator.config.channels(4)))})  # type: ignore[attr-defined]
     save_latent(Subject(model, code), path)
     latent = read_latent(path)
     found = as_subject(latent, model, "w")
@@ -95,7 +95,7 @@ def test_what_is_written_is_read_bit_for_bit(tmp_path, ending):
         assert torch.equal(found.code.style_offsets["b8.conv0"], code.style_offsets["b8.conv0"])
         assert (latent.model, latent.digest) == (model.card.name, model.digest)
         with pytest.raises(UserError, match="w was made with other weights than those of"):
-            as_subject(latent, tiny(w_dim=5, resolution=16, mapping_layers=3), "w")
+            as_subject(latent, smallest_model(w_dim=5, resolution=16, mapping_layers=3), "w")
     # As the programs that they are for read them.
     shape = (1, 6, 5)
     if ending == ".npz":
@@ -186,7 +186,7 @@ def test_lists_of_themselves(tmp_path):
     """Writing it out would take 10,000 ** 4 rows."""
     endless = [0.0]
     for _ in range(4):
-        endless = [endless] * 60
+        endless = [endless] * 60  # type: ignore[list-item]
     (tmp_path / "x.pkl").write_bytes(pickle.dumps({"w": endless}))
     with pytest.raises(UserError, match=r"something else than numbers|expected"):
         read_latent(tmp_path / "x.pkl")

@@ -14,9 +14,8 @@ from safetensors.torch import save_file
 from gansteer.checkpoints.files import convert, describe, load_file
 from gansteer.checkpoints.native import save_model
 from gansteer.errors import UserError
-from gansteer.models.stylegan2.config import GeneratorConfig
-from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.subject import Card, Model
+from support.tiny import smallest_model
 from support.waiting import PATIENCE
 
 CARD = Card(
@@ -31,20 +30,12 @@ CARD = Card(
 )
 
 
-def tiny(dtype=torch.float32, **config):
-    torch.manual_seed(0)
-    fields = {"resolution": 8, "z_dim": 4, "w_dim": 5, "channel_base": 32, "channel_max": 4, "mapping_layers": 2}
-    generator = StyleGAN2Generator(GeneratorConfig(**(fields | config))).to(dtype).eval().requires_grad_(False)
-    generator.mapping.w_mean.normal_()
-    return Model(CARD, generator)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
     "config", [{}, {"c_dim": 3, "conv_clamp": 256.0}, {"conv_clamp": 256, "img_channels": 1}], ids=str
 )
 def test_round_trip_is_exact(tmp_path, dtype, config):
-    model = tiny(dtype, **config)
+    model = smallest_model(CARD, dtype, **config)
     save_model(model, tmp_path / "x", dtype)
     again = load_file(tmp_path / "x", "cpu", dtype)
     assert again.card == model.card
@@ -59,7 +50,7 @@ def test_round_trip_is_exact(tmp_path, dtype, config):
 
 
 def test_half_precision_takes_half_the_room_and_is_widened(tmp_path):
-    model = tiny(channel_max=64, channel_base=512)
+    model = smallest_model(CARD, channel_max=64, channel_base=512)
     save_model(model, tmp_path / "full")
     save_model(model, tmp_path / "half", torch.float16)
     assert (tmp_path / "half").stat().st_size < 0.6 * (tmp_path / "full").stat().st_size
@@ -71,7 +62,7 @@ def test_half_precision_takes_half_the_room_and_is_widened(tmp_path):
 
 
 def test_values_beyond_half_precision_are_not_written(tmp_path):
-    model = tiny()
+    model = smallest_model(CARD)
     model.generator.synthesis.constant.fill_(1e6)
     with pytest.raises(UserError, match="not finite"):
         save_model(model, tmp_path / "half", torch.float16)
@@ -79,12 +70,12 @@ def test_values_beyond_half_precision_are_not_written(tmp_path):
 
 
 def test_folder_stands_for_its_model(tmp_path):
-    save_model(tiny(), tmp_path / "model.safetensors")
+    save_model(smallest_model(CARD), tmp_path / "model.safetensors")
     assert load_file(tmp_path, "cpu").card == CARD
 
 
 def test_convert_and_describe(tmp_path):
-    save_model(tiny(), tmp_path / "a.safetensors")
+    save_model(smallest_model(CARD), tmp_path / "a.safetensors")
     convert(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     about = describe(tmp_path / "b.safetensors")
@@ -126,8 +117,8 @@ HEADERS = {
 @pytest.mark.parametrize("problem", HEADERS)
 def test_damaged_headers(tmp_path, problem):
     path = tmp_path / "x.safetensors"
-    save_model(tiny(), path)
-    rewrite(path, **HEADERS[problem])
+    save_model(smallest_model(CARD), path)
+    rewrite(path, **HEADERS[problem])  # type: ignore[arg-type]
     with pytest.raises(UserError) as caught:
         load_file(path, "cpu")
     assert problem in str(caught.value)
@@ -146,7 +137,7 @@ TENSORS = {
 @pytest.mark.parametrize("problem", TENSORS)
 def test_damaged_tensors(tmp_path, problem):
     path = tmp_path / "x.safetensors"
-    save_model(tiny(), path)
+    save_model(smallest_model(CARD), path)
     rewrite(path, TENSORS[problem])
     with pytest.raises(UserError) as caught:
         load_file(path, "cpu")
@@ -156,7 +147,7 @@ def test_damaged_tensors(tmp_path, problem):
 @pytest.mark.parametrize("part", [0.002, 0.01, 0.1, 0.5, 0.999])
 def test_cut_short(tmp_path, part):
     path = tmp_path / "x.safetensors"
-    save_model(tiny(), path)
+    save_model(smallest_model(CARD), path)
     data = path.read_bytes()
     path.write_bytes(data[: int(part * len(data))])
     with pytest.raises(UserError, match=r"x\.safetensors"):
@@ -171,17 +162,18 @@ def test_without_a_card(tmp_path):
 
 def test_saving_into_a_missing_folder(tmp_path):
     with pytest.raises(UserError, match="no folder"):
-        save_model(tiny(), tmp_path / "absent" / "x.safetensors")
+        save_model(smallest_model(CARD), tmp_path / "absent" / "x.safetensors")
 
 
 FULL_DISK = """
 import resource, sys
-from test_native import tiny
+from test_native import CARD
+from support.tiny import smallest_model
 from gansteer.checkpoints.native import save_model
 from gansteer.errors import UserError
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))  # the system refuses to write on, as on a full disk
 try:
-    save_model(tiny(channel_max=64, channel_base=512), sys.argv[1])
+    save_model(smallest_model(CARD, channel_max=64, channel_base=512), sys.argv[1])
 except UserError as error:
     print(error)
 """
@@ -189,7 +181,7 @@ except UserError as error:
 
 def test_full_disk_leaves_the_previous_file(tmp_path):
     path = tmp_path / "x.safetensors"
-    save_model(tiny(), path)
+    save_model(smallest_model(CARD), path)
     before = path.read_bytes()
     here = __import__("pathlib").Path(__file__).parent
     run = subprocess.run(
@@ -203,6 +195,6 @@ def test_full_disk_leaves_the_previous_file(tmp_path):
 
 
 def test_cards_with_unusable_numbers_are_refused(tmp_path):
-    model = Model(replace(CARD, metrics={"frechet": float("nan")}), tiny().generator)
+    model = Model(replace(CARD, metrics={"frechet": float("nan")}), smallest_model(CARD).generator)
     with pytest.raises(UserError, match="card"):
         save_model(model, tmp_path / "x.safetensors")

@@ -115,7 +115,7 @@ def test_description(tmp_path):
     assert about.kind == "NVIDIA PyTorch pickle"
     assert about.held == ("G (Generator)", "D (Discriminator)", "G_ema (Generator)")
     assert about.config is not None
-    assert (about.config.resolution, about.config.channel_base, about.config.channel_max) == (8, 64, 6)
+    assert (about.config.resolution, about.config.channel_base, about.config.channel_max) == (8, 64, 6)  # type: ignore[attr-defined]
     assert (about.size, about.problem) == (path.stat().st_size, None)
 
 

@@ -5,7 +5,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from test_native import CARD, tiny
+from test_native import CARD
 
 from gansteer.checkpoints.hub import fetch
 from gansteer.checkpoints.native import save_model
@@ -13,6 +13,7 @@ from gansteer.checkpoints.registry import installed, load, resolve
 from gansteer.checkpoints.shipped import shipped
 from gansteer.device import pick_device
 from gansteer.errors import UserError
+from support.tiny import smallest_model
 
 COMMIT = "a" * 40
 
@@ -80,7 +81,7 @@ def hub(monkeypatch):
 @pytest.fixture
 def data(tmp_path):
     path = tmp_path / "source"
-    save_model(tiny(), path)
+    save_model(smallest_model(CARD), path)
     return path.read_bytes()
 
 
@@ -161,7 +162,7 @@ def test_offline(hub, tmp_path):
 
 
 def test_shipped_models(tmp_path):
-    save_model(tiny(), tmp_path / "portraits.safetensors")
+    save_model(smallest_model(CARD), tmp_path / "portraits.safetensors")
     assert resolve("portraits", folder=tmp_path) == tmp_path / "portraits.safetensors"
     (model,) = installed(tmp_path)
     assert (model.name, model.resolution, model.card) == ("portraits", 8, CARD)

@@ -79,7 +79,7 @@ def test_the_mean_of_w_is_measured_when_it_is_not_stored(tmp_path):
     path = tmp_path / "x.pt"
     path.write_bytes(torch_bytes({"g_ema": t}))
     first, second = (load_file(path, "cpu", torch.float64).generator.mapping for _ in range(2))
-    assert torch.equal(first.w_mean, second.w_mean)
+    assert torch.equal(first.w_mean, second.w_mean)  # type: ignore[arg-type]
     with torch.no_grad():
         w = first(torch.randn(200_000, 5, dtype=torch.float64))
     error = (w.mean(dim=0) - first.w_mean).abs() / w.std(dim=0)

@@ -19,7 +19,7 @@ from gansteer.subject import Card, Model
 def tiny(**changes):
     torch.manual_seed(0)
     shape = {"z_dim": 4, "w_dim": 5, "channel_base": 64, "channel_max": 4, "mapping_layers": 2, "blob_dim": 3}
-    generator = SpatialGenerator(SpatialConfig(16, **shape, **changes)).eval().requires_grad_(False)
+    generator = SpatialGenerator(SpatialConfig(16, **shape, **changes)).eval().requires_grad_(False)  # type: ignore[arg-type]
     generator.mapping.w_mean.normal_()
     return Model(Card(name="tiny rooms"), generator)
 

@@ -106,7 +106,7 @@ def test_the_settings_of_the_parts_count_too(tmp_path):
     network = tensorflow_generator(t)
     network.state["components"]["synthesis"].state["static_kwargs"] = {"resample_kernel": (1, 3, 3, 1), "conv_clamp": 3}
     dump_tensorflow(tmp_path / "x.pkl", network)
-    assert load_file(tmp_path / "x.pkl", "cpu").generator.config.conv_clamp == 3
+    assert load_file(tmp_path / "x.pkl", "cpu").generator.config.conv_clamp == 3  # type: ignore[attr-defined]
 
 
 def test_a_generator_without_noise(tmp_path):
@@ -118,9 +118,9 @@ def test_a_generator_without_noise(tmp_path):
         if name.endswith("noise_strength"):
             t[name] = np.float32(0)
     dump_tensorflow(tmp_path / "zero.pkl", tensorflow_generator(t))
-    silent, zero = (load_file(tmp_path / f"{name}.pkl", "cpu") for name in ("silent", "zero"))
-    assert torch.equal(silent.sample(3).render(), zero.sample(3).render())
-    assert "use_noise=False" in silent.notes[0]
+    silent, zero = (load_file(tmp_path / f"{name}.pkl", "cpu") for name in ("silent", "zero"))  # type: ignore[assignment]
+    assert torch.equal(silent.sample(3).render(), zero.sample(3).render())  # type: ignore[attr-defined]
+    assert "use_noise=False" in silent.notes[0]  # type: ignore[attr-defined]
 
 
 def test_which_of_several_networks(tmp_path):

@@ -7,25 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gansteer.models.code import Code
-from gansteer.models.stylegan2.config import GeneratorConfig
-from gansteer.models.stylegan2.generator import StyleGAN2Generator
-from gansteer.subject import Card, Model, Subject
-
-
-def tiny_model(
-    resolution: int, seed: int = 0, channels: int = 8, dtype: torch.dtype = torch.float64, classes: int = 0
-) -> Model:
-    """A seeded random network whose noise and biases matter."""
-    torch.manual_seed(seed)
-    config = GeneratorConfig(
-        resolution, z_dim=8, w_dim=8, c_dim=classes, channel_base=max(1024, 64 * channels), channel_max=channels,
-        mapping_layers=2,
-    )  # fmt: skip
-    generator = StyleGAN2Generator(config).to(dtype).eval().requires_grad_(False)
-    for layer in generator.synthesis.layers():
-        layer.noise_strength.fill_(0.3)
-        layer.bias.normal_(0, 0.3)
-    return Model(Card("tiny"), generator)
+from gansteer.subject import Subject
+from support.tiny import tiny_model
 
 
 def tiny_subject(resolution: int, seed: int = 0, **kwargs: object) -> Subject:

@@ -1,5 +1,6 @@
 """Steps that follow the distance left, and handles between the pixels."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -70,6 +71,40 @@ def test_steps_shrink_with_the_distance_left() -> None:
     assert run.taken > 0
 
 
+def test_a_step_pulls_a_part_of_the_first_patch_and_fades_the_way() -> None:
+    """The second step by the slow way: its loss from both pictures, Adam's step by its equations, then the fading."""
+    subject = tiny_subject(64)
+    drag = Drag([(20, 33)], [(29, 31)], steps=3, method="adaptive", tracker="none")
+    run = start(subject, drag)
+    assert isinstance(run, DragGANRun)
+    run.step()
+    ws = subject.code.ws
+    offset = run._latent.offset.detach().clone()
+    size, first = 64, picture_map(dense_map(subject, ws, "b32.conv1"), 64)
+
+    def loss(moved: torch.Tensor) -> torch.Tensor:
+        present = picture_map(dense_map(subject, torch.cat([ws[:6] + moved, ws[6:]]), "b32.conv1"), size)
+        length = math.hypot(9, -2)
+        parts = []
+        for oy in range(-2, 3):
+            for ox in range(-2, 3):
+                if ox**2 + oy**2 < 9:
+                    pattern = 0.75 * at(present, 20 + ox, 33 + oy).detach() + 0.25 * at(first, 20 + ox, 33 + oy)
+                    parts.append((pattern - at(present, 20 + ox + 9 / length, 33 + oy - 2 / length)).abs().mean())
+        return torch.stack(parts).mean()
+
+    gradients = []
+    for moved in (torch.zeros_like(offset), offset):
+        moved = moved.clone().requires_grad_()
+        value = loss(moved)
+        gradients.append(torch.autograd.grad(value, moved)[0])
+    assert run.step().loss == pytest.approx(float(value.detach()), rel=1e-6)
+    g, h = gradients
+    m, v = 0.9 * 0.1 * g + 0.1 * h, 0.999 * 0.001 * g**2 + 0.001 * h**2
+    step = 2e-2 * (m / (1 - 0.9**2)) / ((v / (1 - 0.999**2)).sqrt() + 1e-8)
+    assert torch.allclose(run._latent.offset.detach(), 0.98 * (offset - step), atol=1e-7)
+
+
 def test_all_have_arrived_and_on_average_within_half_of_that() -> None:
     run = start(tiny_subject(64), EDIT)
     assert isinstance(run, DragGANRun)
@@ -94,7 +129,7 @@ def test_the_defaults_of_each_method() -> None:
 
 @pytest.mark.parametrize("engine", ["region", "dense"])
 def test_both_engines_agree(engine: str) -> None:
-    one, other = (start(tiny_subject(64), replace(EDIT, engine=e, steps=3)) for e in ("dense", engine))
+    one, other = (start(tiny_subject(64), replace(EDIT, engine=e, steps=3)) for e in ("dense", engine))  # type: ignore[arg-type]
     for a, b in zip(one, other, strict=True):
         assert torch.allclose(torch.tensor(a.points), torch.tensor(b.points), atol=1e-6)
         assert a.loss == pytest.approx(b.loss, rel=1e-6)

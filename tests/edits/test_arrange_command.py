@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from layouts import tiny_model
 from PIL import Image
 
 import gansteer
@@ -21,6 +20,7 @@ from gansteer.edits.registry import start
 from gansteer.layout_picture import with_blobs
 from gansteer.models.layout import Blob, Layout
 from gansteer.steerfile import open_subject
+from support.layouts import tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +216,7 @@ def test_evaluate_layout_goes_on_where_it_stopped(
     assert main([*command, "--scenes", "2"]) == 0
     before = records.read_text()
     assert main([*command, "--scenes", "3"]) == 0
+    assert "without alignment" in capsys.readouterr().out  # its column stands there, with dashes
     assert records.read_text().startswith(before)
     assert len(records.read_text().splitlines()) == 4  # the head and three pictures
     found: dict[str, Any] = json.loads(report.read_text())
@@ -226,7 +227,11 @@ def test_evaluate_layout_goes_on_where_it_stopped(
     }
     assert main([*command, "--psi", "0.5"]) == 2
     assert "other weights or settings" in capsys.readouterr().err
-    assert main(["evaluate", "layout", "--model", str(model), "--scenes", "1"]) == 2
+    wrong = [["--scenes", "1"], ["--runs", str(tmp_path)], ["--things", str(tmp_path)], ["--samples", "3"]]
+    wrong += [["--data", str(tmp_path)], ["--data", str(tmp_path), "--runs", str(tmp_path)]]
+    for flags in wrong:
+        assert main(["evaluate", "layout", "--model", str(model), *flags]) == 2
+        assert re.fullmatch(r"gansteer: .+\n", capsys.readouterr().err), flags
 
 
 def test_evaluate_layout_drag(model: Path, tmp_path: Path) -> None:

@@ -8,31 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from layouts import tiny_model
 from torch import Tensor
 
 from gansteer.edits.arrangement.differences import change, gain_of
-from gansteer.edits.arrangement.edit import MAX_BLOBS, Arrangement, NewBlob, number, style_of
+from gansteer.edits.arrangement.edit import MAX_BLOBS, Arrangement, NewBlob, layout_of, number, style_of
 from gansteer.edits.record import edit_from_json, edit_to_json, record, replay
 from gansteer.edits.registry import KINDS, start
 from gansteer.errors import UserError
 from gansteer.models.layout import Layout
 from gansteer.subject import Model, Subject
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return tiny_model()
-
-
-@pytest.fixture(scope="module")
-def subject(model: Model) -> Subject:
-    return model.sample(3)
-
-
-def layout(subject: Subject) -> Layout:
-    assert subject.code.layout is not None
-    return subject.code.layout
+from support.layouts import tiny_model
 
 
 def after(subject: Subject, **changes: Any) -> Subject:
@@ -53,38 +38,38 @@ def test_nothing_to_change_is_the_same_subject(subject: Subject) -> None:
 
 
 def test_every_change_does_what_it_says_and_nothing_else(subject: Subject) -> None:
-    before = layout(subject)
-    moved = layout(after(subject, moves={1: (3.5, -2.0)}))
+    before = layout_of(subject)
+    moved = layout_of(after(subject, moves={1: (3.5, -2.0)}))
     assert torch.allclose(moved.centres[1] - before.centres[1], torch.tensor([3.5, -2.0]), atol=1e-5)
     assert same(replace(moved, centres=before.centres), before)
     assert torch.equal(moved.centres[[0, 2, 3]], before.centres[[0, 2, 3]])
 
-    larger = layout(after(subject, resizes={2: 1.5}))
+    larger = layout_of(after(subject, resizes={2: 1.5}))
     assert float(larger.sizes[2]) == pytest.approx(1.5 * float(before.sizes[2]), rel=1e-6)
     assert same(replace(larger, sizes=before.sizes), before)
 
-    restyled = layout(after(subject, restyles={0: 77}))
+    restyled = layout_of(after(subject, restyles={0: 77}))
     expected = np.asarray(style_of(77, 4), np.float32)
     assert np.array_equal(restyled.styles[0].numpy(), expected)
     assert same(replace(restyled, styles=before.styles), before)
 
-    hidden = layout(after(subject, removes=(3,)))
+    hidden = layout_of(after(subject, removes=(3,)))
     assert hidden.present.tolist() == [1, 1, 1, 0]
     assert same(replace(hidden, present=before.present), before)
 
-    added = layout(after(subject, adds=(NewBlob(10, 20), NewBlob(1.5, 2, 6, 9))))
+    added = layout_of(after(subject, adds=(NewBlob(10, 20), NewBlob(1.5, 2, 6, 9))))
     assert same(added[:4], before)
     assert added.centres[4:].tolist() == [[10, 20], [1.5, 2]]
     assert added.sizes[4:].tolist() == [float(before.sizes.median()), 6]
     assert not torch.equal(added.styles[4], added.styles[5])
 
-    twice = layout(after(subject, duplicates=(1,)))
+    twice = layout_of(after(subject, duplicates=(1,)))
     assert torch.equal(twice.styles[4], before.styles[1])
     assert torch.equal(twice.sizes[4], before.sizes[1])
     assert float(twice.centres[4, 0]) != float(before.centres[1, 0])
     assert float(twice.centres[4, 1]) == float(before.centres[1, 1])
 
-    fewer = layout(after(subject, deletes=(1,)))
+    fewer = layout_of(after(subject, deletes=(1,)))
     assert same(fewer, before[[0, 2, 3]])
 
 
@@ -110,7 +95,7 @@ def test_there_and_back_is_the_same_picture(subject: Subject, there: dict[str, A
     assert not torch.equal(first.render(), subject.render())
     again = after(first, **back)
     assert torch.equal(again.render(), subject.render())
-    assert same(layout(again), layout(subject))
+    assert same(layout_of(again), layout_of(subject))
 
 
 def test_many_small_moves_there_and_back(subject: Subject) -> None:
@@ -126,21 +111,21 @@ def test_only_the_neighbourhood_of_a_blob_changes(subject: Subject) -> None:
     """With the local layer and a blob of a pixel in the corner, far pixels stay bit for bit: float32's exp is 0 there."""
     small = after(subject, resizes={blob: 0.02 for blob in range(4)})
     changed = change(small.render(), after(small, restyles={0: 5}).render())
-    assert float(changed.max()) > 0 or float(layout(small).sizes[0]) < 0.1
+    assert float(changed.max()) > 0 or float(layout_of(small).sizes[0]) < 0.1
 
 
 def test_children_go_along(model: Model) -> None:
     faces = tiny_model(law="hierarchical")
     subject = faces.sample(0)
-    before = layout(subject).centres
+    before = layout_of(subject).centres
     assert torch.allclose(
-        layout(after(subject, moves={0: (2.0, 1.0)})).centres - before, torch.tensor([2.0, 1.0]), atol=1e-5
+        layout_of(after(subject, moves={0: (2.0, 1.0)})).centres - before, torch.tensor([2.0, 1.0]), atol=1e-5
     )
-    child = layout(after(subject, moves={1: (2.0, 1.0)})).centres - before
+    child = layout_of(after(subject, moves={1: (2.0, 1.0)})).centres - before
     assert [bool(row.any()) for row in child] == [False, True] + [False] * 5
-    orphans = layout(after(subject, deletes=(0,)))
+    orphans = layout_of(after(subject, deletes=(0,)))
     assert orphans.parents.tolist() == [-1] * 6
-    kept = layout(after(subject, deletes=(2,)))
+    kept = layout_of(after(subject, deletes=(2,)))
     assert kept.parents.tolist() == [-1] + [0] * 5
 
 
@@ -150,20 +135,20 @@ def test_a_film_goes_evenly_and_ends_with_the_result(subject: Subject) -> None:
     steps = list(run)
     assert [p.step for p in steps] == [1, 2, 3, 4]
     assert [p.stop_reason for p in steps] == [None, None, None, "done"]
-    places = [layout(p.subject).centres[1] - layout(subject).centres[1] for p in steps]
+    places = [layout_of(p.subject).centres[1] - layout_of(subject).centres[1] for p in steps]
     for i, place in enumerate(places, 1):
         assert torch.allclose(place, torch.tensor([8.0, 4.0]) * i / 4, atol=1e-4)
-    heights = torch.stack([layout(p.subject).present[0] for p in steps])
+    heights = torch.stack([layout_of(p.subject).present[0] for p in steps])
     assert torch.allclose(heights, torch.tensor([0.75, 0.5, 0.25, 0.0]))
     assert torch.allclose(
-        torch.stack([layout(p.subject).present[4] for p in steps[:3]]), torch.tensor([0.25, 0.5, 0.75])
+        torch.stack([layout_of(p.subject).present[4] for p in steps[:3]]), torch.tensor([0.25, 0.5, 0.75])
     )
-    assert same(layout(run.subject), layout(after(subject, **changes)))
+    assert same(layout_of(run.subject), layout_of(after(subject, **changes)))
     assert run.step() is steps[-1]
 
 
 def test_blobs_beyond_the_border_on_it_and_on_each_other(subject: Subject) -> None:
-    before = layout(subject)
+    before = layout_of(subject)
     away = after(subject, moves={0: (100.0, 0.0)})
     hidden = after(subject, removes=(0,))
     assert torch.allclose(away.render(), hidden.render(), atol=1e-3)
@@ -177,9 +162,9 @@ def test_blobs_beyond_the_border_on_it_and_on_each_other(subject: Subject) -> No
 
 def test_no_blobs_at_all(model: Model, subject: Subject) -> None:
     empty = after(subject, deletes=(0, 1, 2, 3))
-    assert len(layout(empty)) == 0
+    assert len(layout_of(empty)) == 0
     assert empty.render().isfinite().all()
-    assert len(layout(after(empty, adds=(NewBlob(3, 3),)))) == 1
+    assert len(layout_of(after(empty, adds=(NewBlob(3, 3),)))) == 1
     with pytest.raises(UserError, match=r"no blob 0: it has none"):
         after(empty, removes=(0,))
 

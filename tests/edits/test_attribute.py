@@ -1,12 +1,13 @@
 """Attribute edits: exactness, composition with drags, sliders, and mistakes."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from drag_reference import tiny_model, tiny_subject
+from drag_reference import tiny_subject
 
 from gansteer.directions import Direction, Directions
 from gansteer.edits.attribute.edit import Attribute, sliders, styles_of
@@ -18,6 +19,7 @@ from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.steerfile import open_subject, save_subject
 from gansteer.subject import Model, Subject
+from support.tiny import tiny_model
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -31,7 +33,7 @@ def directions_of(model: Model) -> Directions:
     entries = list(fit_components(codes.w, 3))
     for i, name in enumerate(("smile", "age", "yaw")):
         for space in ("w", "s", "z"):
-            x = codes.codes(space).double()  # type: ignore[arg-type]
+            x = codes.codes(space).double()
             scale = x.std(dim=0) if space == "s" else None
             y = x if scale is None else x / scale
             n = unit(x.shape[1], seed=i)
@@ -39,7 +41,7 @@ def directions_of(model: Model) -> Directions:
             intercept = -float((y @ n).mean())
             entries.append(
                 Direction(name, space, n, float((y @ n).std()), intercept, scale, level, about={"samples": 300})
-            )  # type: ignore[arg-type]
+            )
     entries.append(Direction("late", "w", unit(8, seed=20), 0.5, rows=(4, 5)))
     return Directions("tiny", model.digest, tuple(entries))
 
@@ -85,8 +87,8 @@ def test_what_is_held_keeps_its_value(subject: Subject, directions: Directions, 
         assert held.level is not None
         assert abs(float(change @ held.level)) < 1e-11
     assert (
-        float(directions.get("smile", space).values(codes[1]) - directions.get("smile", space).values(codes[0])) > 0.3
-    )  # type: ignore[arg-type]
+        float(directions.get("smile", space).values(codes[1]) - directions.get("smile", space).values(codes[0])) > 0.3  # type: ignore[arg-type]
+    )
 
 
 def test_held_values_stay_on_chosen_layers_of_style_space(subject: Subject, directions: Directions) -> None:
@@ -202,7 +204,7 @@ def test_drags_and_attributes_mix_in_any_order() -> None:
     subject = tiny_subject(64, dtype=torch.float32)
     directions = directions_of(subject.model)
     drag = Drag([(20, 33)], [(27, 30)], learning_rate=2e-2, steps=3)
-    smile, style = (Attribute({"smile": 1}, space=space, directions=directions) for space in ("w", "s"))  # type: ignore[arg-type]
+    smile, style = (Attribute({"smile": 1}, space=space, directions=directions) for space in ("w", "s"))
     for order in ((drag, smile, style, drag), (style, drag, smile), (smile, drag, style)):
         now = subject
         for edit in order:
@@ -257,6 +259,18 @@ def test_sliders_tell_and_set_values(subject: Subject, directions: Directions) -
     moved = after(subject, Attribute({"smile": 2.0 - smile.value}, directions=directions))
     assert abs({s.name: s.value for s in sliders(moved, directions)}["smile"] - 2) < 1e-6
     assert sliders(subject) == []  # nothing ships for this model
+
+
+def test_sliders_end_where_pictures_break_and_duds_are_not_offered(subject: Subject, directions: Directions) -> None:
+    told = {"smile": {"low": -1.0, "high": 4.0, "moves": 2.5}, "age": {"moves": -0.4}, "yaw": {"moves": -1.2}}
+    entries = tuple(replace(e, about={**e.about, **told.get(e.name, {})}) for e in directions.entries)
+    measured = replace(directions, entries=entries)
+    found = {slider.name: slider for slider in sliders(subject, measured)}
+    assert list(found) == ["pc:1", "pc:2", "pc:3", "smile", "yaw", "late"]
+    smile, yaw = found["smile"], found["yaw"]
+    assert (smile.low, smile.high) == (min(-1, math.floor(smile.value)), max(4, math.ceil(smile.value)))
+    assert (yaw.low, yaw.high) == (min(-3, math.floor(yaw.value)), max(3, math.ceil(yaw.value)))
+    assert "age" in {slider.name for slider in sliders(subject, measured, every=True)}
 
 
 def test_mistakes(subject: Subject, directions: Directions) -> None:

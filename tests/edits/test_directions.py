@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from drag_reference import tiny_model
 from safetensors.torch import save_file
 from sklearn.decomposition import PCA
 from sklearn.svm import SVC
@@ -36,6 +35,7 @@ from gansteer.edits.attribute.unsupervised import (
 )
 from gansteer.errors import UserError
 from gansteer.models.code import Code
+from support.tiny import tiny_model
 
 
 def normals(count: int, size: int, seed: int = 0) -> torch.Tensor:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from layouts import tiny_model
 
 from gansteer.edits.arrangement.differences import gain_of
+from gansteer.edits.arrangement.edit import layout_of
 from gansteer.edits.drag.blobs import COVERS, MovingLayout, covering, first_move
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.features import Extractor
@@ -16,21 +16,7 @@ from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.models.layout import Blob, Layout, heatmaps
 from gansteer.subject import Model, Subject
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return tiny_model()
-
-
-@pytest.fixture(scope="module")
-def subject(model: Model) -> Subject:
-    return model.sample(3)
-
-
-def layout_of(subject: Subject) -> Layout:
-    assert subject.code.layout is not None
-    return subject.code.layout
+from support.layouts import tiny_model
 
 
 def blobs(*each: tuple[float, float, float, float], **more: Any) -> Layout:

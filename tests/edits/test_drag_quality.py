@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from drag_reference import tiny_model
 
 from gansteer.checkpoints.native import save_model
 from gansteer.checkpoints.registry import load
 from gansteer.evaluation.drags.judge import Judge
-from gansteer.evaluation.drags.measures import is_whole
+from gansteer.models.face_reader import is_whole
+from support.tiny import tiny_model
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))  # also that of the processes it starts
 

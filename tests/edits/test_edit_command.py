@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drag_reference import tiny_model, tiny_subject
+from drag_reference import tiny_subject
 from PIL import Image
 
 from gansteer.cli import main
+from support.tiny import tiny_model
 
 SCORE = "def coldness(pictures):\n    return (pictures[:, 2] - pictures[:, 0]).mean(dim=(1, 2))\n"
 
@@ -157,8 +158,8 @@ def test_an_onnx_file_scores_as_the_function_does(capsys: pytest.CaptureFixture[
             helper.make_node("ReduceMean", ["y"], ["z"], axes=axes, keepdims=len(out) > 1),
         ]
         graph = helper.make_graph(
-            nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-            [helper.make_tensor_value_info("z", TensorProto.FLOAT, out)],
+            nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],  # type: ignore[arg-type]
+            [helper.make_tensor_value_info("z", TensorProto.FLOAT, out)],  # type: ignore[arg-type]
             [helper.make_tensor("weight", TensorProto.FLOAT, [1, 3, 1, 1], [-3.0, 0.0, 3.0])],
         )  # fmt: skip
         made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)

@@ -92,13 +92,13 @@ def test_it_needs_a_fraction_of_the_steps() -> None:
     *_, last = fast
     *_, _ = slow
     assert last.stop_reason == "all handles have arrived"
-    assert 3 * fast.taken < slow.taken
+    assert 3 * fast.taken < slow.taken  # type: ignore[attr-defined]
     assert torch.equal(last.subject.code.ws[6:], subject.code.ws[6:])
 
 
 def test_region_and_dense_engine_agree() -> None:
     subject = tiny_subject(64)
-    a, b = (start(subject, replace(EDIT, engine=engine, mask=half_mask())) for engine in ("region", "dense"))  # type: ignore[arg-type]
+    a, b = (start(subject, replace(EDIT, engine=engine, mask=half_mask())) for engine in ("region", "dense"))
     for _ in range(4):
         p, q = a.step(), b.step()
         assert p.points == q.points

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from drag_reference import tiny_model
 
 from gansteer.checkpoints.directions import load_directions
 from gansteer.checkpoints.native import save_model
@@ -11,6 +10,7 @@ from gansteer.cli import main
 from gansteer.edits.attribute.fitting import sample
 from gansteer.edits.attribute.imported import imported
 from gansteer.errors import UserError
+from support.tiny import tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from gansteer.edits.drag.optical_flow import at, flow_between
 from gansteer.edits.drag.trackers import make_tracker
 from gansteer.edits.drag.tracking import Tracker
 from gansteer.models.generator import FeatureFrame
+from support.tiny import tiny_model
 
 pytest.importorskip("cv2")
 SIZE = 64
@@ -49,7 +50,7 @@ def view(picture: torch.Tensor) -> View:
 @pytest.mark.parametrize("name", ["lucas-kanade", "dense-flow"])
 def test_a_known_warp_is_followed_from_picture_to_picture(name: str) -> None:
     picture = texture()
-    tracker: Tracker = make_tracker(name, view(picture), POINTS, 6.0)  # type: ignore[arg-type]
+    tracker: Tracker = make_tracker(name, tiny_model(32), view(picture), POINTS, 6.0)  # type: ignore[arg-type]
     points = POINTS
     for step in range(1, 6):
         angle, shift = 0.03 * step, (0.8 * step, -0.5 * step)

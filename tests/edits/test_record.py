@@ -10,7 +10,7 @@ from drag_reference import tiny_subject
 from PIL import Image
 
 from gansteer.edits.drag.edit import Drag
-from gansteer.edits.record import edit_from_json, edit_to_json, record, replay
+from gansteer.edits.record import edit_from_json, edit_to_json, record, replay, stored_edit
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.film import check_film, frames, marked, save_film
@@ -122,3 +122,12 @@ def test_mp4(tmp_path: Path) -> None:
     save_film(frames(list(run), EDIT), tmp_path / "film.mp4")
     with av.open(str(tmp_path / "film.mp4")) as film:
         assert len(list(film.decode(video=0))) >= 7
+
+
+def test_freedrag_takes_no_tracker_but_files_of_before_open() -> None:
+    with pytest.raises(UserError, match="leave the tracker out"):
+        Drag([(1, 2)], [(3, 4)], method="freedrag", tracker="nearest")
+    stored = {"kind": "drag", "handles": [[1, 2]], "targets": [[3, 4]], "method": "freedrag", "tracker": "nearest"}
+    assert stored_edit(stored).tracker is None
+    assert stored_edit({**stored, "method": "draggan"}).tracker == "nearest"
+    assert Drag([(8, 9)], [(9, 9)], method="freedrag").fitted(tiny_subject(32)).tracker is None

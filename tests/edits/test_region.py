@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from drag_reference import dense_map, tiny_model, tiny_subject
+from drag_reference import dense_map, tiny_subject
 
 from gansteer.edits.drag.features import Extractor, default_layer
 from gansteer.edits.drag.tracking import around, square
 from gansteer.models.code import Code
 from gansteer.models.stylegan2.region import RegionSynthesis
 from gansteer.models.stylegan2.winograd import F2, F4, Winograd
+from support.tiny import tiny_model
 
 
 def random_need(r: int, handles: int, reach: int, seed: int) -> torch.Tensor:
@@ -35,7 +36,7 @@ def test_features_and_gradients_equal_dense(resolution: int, handles: int, monke
     need = random_need(r, handles, reach=5, seed=resolution)
     w = subject.code.ws.clone().requires_grad_()
     dense = dense_map(subject, w, layer).permute(1, 2, 0)[need]
-    region = RegionSynthesis(subject.model.generator.synthesis, layer)
+    region = RegionSynthesis(subject.model.generator.synthesis, layer)  # type: ignore[arg-type]
     sparse = region(subject.model.generator.styles(Code(w[None])), need)
     assert torch.equal(sparse[-1], torch.zeros_like(sparse[-1]))
     assert (sparse[:-1] - dense).abs().max() < 1e-10
@@ -55,7 +56,7 @@ def test_single_cells_at_the_border(layer: str, corner: tuple[int, int]) -> None
     y, x = corner[0] * (r - 1) // 31, corner[1] * (r - 1) // 31
     need = torch.zeros(r, r, dtype=torch.bool)
     need[y, x] = True
-    region = RegionSynthesis(subject.model.generator.synthesis, layer)
+    region = RegionSynthesis(subject.model.generator.synthesis, layer)  # type: ignore[arg-type]
     got = region(subject.model.generator.styles(subject.code), need)[0]
     assert (got - dense_map(subject, subject.code.ws, layer)[:, y, x]).abs().max() < 1e-10
 
@@ -65,7 +66,7 @@ def test_whole_map_in_several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     subject = tiny_subject(64)
     w = subject.code.ws.clone().requires_grad_()
     dense = dense_map(subject, w, "b64.conv1")
-    region = RegionSynthesis(subject.model.generator.synthesis, "b64.conv1")
+    region = RegionSynthesis(subject.model.generator.synthesis, "b64.conv1")  # type: ignore[arg-type]
     table = region(subject.model.generator.styles(Code(w[None])), torch.ones(64, 64, dtype=torch.bool))
     assert (table[:-1].t().reshape(-1, 64, 64) - dense).abs().max() < 1e-10
     weight = torch.linspace(-1, 1, dense.numel(), dtype=torch.float64).view(dense.shape)
@@ -83,7 +84,7 @@ def test_by_tiles_of_either_form(form: Winograd, monkeypatch: pytest.MonkeyPatch
     w = subject.code.ws.clone().requires_grad_()
     need = random_need(32, 3, reach=4, seed=0)
     dense = dense_map(subject, w, "b32.conv1").permute(1, 2, 0)[need]
-    region = RegionSynthesis(subject.model.generator.synthesis, "b32.conv1")
+    region = RegionSynthesis(subject.model.generator.synthesis, "b32.conv1")  # type: ignore[arg-type]
     got = region(subject.model.generator.styles(Code(w[None])), need)[:-1]
     assert [bool(kernel._tiled) for kernel in region.kernels] == [not layer.up for layer in region.layers]
     assert (got - dense).abs().max() < 1e-10
@@ -99,7 +100,7 @@ def test_a_new_region_needs_a_new_plan() -> None:
     subject = tiny_subject(64)
     styles = subject.model.generator.styles(subject.code)
     dense = dense_map(subject, subject.code.ws, "b32.conv1").permute(1, 2, 0)
-    region = RegionSynthesis(subject.model.generator.synthesis, "b32.conv1")
+    region = RegionSynthesis(subject.model.generator.synthesis, "b32.conv1")  # type: ignore[arg-type]
     for seed in (1, 1, 2, 3, 2):
         need = random_need(32, 2, reach=3, seed=seed)
         assert (region(styles, need)[:-1] - dense[need]).abs().max() < 1e-10
@@ -109,7 +110,7 @@ def test_float32_with_packed_weights() -> None:
     subject = tiny_subject(128, dtype=torch.float32, channels=32)
     need = random_need(64, 5, reach=4, seed=0)
     dense = dense_map(subject, subject.code.ws, "b64.conv1").permute(1, 2, 0)[need]
-    region = RegionSynthesis(subject.model.generator.synthesis, "b64.conv1")
+    region = RegionSynthesis(subject.model.generator.synthesis, "b64.conv1")  # type: ignore[arg-type]
     got = region(subject.model.generator.styles(subject.code), need)[:-1]
     torch.testing.assert_close(got, dense, rtol=1e-4, atol=1e-4)
 

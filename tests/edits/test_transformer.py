@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from drag_reference import tiny_model
 from torch import Tensor, nn
 
-from gansteer.checkpoints.latent_transformer import find_transformer, read_transformer, save_transformer
+from gansteer.checkpoints.latent_transformer import TRANSFORMERS, find_transformer, read_transformer, save_transformer
 from gansteer.checkpoints.native import save_model
 from gansteer.cli import main
 from gansteer.edits.drag import transformer as drags
@@ -19,6 +18,7 @@ from gansteer.errors import UserError
 from gansteer.models.latent_transformer import Block, LatentTransformer, LatentTransformerConfig
 from gansteer.training import latent_transformer as training
 from gansteer.training.config import TransformerTraining
+from support.tiny import tiny_model
 
 CONFIG = LatentTransformerConfig(rows=6, w_dim=8, features=8, layer="b16.conv1", dim=16, heads=2, blocks=2)
 
@@ -50,7 +50,7 @@ def normed(x: list[float], layer: nn.LayerNorm) -> list[float]:
 
 def attention(xs: list[list[float]], context: list[list[float]], part: nn.Module, heads: int) -> list[list[float]]:
     """Loops over heads, queries and keys."""
-    queries, keys, values = ([linear(x, layer) for x in of] for of, layer in (
+    queries, keys, values = ([linear(x, layer) for x in of] for of, layer in (  # type: ignore[arg-type]
         (xs, part.query), (context, part.key), (context, part.value)))  # fmt: skip
     size = len(xs[0]) // heads
     found = []
@@ -62,7 +62,7 @@ def attention(xs: list[list[float]], context: list[list[float]], part: nn.Module
             shares = [math.exp(l - max(logits)) for l in logits]
             total = sum(shares)
             together += [sum(s * v[own][i] for s, v in zip(shares, values, strict=True)) / total for i in range(size)]
-        found.append(linear(together, part.out))
+        found.append(linear(together, part.out))  # type: ignore[arg-type]
     return found
 
 
@@ -93,11 +93,11 @@ def slow(network: LatentTransformer, w: Tensor, motion: Tensor, features: Tensor
         for m, f in zip(motion.tolist(), scaled.tolist(), strict=True)
     ]
     for part in network.encoder:
-        tokens = block(tokens, part, heads, None)
+        tokens = block(tokens, part, heads, None)  # type: ignore[arg-type]
     latents = [relu(linear(row, network.latent)) for row in ((w - network.centre) / network.spread).tolist()]
     latents = add(latents, network.position.tolist())
     for part in network.decoder:
-        latents = block(latents, part, heads, tokens)
+        latents = block(latents, part, heads, tokens)  # type: ignore[arg-type]
     out = [linear(normed(x, network.norm), network.head) for x in latents]
     return torch.tensor(out, dtype=torch.float64) * network.spread
 
@@ -169,9 +169,10 @@ def test_a_file_belongs_to_its_weights(tmp_path: Path) -> None:
 def test_a_drag_is_one_prediction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model(64)
     network = seeded()
-    save_transformer(network, model, tmp_path / "t.safetensors", {})
-    monkeypatch.setattr("gansteer.checkpoints.latent_transformer.own_folder", lambda: tmp_path)
-    network = find_transformer(model, (tmp_path,))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    TRANSFORMERS.own_folder().mkdir(parents=True)
+    save_transformer(network, model, TRANSFORMERS.out(model, None), {})
+    network = find_transformer(model)
     subject = model.sample(4)
     mask = torch.ones(64, 64, dtype=torch.bool)
     mask[:, :16] = False

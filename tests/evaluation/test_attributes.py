@@ -10,8 +10,8 @@ import torch
 
 import gansteer
 from gansteer.checkpoints.directions import own_directions
-from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.checkpoints.native import save_model
+from gansteer.checkpoints.readers import FACES
 from gansteer.cli import main
 from gansteer.commands.evaluate_attributes import Attributes, read_columns
 from gansteer.directions import Direction, Directions
@@ -181,7 +181,7 @@ def test_a_class_is_measured_by_itself(
 
 
 def test_scores_carry_what_the_reader_reads() -> None:
-    reader = load_face_reader()
+    reader = FACES.load()
     picture = gansteer.load("portraits", "cpu").sample(3).render()[None]
     faces, scores = reader.read(picture), PortraitScorer(reader)(picture)
     assert tuple(scores) == PORTRAIT_SCORES

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from drag_tiny import tiny_model
 
 from gansteer.evaluation.drags import measures
 from gansteer.evaluation.drags.cases import between, draggable, landmark_case, perturbed, point_set
+from gansteer.models.face_reader import is_whole
 from gansteer.models.latent_transformer import MOVING_ROWS, SIGMA
+from support.tiny import tiny_model
 
 
 def pixel(picture: torch.Tensor, x: float, y: float) -> torch.Tensor:
@@ -77,9 +78,9 @@ def test_intervals_hold_the_mean_and_leave_out_what_was_not_measured() -> None:
 def test_a_face_is_whole_where_both_readers_agree() -> None:
     marks = torch.rand(68, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 100
     points = torch.stack([marks[36:42].mean(0), marks[42:48].mean(0), marks[30], marks[48], marks[54]])
-    assert measures.is_whole(marks, points + 2.0, 100)  # 2.8 px, below 3 %
-    assert not measures.is_whole(marks, points + 2.2, 100)
-    assert not measures.is_whole(marks, None, 100)
+    assert is_whole(marks, points + 2.0, 100)  # 2.8 px, below 3 %
+    assert not is_whole(marks, points + 2.2, 100)
+    assert not is_whole(marks, None, 100)
 
 
 def test_point_sets_and_what_can_be_dragged() -> None:

@@ -48,5 +48,14 @@ def test_reports_fill_the_document(tmp_path: Path) -> None:
     assert f"({picture.name})" in text
     bars = [each for each in ElementTree.parse(picture).getroot() if each.tag.endswith("rect")]
     assert [float(bar.get("width") or 0) for bar in bars] == [pytest.approx(420 * v / 8.5, abs=0.1) for v in (8, 2)]
+    page.write_text("<!-- beside -->\n<!-- end of beside -->\n")
+    evaluation_document.main([f"beside={tmp_path}/a.json", "--document", str(page)])
+    lines = page.read_text().splitlines()
+    still = (
+        "| no edit | 12.93 (1.00) | 11.66 (1.00) | 16.02 (1.00) | no edit | 8.00 [7.50, 8.50] (1.00), 7 cases | - | - |"
+    )
+    assert still in lines
+    assert "| DragGAN | 2.44 (0.19) | 3.18 (0.27) | 4.73 (0.30) | DragGAN, published | - | - | - |" in lines
+    assert "|  |  |  |  | a < b | 2.00 [1.50, 2.50] (0.25), 7 cases | - | - |" in lines
     with pytest.raises(UserError, match="write the part's name"):
         evaluation_document.main(["there-and-back", "--document", str(page)])

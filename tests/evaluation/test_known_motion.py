@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from drag_tiny import tiny_model
 
 from gansteer.errors import UserError
 from gansteer.evaluation.drags.known_motion import KnownMotion
 from gansteer.subject import to_image
+from support.tiny import tiny_model
 
 
 def folder_of(tmp_path: Path, size: int) -> Path:

@@ -99,7 +99,7 @@ def scene(cls: type[Discs], seed: int, **settings: float) -> Discs:
         Disc(12 + 20 * int(c) + rng.uniform(-2, 2), rng.uniform(20, 44), 6, v)
         for c, v in zip(columns, (-0.3, 0.1, 0.5), strict=True)
     ]
-    return cls(tuple(discs), **settings)
+    return cls(tuple(discs), **settings)  # type: ignore[arg-type]
 
 
 def report(cls: type[Discs], scenes: int = 12, **settings: float) -> LayoutReport:

@@ -1,7 +1,6 @@
 """Known edits: reading the pairs, which blob is meant, and distances from a truth that is known."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,9 +19,7 @@ from gansteer.evaluation.layout_pairs import (
 )
 from gansteer.models.layout import heatmaps
 from gansteer.subject import Subject
-
-sys.path.append(str(Path(__file__).parents[1] / "edits"))
-from layouts import tiny_model
+from support.layouts import tiny_model
 
 
 def room(name: str, x: float | None, seed: int = 900000) -> dict:

@@ -93,7 +93,7 @@ def plain_lpips(a, b, alexnet, heads):
 def test_the_distance_is_that_of_the_equations(weights, installed):
     alexnet, heads = weights
     pictures = torch.rand(2, 3, 67, 71, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 2 - 1
-    wanted = plain_lpips(*pictures.numpy(), alexnet, heads)
+    wanted = plain_lpips(*pictures.numpy(), alexnet, heads)  # type: ignore[call-arg]
     network = load_lpips(pictures)
     assert "lpips" not in sys.modules
     assert float(network(pictures[:1], pictures[1:])) == pytest.approx(wanted, rel=1e-9)

@@ -11,20 +11,12 @@ from gansteer.errors import UserError
 from gansteer.evaluation.features import EFFICIENTNET_SIZE, extractor
 from gansteer.evaluation.quality import compare, frechet_distance, kernel_distance, precision_recall, quality
 from gansteer.evaluation.samples import draw, from_levels, to_levels
-from gansteer.models.stylegan2.config import GeneratorConfig
-from gansteer.models.stylegan2.generator import StyleGAN2Generator
-from gansteer.subject import Card, Model
+from support.tiny import smallest_model
 
 
 def features(count, seed, shift=0.0, width=5):
     rng = torch.Generator().manual_seed(seed)
     return torch.randn(count, width, generator=rng, dtype=torch.float64) * torch.arange(1, width + 1) + shift
-
-
-def tiny(**config):
-    torch.manual_seed(0)
-    fields = {"resolution": 8, "z_dim": 4, "w_dim": 5, "channel_base": 32, "channel_max": 4, "mapping_layers": 2}
-    return Model(Card("tiny"), StyleGAN2Generator(GeneratorConfig(**(fields | config))).eval().requires_grad_(False))
 
 
 @pytest.mark.parametrize("count", [60, 4])  # more and fewer pictures than features
@@ -103,18 +95,18 @@ def test_the_floor_compares_real_with_real():
 
 
 def test_pictures_are_drawn_as_they_are_seen():
-    drawn = torch.cat(list(draw(tiny(), 70, psi=0.5, seed=3)))
+    drawn = torch.cat(list(draw(smallest_model(), 70, psi=0.5, seed=3)))
     assert drawn.shape == (70, 3, 8, 8)
     levels = (drawn + 1) * 127.5
     assert float((levels - levels.round()).abs().max()) < 1e-4
     assert float(drawn.abs().max()) <= 1
-    assert torch.equal(drawn, torch.cat(list(draw(tiny(), 70, psi=0.5, seed=3))))
-    assert not torch.equal(drawn, torch.cat(list(draw(tiny(), 70, psi=0.5, seed=4))))
+    assert torch.equal(drawn, torch.cat(list(draw(smallest_model(), 70, psi=0.5, seed=3))))
+    assert not torch.equal(drawn, torch.cat(list(draw(smallest_model(), 70, psi=0.5, seed=4))))
     assert torch.equal(from_levels(to_levels(drawn)), drawn)
 
 
 def test_classes_are_drawn_in_turn():
-    model = tiny(c_dim=3)
+    model = smallest_model(c_dim=3)
     drawn = torch.cat(list(draw(model, 4, labels=[2, 0])))
     rng = torch.Generator().manual_seed(0)
     z = torch.randn(4, 4, generator=rng, dtype=torch.float64).float()
@@ -145,14 +137,14 @@ def test_pictures_of_all_sizes_are_resized_as_pillow_does(size):
 @pytest.fixture
 def folder(tmp_path):
     """40 pictures that the tiny model drew, as a folder."""
-    for i, picture in enumerate(torch.cat(list(draw(tiny(), 40, seed=99)))):
+    for i, picture in enumerate(torch.cat(list(draw(smallest_model(), 40, seed=99)))):
         Image.fromarray(to_levels(picture).permute(1, 2, 0).numpy()).save(tmp_path / f"{i:03d}.png")
     return tmp_path
 
 
 def test_a_model_against_its_own_pictures_is_at_the_floor(folder):
     done = []
-    report = quality(tiny(), folder, 32, report=lambda what, at, total: done.append((what, at, total)))
+    report = quality(smallest_model(), folder, 32, report=lambda what, at, total: done.append((what, at, total)))
     assert (report.samples, report.reals, report.half) == (32, 40, 20)
     assert report.frechet_distance.matched == pytest.approx(report.frechet_distance.floor, rel=0.3)
     assert report.precision.value > 0.5
@@ -160,7 +152,7 @@ def test_a_model_against_its_own_pictures_is_at_the_floor(folder):
 
 
 def test_pictures_of_one_channel_are_drawn_grey():
-    found = next(draw(tiny(img_channels=1), 4))
+    found = next(draw(smallest_model(img_channels=1), 4))
     assert found.shape == (4, 3, 8, 8)
     assert torch.equal(found[:, 0], found[:, 1])
     assert torch.equal(found[:, 0], found[:, 2])
@@ -168,8 +160,8 @@ def test_pictures_of_one_channel_are_drawn_grey():
 
 def test_too_few_pictures_are_refused(folder):
     with pytest.raises(UserError, match="--samples must be at least 16"):
-        quality(tiny(), folder, 15)
+        quality(smallest_model(), folder, 15)
     for path in sorted(folder.iterdir())[20:]:
         path.unlink()
     with pytest.raises(UserError, match="holds 20 pictures: comparing takes at least 32"):
-        quality(tiny(), folder, 16)
+        quality(smallest_model(), folder, 16)

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from drag_tiny import tiny_model
 
 from gansteer.cli import main
 from gansteer.edits.drag.features import View
 from gansteer.edits.drag.tracking import Tracked
 from gansteer.errors import UserError
 from gansteer.evaluation.drags.trackers import followed, named
+from support.tiny import tiny_model
 
 MODEL = tiny_model(32)
 
@@ -50,7 +50,7 @@ class Guess:
 
 
 def test_the_one_that_is_right_wins_and_the_one_that_guesses_loses() -> None:
-    trackers = {**named(("nearest", "none"), 6.0), "right": Oracle, "guess": Guess}
+    trackers = {**named(("nearest", "none"), MODEL, 6.0), "right": Oracle, "guess": Guess}
     found = followed(MODEL, brightest, trackers, walks=3, steps=3, seed=5)
     rows = sorted(found.rows, key=lambda row: row.error[0])
     assert rows[0].tracker == "right"
@@ -66,7 +66,7 @@ def test_the_one_that_is_right_wins_and_the_one_that_guesses_loses() -> None:
 
 def test_names_and_numbers_that_there_are_not() -> None:
     with pytest.raises(UserError, match="there is no tracker 'raft'"):
-        named(("raft",), 6.0)
+        named(("raft",), MODEL, 6.0)
     with pytest.raises(UserError, match="--strength"):
         followed(MODEL, brightest, {}, walks=1, strength=2.0)
 

@@ -49,7 +49,7 @@ def cluster() -> Iterator[Any]:
         for left in (2, 1, 0):  # Ray gives up after half a minute, which a very busy machine may take
             try:
                 nodes = Cluster(True, head_node_args={**NODE, "include_dashboard": False, "_system_config": QUICK})
-                nodes.add_node(**NODE)
+                nodes.add_node(**NODE)  # type: ignore[arg-type]
                 break
             except Exception as error:
                 if not left or "timed out" not in str(error):

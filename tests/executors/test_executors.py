@@ -35,7 +35,7 @@ def test_tasks_are_read_as_workers_become_free(tmp_path: Path) -> None:
     for done in range(1, 20):
         next(outcomes)
         assert len(taken) <= done + 2 * 2 + 1
-    outcomes.close()
+    outcomes.close()  # type: ignore[attr-defined]
     assert not multiprocessing.active_children()
     assert len(taken) < 40
 

@@ -41,4 +41,4 @@ def picture_of(subject: Subject) -> torch.Tensor:
 def short(model, seed=5, **fields):
     """An inversion of the model's own picture of a seed, with few steps."""
     fields = {"projection": 12, "tuning_steps": 8, "start": "mean", "prior": 0.0} | fields
-    return Inversion(picture_of(model.sample(seed, 1.0)), **fields)
+    return Inversion(picture_of(model.sample(seed, 1.0)), **fields)  # type: ignore[arg-type]

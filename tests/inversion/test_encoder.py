@@ -8,7 +8,7 @@ from inverting import picture_of, short, tiny_model
 
 from gansteer.checkpoints import inverter as files
 from gansteer.checkpoints.efficientnet import load_efficientnet
-from gansteer.checkpoints.inverter import find_inverter, load_inverter, save_inverter
+from gansteer.checkpoints.inverter import ENCODERS, find_inverter, load_inverter, save_inverter
 from gansteer.cli import main
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
@@ -27,8 +27,8 @@ def model():
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     """The folder of a person's own encoders, empty."""
-    monkeypatch.setattr(files, "own_folder", lambda: tmp_path / "own")
-    return tmp_path / "own"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return ENCODERS.own_folder()
 
 
 def head_of(model, seed=0, **config):
@@ -52,7 +52,7 @@ def plain_distance(model, w, pictures):
     drawn, total = model.generator.synthesize(Code(w)), 0.0
     for y, y0 in zip(network.taps(drawn), network.taps(pictures), strict=True):
         unit = y / (y**2).sum(dim=1, keepdim=True).sqrt() - y0 / (y0**2).sum(dim=1, keepdim=True).sqrt()
-        total = total + (unit**2).sum(dim=1).mean(dim=(1, 2)) / 4
+        total = total + (unit**2).sum(dim=1).mean(dim=(1, 2)) / 4  # type: ignore[assignment]
     return total + 10 * ((drawn - pictures) ** 2).mean(dim=(1, 2, 3))
 
 

@@ -43,7 +43,7 @@ def test_the_stages_follow_each_other_and_come_nearer(model):
     assert found[40].metrics["psnr"] > found[0].metrics["psnr"] + 3
     assert found[-1].metrics["psnr"] > found[40].metrics["psnr"] + 1
     # What is said of the last picture holds for what the subject draws, its weights rounded to float16.
-    target = run.edit.picture.permute(2, 0, 1).float() / 127.5 - 1
+    target = run.edit.picture.permute(2, 0, 1).float() / 127.5 - 1  # type: ignore[attr-defined]
     drawn = float(peak_signal(run.subject.render()[None], target[None]))
     assert abs(drawn - found[-1].metrics["psnr"]) < 0.1
     assert run.step() is found[-1]

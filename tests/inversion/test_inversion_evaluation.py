@@ -100,7 +100,7 @@ def test_attributes_are_turned_both_ways_and_compared_with_pictures_of_the_same_
     ]  # fmt: skip
     directions = Directions(model.card.name, model.digest, tuple(entries))
     subjects = [model.sample(seed, 1.0) for seed in range(5)]
-    found = changes(subjects, Reader(), directions)
+    found = changes(subjects, Reader(), directions)  # type: ignore[arg-type]
     for entry in entries:
         for i, subject in enumerate(subjects):
             up, down = (
@@ -111,9 +111,9 @@ def test_attributes_are_turned_both_ways_and_compared_with_pictures_of_the_same_
             )
             wanted = (seen(up, entry.name) - seen(down, entry.name)) / 2
             assert float(found[entry.name][i]) == pytest.approx(wanted, rel=1e-3, abs=1e-7)
-    reference = Reference.of(model, Reader(), directions)
+    reference = Reference.of(model, Reader(), directions)  # type: ignore[arg-type]
     target = model.sample(9, 1.0).render()[None].clamp(-1, 1)
-    expected = reference.at(levels(target, Reader()))
+    expected = reference.at(levels(target, Reader()))  # type: ignore[arg-type]
     for name in ATTRIBUTES:
         far = [abs(seen(s, name) - seen(model.sample(9, 1.0), name)) for s in subjects]
         assert expected[name] == pytest.approx(float(found[name][np.argsort(far)[:2].copy()].mean()))

@@ -43,7 +43,7 @@ def test_a_photo_is_brought_in_and_used(folder, capsys):
     assert node.edit.crop.size == 80
     with Image.open("whole.png") as whole, Image.open("film.webp") as film, Image.open("back.png") as back:
         assert whole.size == (80, 80)
-        assert film.n_frames == 10
+        assert film.n_frames == 10  # type: ignore[attr-defined]
         assert film.size == (512, 256)
         assert np.array_equal(np.asarray(back), np.asarray(node.subject.image))
     subject = ["--subject", "photo.steer", "--model", "tiny.safetensors", "--device", "cpu"]

@@ -1,6 +1,5 @@
 """Bringing in a picture of a model with a layout: blobs move beside w, and begin where the reader sees things."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +15,7 @@ from gansteer.edits.registry import start
 from gansteer.models.layout import Blob, Layout
 from gansteer.models.room_reader import KINDS
 from gansteer.subject import Model
-
-sys.path.append(str(Path(__file__).parents[1] / "edits"))
-from layouts import tiny_model
+from support.layouts import tiny_model
 
 ROOMS = Path(__file__).parents[1] / "data" / "rooms"
 
@@ -35,7 +32,7 @@ def own_picture(model: Model, seed: int) -> torch.Tensor:
 
 def brought_in(model: Model, layout: str) -> tuple[Layout, Layout, float]:
     """The layout at the first step and at the last one, and the last PSNR."""
-    edit = Inversion(own_picture(model, 5), projection=12, tuning="none", layout=layout, prior=0.0)
+    edit = Inversion(own_picture(model, 5), projection=12, tuning="none", layout=layout, prior=0.0)  # type: ignore[arg-type]
     steps = list(start(model.sample(0), edit))
     first, last = (p.subject.code.layout for p in (steps[0], steps[-1]))
     assert first is not None

@@ -27,11 +27,12 @@ from gansteer.edits.inversion.edit import Inversion
 from gansteer.edits.record import record, replay
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
+from gansteer.mixing import blend
 from gansteer.models.code import Code, flat, nested
 from gansteer.models.generator import FeatureFrame
 from gansteer.models.layout import Blob, Layout
 from gansteer.models.registry import ARCHITECTURES, Architecture
-from gansteer.session import Session, between
+from gansteer.session import Session
 from gansteer.steerfile import from_bytes, to_bytes
 from gansteer.subject import Subject
 
@@ -115,7 +116,7 @@ def test_an_intervention_needs_neither_previews_nor_layers_of_colour() -> None:
     run = start(model.sample(2), Intervention({"bright": 1.5}, region, directions=directions, steps=20))
     *_, last = run
     assert set(last.subject.code.style_offsets) <= {"waves", "coarse", "fine"}
-    assert run.leak.mean < run.leak.whole
+    assert run.leak.mean < run.leak.whole  # type: ignore[attr-defined]
 
 
 def test_sefa_asks_for_the_linear_part_of_the_styles() -> None:
@@ -147,7 +148,7 @@ def test_sessions_open_bit_for_bit() -> None:
     offset = torch.linspace(-1, 1, 12)
     turned = Subject(model, Code(model.sample(2).code.ws, {"fine": offset}), rounding={"fine": 1e-9 * offset.double()})
     session.add(turned, root.id)
-    session.add(between(root.subject, turned, 0.25))
+    session.add(blend(root.subject, turned, 0.25))
     back = from_bytes(to_bytes(session), lambda _: model)
     for id, node in session.nodes.items():
         assert torch.equal(back.nodes[id].subject.render(), node.subject.render())

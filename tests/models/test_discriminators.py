@@ -237,5 +237,5 @@ def test_with_spread_it_sees_how_much_a_group_differs_at_every_place(projected):
             return ((v - v.mean(dim=0)).square().mean(dim=0) + 1e-4).sqrt().expand_as(v)
 
         seen = torch.cat([y, deviation(y).mean(dim=1, keepdim=True), colours, 2 * deviation(colours)], dim=1)
-        torch.testing.assert_close(level(f, features[4]), F.conv2d(seen, level.logits.weight))
+        torch.testing.assert_close(level(f, features[4]), F.conv2d(seen, level.logits.weight))  # type: ignore[arg-type]
     assert d.judge(features).shape == (4, 3 * 25 + 1)

@@ -10,12 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from gansteer.checkpoints.face_reader import (
-    face_reader_card,
-    load_face_reader,
-    save_face_reader,
-    shipped_face_reader,
-)
+from gansteer.checkpoints.readers import FACES
 from gansteer.errors import UserError
 from gansteer.models.face_reader import HAIR_STYLES, FaceReader, mean_position, resize
 
@@ -34,7 +29,7 @@ SWAPS = [
 
 @pytest.fixture(scope="module")
 def reader() -> FaceReader:
-    return load_face_reader()
+    return FACES.load()
 
 
 @pytest.fixture(scope="module")
@@ -124,11 +119,11 @@ def test_mean_position_is_that_of_a_plain_sum() -> None:
     for n in range(2):
         x = sum(share[0, n, i, j] * j for i in range(5) for j in range(5))
         y = sum(share[0, n, i, j] * i for i in range(5) for j in range(5))
-        torch.testing.assert_close(mean_position(share)[0, n], torch.stack([x, y]))
+        torch.testing.assert_close(mean_position(share)[0, n], torch.stack([x, y]))  # type: ignore[list-item]
 
 
 def test_gradient_is_that_of_finite_differences(pictures: Tensor) -> None:
-    reader = load_face_reader().double()
+    reader = FACES.load().double()
     rng = torch.Generator().manual_seed(2)
     x = pictures[:1].double().requires_grad_()
     direction = torch.randn(x.shape, dtype=torch.float64, generator=rng)
@@ -149,8 +144,8 @@ def test_gradient_is_that_of_finite_differences(pictures: Tensor) -> None:
 
 
 def test_shipped_file_is_small_and_has_its_card() -> None:
-    assert shipped_face_reader().stat().st_size < 2_500_000
-    card = face_reader_card()
+    assert FACES.shipped().stat().st_size < 2_500_000
+    card = FACES.card()
     assert "CC0" in str(card["licence"])
     heldout = card["heldout"]
     assert isinstance(heldout, dict)
@@ -159,8 +154,8 @@ def test_shipped_file_is_small_and_has_its_card() -> None:
 
 
 def test_saved_and_loaded_again(reader: FaceReader, pictures: Tensor, tmp_path: Path) -> None:
-    save_face_reader(reader, tmp_path / "a.safetensors", {"name": "a"})
-    again = load_face_reader(path=tmp_path / "a.safetensors")
+    FACES.save(reader, tmp_path / "a.safetensors", {"name": "a"})
+    again = FACES.load(path=tmp_path / "a.safetensors")
     assert torch.equal(again.read(pictures[:1]).landmarks, reader.read(pictures[:1]).landmarks)
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
@@ -168,6 +163,6 @@ def test_saved_and_loaded_again(reader: FaceReader, pictures: Tensor, tmp_path: 
 def test_wrong_files_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "noise.safetensors").write_bytes(b"not weights at all")
     with pytest.raises(UserError, match="could not be read"):
-        load_face_reader(path=tmp_path / "noise.safetensors")
+        FACES.load(path=tmp_path / "noise.safetensors")
     with pytest.raises(UserError, match="could not be read"):
-        load_face_reader(path=tmp_path / "missing.safetensors")
+        FACES.load(path=tmp_path / "missing.safetensors")

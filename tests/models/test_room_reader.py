@@ -9,12 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from gansteer.checkpoints.room_reader import (
-    load_room_reader,
-    room_reader_card,
-    save_room_reader,
-    shipped_room_reader,
-)
+from gansteer.checkpoints.readers import ROOMS
 from gansteer.errors import UserError
 from gansteer.models.room_reader import KINDS, RoomReader
 
@@ -23,7 +18,7 @@ DATA = Path(__file__).parents[1] / "data" / "rooms"
 
 @pytest.fixture(scope="module")
 def reader() -> RoomReader:
-    return load_room_reader()
+    return ROOMS.load()
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +69,7 @@ def test_probabilities_and_shapes(reader: RoomReader, pictures: Tensor) -> None:
 
 
 def test_gradient_is_that_of_finite_differences(pictures: Tensor) -> None:
-    reader = load_room_reader().double()
+    reader = ROOMS.load().double()
     rng = torch.Generator().manual_seed(2)
     x = pictures[:1].double().requires_grad_()
     direction = torch.randn(x.shape, dtype=torch.float64, generator=rng)
@@ -87,8 +82,8 @@ def test_gradient_is_that_of_finite_differences(pictures: Tensor) -> None:
 
 
 def test_shipped_file_is_small_and_has_its_card() -> None:
-    assert shipped_room_reader().stat().st_size < 5_000_000
-    card = room_reader_card()
+    assert ROOMS.shipped().stat().st_size < 5_000_000
+    card = ROOMS.card()
     assert "CC0" in str(card["licence"])
     heldout = card["heldout"]
     assert isinstance(heldout, dict)
@@ -98,8 +93,8 @@ def test_shipped_file_is_small_and_has_its_card() -> None:
 
 
 def test_saved_and_loaded_again(reader: RoomReader, pictures: Tensor, tmp_path: Path) -> None:
-    save_room_reader(reader, tmp_path / "a.safetensors", {"name": "a"})
-    again = load_room_reader(path=tmp_path / "a.safetensors")
+    ROOMS.save(reader, tmp_path / "a.safetensors", {"name": "a"})
+    again = ROOMS.load(path=tmp_path / "a.safetensors")
     assert torch.equal(again.read(pictures[:1]), reader.read(pictures[:1]))
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
@@ -107,8 +102,8 @@ def test_saved_and_loaded_again(reader: RoomReader, pictures: Tensor, tmp_path: 
 def test_wrong_files_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "noise.safetensors").write_bytes(b"not weights at all")
     with pytest.raises(UserError, match="could not be read"):
-        load_room_reader(path=tmp_path / "noise.safetensors")
-    from gansteer.checkpoints.face_reader import shipped_face_reader
+        ROOMS.load(path=tmp_path / "noise.safetensors")
+    from gansteer.checkpoints.readers import FACES
 
     with pytest.raises(UserError, match="holds no room reader"):
-        load_room_reader(path=shipped_face_reader())
+        ROOMS.load(path=FACES.shipped())

@@ -176,7 +176,7 @@ def test_gradients_of_the_layout_are_finite_differences(encoding):
     ]
 
     def energy(*each):
-        return g.synthesize(Code(of.ws, layout=Layout(*each, of.layout.levels, of.layout.parents))).square().sum()
+        return g.synthesize(Code(of.ws, layout=Layout(*each, of.layout.levels, of.layout.parents))).square().sum()  # type: ignore[call-arg]
 
     assert torch.autograd.gradcheck(energy, parts, rtol=1e-4)
 

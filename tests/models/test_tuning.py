@@ -77,7 +77,7 @@ def test_dragging_sees_the_tuned_weights(model, engine):
     subject = Subject(model, model.sample(3).code, tuning=Tuning(model.generator, changes))
     run = start(subject, Drag(handles=[(5, 5)], targets=[(9, 5)], layer="b16.conv1", engine=engine, rows=6))
     need = torch.ones(16, 16, dtype=torch.bool)
-    found = run._extract(subject.code.ws, need).map()
+    found = run._extract(subject.code.ws, need).map()  # type: ignore[attr-defined]
     plain = Extractor(model.generator, subject.code, 6, "b16.conv1", engine)(subject.code.ws, need).map()
     expected = by_hand(model, changes).features(subject.code, ["b16.conv1"])["b16.conv1"][0]
     torch.testing.assert_close(found, expected)

@@ -1,4 +1,4 @@
-"""The portraits' recipes, which are scripts beside each other, as modules."""
+"""The recipes, which are scripts beside each other in a folder, as modules."""
 
 import importlib
 import sys
@@ -8,15 +8,16 @@ from types import ModuleType
 
 import pytest
 
-RECIPES = Path(__file__).parents[2] / "recipes" / "portraits"
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 @pytest.fixture
 def recipe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The recipe that the test's module names as `RECIPE`."""
+    """The recipe that the test's module names as `RECIPE`, of the portraits unless its `FOLDER` says otherwise."""
     before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(RECIPES))
+    folder = RECIPES / getattr(request.module, "FOLDER", "portraits")
+    monkeypatch.syspath_prepend(str(folder))
     yield importlib.import_module(request.module.RECIPE)
     for name in set(sys.modules) - before:
-        if (RECIPES / f"{name}.py").exists():
+        if (folder / f"{name}.py").exists():
             del sys.modules[name]

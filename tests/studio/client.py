@@ -17,10 +17,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from gansteer.checkpoints.native import save_model
-from gansteer.models.stylegan2.config import GeneratorConfig
-from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.studio.protocol import Frame, unpack_frame
 from gansteer.subject import Card, Model
+from support.tiny import tiny_model
 from support.waiting import PATIENCE, until
 
 NURSERY = """
@@ -35,7 +34,13 @@ for line in sys.stdin:
     if os.fork() == 0:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         print(os.getpid(), flush=True)
-        os._exit(main(json.loads(line)))
+        code = 1
+        try:
+            code = main(json.loads(line))
+        except BaseException:
+            traceback.print_exc()
+        print(f"the studio has ended with {code}", flush=True)  # so that nobody waits for its address
+        os._exit(code)
 """
 
 
@@ -90,22 +95,16 @@ def eventually(connect: "Callable[[], Page]") -> "Page":
     return pages[0]
 
 
-def tiny_model(name: str = "tiny", seed: int = 0, resolution: int = 64) -> Model:
-    """A seeded random network of some variety, quick to step."""
-    torch.manual_seed(seed)
-    config = GeneratorConfig(resolution, z_dim=8, w_dim=8, channel_base=1024, channel_max=8, mapping_layers=2)
-    generator = StyleGAN2Generator(config).eval().requires_grad_(False)
-    for layer in generator.synthesis.layers():
-        layer.noise_strength.fill_(0.3)
-        layer.bias.normal_(0, 0.3)
-    return Model(Card(name, drag_layer="b32.conv1"), generator)
+def studio_model(name: str = "tiny", seed: int = 0, resolution: int = 64) -> Model:
+    """A model as the tests' studios have it."""
+    return tiny_model(resolution, seed, dtype=torch.float32, card=Card(name, drag_layer="b32.conv1"))
 
 
 def make_models(folder: Path) -> Path:
     """A folder of two tiny models."""
     folder.mkdir(exist_ok=True)
-    save_model(tiny_model("tiny", 0), folder / "a.safetensors")
-    save_model(tiny_model("other", 1, 32), folder / "b.safetensors")
+    save_model(studio_model("tiny", 0), folder / "a.safetensors")
+    save_model(studio_model("other", 1, 32), folder / "b.safetensors")
     return folder
 
 

@@ -8,13 +8,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[1]))
 from browser import HOW, chromium, find
 from client import Nursery, studio
 from visitor import Visitor
 
 WEIGHTS = Path(__file__).parents[2] / "src" / "gansteer" / "weights" / "portraits.safetensors"
 SIZES = [(360, 740), (844, 390), (1024, 768), (1440, 900)]
-TABS = ("drag", "sliders", "area", "photo", "gallery")
+TABS = ("drag", "sliders", "area", "layout", "photo", "gallery")
 
 
 def shots(browser: Any, server: Any, folder: Path, width: int, height: int, scheme: str) -> None:
@@ -30,6 +31,8 @@ def shots(browser: Any, server: Any, folder: Path, width: int, height: int, sche
         visitor.start()
         shot("running")
         visitor.stop()
+        visitor.page.click("text=Advanced")
+        shot("advanced")
         visitor.press("h")
         visitor.drag((30, 110), (96, 110))
         for tab in TABS:
@@ -39,6 +42,10 @@ def shots(browser: Any, server: Any, folder: Path, width: int, height: int, sche
             visitor.page.click(f"[aria-label='{name}']")
             shot(name.split()[0].lower())
             visitor.press("Escape")
+        visitor.page.click("[aria-label='Sessions and files']")
+        visitor.page.click("text=Sessions …")
+        visitor.page.wait_for_selector(".session img")
+        shot("kept")
 
 
 def main(folder: Path) -> None:

@@ -258,7 +258,7 @@ def message(rng: random.Random) -> str:
     """One of the schema's messages, with values that are odd now and then."""
     node = rng.choice([1, 1, 2, 3, 5, 99, -1])
     kind = rng.choice(RARE if rng.random() < 0.02 else TYPES)
-    fields: dict[str, Any] = {
+    fields: dict[str, Any] = {  # type: ignore[assignment]
         "sample": {"seed": rng.choice([0, 1, 7, 2**32 - 1, 2**32, -1]), "psi": rng.choice([0.7, 1, 0, 99.0])},
         "start": {"edit": edit(rng), **({"node": node} if rng.random() < 0.5 else {})},
         "go": {"node": node},

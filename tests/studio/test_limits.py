@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from client import Nursery, Page, Server, studio, tiny_model
+from client import Nursery, Page, Server, studio, studio_model
 from PIL import Image
 from websockets.exceptions import ConnectionClosed
 
@@ -35,7 +35,7 @@ def server(nursery: Nursery, models: Path, tmp_path_factory: pytest.TempPathFact
 def whole() -> bytes:
     """A session of one picture, as `.steer` file."""
     session = Session()
-    session.add(tiny_model().sample(3), source={"seed": 3})
+    session.add(studio_model().sample(3), source={"seed": 3})
     return to_bytes(session)
 
 
@@ -86,7 +86,7 @@ def test_small_files_that_ask_much_are_refused_before_they_are_read(whole: bytes
     page.settled()
     for name, (data, says) in refusals(whole).items():
         with pytest.raises(UserError, match=says):
-            from_bytes(data, lambda name: tiny_model())
+            from_bytes(data, lambda name: studio_model())
         assert len(data) < 2 << 20, name
         status, _, answer = page.file("file", data=data)
         assert status == 400, name
@@ -156,7 +156,7 @@ def test_a_film_is_told_of_while_it_is_made_and_has_the_size_that_was_chosen(ser
         film = Image.open(io.BytesIO(data))
         assert film.size == (256, 256)
         page.until(lambda: page.exporting and page.exporting[-1]["done"] == page.exporting[-1]["of"])
-        assert page.exporting[-1]["of"] >= film.n_frames  # a picture like the one before is not stored again
+        assert page.exporting[-1]["of"] >= film.n_frames  # type: ignore[attr-defined]  # a picture like the one before is not stored again
         assert {(one["node"], one["what"]) for one in page.exporting} == {(node, what)}
     assert Image.open(io.BytesIO(page.file(f"export/{node}/png?size=512")[2])).size == (512, 512)
     assert page.file(f"export/{node}/png?size=4096")[0] == 400
@@ -219,7 +219,7 @@ def test_the_first_mistake_is_told_not_that_of_cleaning_up(tmp_path: Path) -> No
 def test_a_session_from_a_clock_that_was_not_set_counts_from_now(tmp_path: Path) -> None:
     store = Store(tmp_path)
     session = Session()
-    session.add(tiny_model().sample(1))
+    session.add(studio_model().sample(1))
     unset, old = store.new_key(), store.new_key()
     for key in (unset, old):
         store.save(key, session, running=False).result()

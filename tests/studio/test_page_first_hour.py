@@ -30,6 +30,7 @@ def tiny(nursery: Nursery, models: Any, tmp_path_factory: Any) -> Any:
 @pytest.fixture
 def visitor(browser: Any, tiny: Server) -> Any:
     with Visitor(browser, tiny, 1280, 800) as visitor:
+        visitor.js("window.studio.prefer({ limit: 5000 })")  # steps of a tiny network are quick: none is to be the last
         yield visitor
         assert visitor.problems == []
 
@@ -39,21 +40,24 @@ def test_the_strip_scrolls_and_every_control_has_a_name(browser, tiny, width, he
     with Visitor(browser, tiny, width, height, bypass_csp=True) as visitor:
         page = visitor.page
         assert visitor.js(SCROLLED) == 0, "the page opens at its top"
-        visitor.drag((20, 30), (40, 30))
-        for _ in range(12):
+        visitor.js("window.studio.prefer({ limit: 5000 })")
+        for entries in range(2, visitor.js("document.querySelector('.history .scroll').clientWidth") // 84 + 2):
+            visitor.js("window.studio.clear('pairs', '')")
+            visitor.drag((20, 10 + 3 * entries), (40, 30))  # what was asked for before is gone on with
             visitor.start()
             visitor.stop()
+            assert len(visitor.session["nodes"]) == entries
             page.wait_for_selector(".between", state="attached")
             visitor.until(IN_VIEW)
             assert visitor.js(SCROLLED) == 0
         for tab in ("drag", "sliders", "area", "photo", "gallery"):
-            page.click(f"#tab-{tab}")
+            visitor.tab(tab)
             assert visitor.js(NAMELESS) == [], tab
             assert visitor.js(SHALL) is None
             assert visitor.js("document.documentElement.scrollWidth <= innerWidth"), tab
             serious = [v for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
             assert [(v["id"], [node["html"][:120] for node in v["nodes"]]) for v in serious] == []
-        page.click("[aria-label=Export]")
+        visitor.open("Export")
         assert visitor.js(NAMELESS) == []
         assert visitor.problems == []
 
@@ -66,7 +70,9 @@ def test_a_point_that_was_added_to_a_stopped_drag_outlives_a_reload(visitor):
     stopped = visitor.current
     visitor.drag((10, 50), (14, 50))
     assert visitor.page.inner_text("button.primary") == "Start"
-    visitor.page.wait_for_timeout(400)  # it is kept a quarter of a second later
+    visitor.until(
+        "JSON.parse(localStorage.getItem(`draft:${window.studio.wire.session}:${window.studio.state.session.current}`))?.pairs.length === 2"
+    )
     visitor.page.reload()
     visitor.settled()
     assert visitor.page.inner_text("button.primary") == "Start"
@@ -101,6 +107,7 @@ def test_points_that_have_arrived_are_told_and_cleared_by_one_key(visitor):
 
 def test_a_drag_that_came_nowhere_says_why_and_offers_what_to_do(visitor):
     page, root = visitor.page, visitor.current
+    page.click("text=Advanced")
     page.fill("text=Steps at most", "2")
     visitor.press("Enter")
     visitor.drag((10, 32), (58, 32))
@@ -109,6 +116,7 @@ def test_a_drag_that_came_nowhere_says_why_and_offers_what_to_do(visitor):
     visitor.settled()
     (before,) = visitor.pairs
     page.click("text=Only half of what is left")
+    visitor.drawn()
     (after,) = visitor.pairs
     assert after["from"] == before["from"]
     assert after["to"][0] == pytest.approx((before["from"][0] + 58) / 2, abs=0.1)
@@ -139,8 +147,31 @@ def test_changes_are_those_of_the_last_edit_and_a_mix_names_its_parents(visitor)
     visitor.until("window.studio.state.session.nodes.some((node) => node.kind === 'between')")
     visitor.settled()
     named = page.locator(".entry[aria-current]").get_attribute("aria-label")
-    assert named == "50 % Picture 46, 50 % Drag a point"
+    assert named == "50 % Picture 214, 50 % Drag a point"
     assert page.locator(".branches path").count() == 3  # of the drag to its picture, and of the mix to both its parents
+
+
+def test_text_of_twice_the_size_fits(visitor):
+    """As large as a browser's settings make it."""
+    page = visitor.page
+    sizes = visitor.context.new_cdp_session(page)
+    over = """() => {
+      const boxes = [...document.querySelectorAll(".header > *, .bar > *, .tabs > *")].filter((e) => e.checkVisibility())
+        .map((e) => [e, e.getBoundingClientRect()]).filter(([, r]) => r.width && r.height);
+      return boxes.flatMap(([a, r], i) => boxes.slice(i + 1).filter(([b, q]) => a.parentElement === b.parentElement
+        && r.left < q.right - 1 && q.left < r.right - 1 && r.top < q.bottom - 1 && q.top < r.bottom - 1)
+        .map(([b]) => `${a.className} ${a.innerText} over ${b.className} ${b.innerText}`));
+    }"""
+    for width, height in SIZES:
+        page.set_viewport_size({"width": width, "height": height})
+        sizes.send("Page.setFontSizes", {"fontSizes": {"standard": 32, "fixed": 26}})
+        visitor.until("getComputedStyle(document.body).fontSize === '28px'")
+        for tab in ("drag", "gallery"):
+            visitor.tab(tab)
+            visitor.drawn()
+            assert visitor.js("document.documentElement.scrollWidth <= innerWidth"), (width, tab)
+            assert visitor.js(over) == [], width
+            assert visitor.js("parseFloat(getComputedStyle(document.querySelector('.panel h2')).fontSize)") > 28
 
 
 def test_a_file_over_the_page_lights_it_up(visitor):

@@ -14,14 +14,15 @@ BLOBS = [
 STUDIO = """
 const { Arranger, changed } = await import(`${web}/edits/arranging.js`);
 const blobs = JSON.parse(process.env.BLOBS ?? "null") ?? BLOBS_HERE;
-const sent = [];
+const sent = [], told = [], later = [];
+globalThis.setTimeout = (what) => later.push(what);
 const studio = {
   state: { session: { current: 7, run: null, resolution: 128 }, link: "open" },
   send(message) { sent.push(message); return true; },
   tell(text) { sent.push(text); },
   keepOwn() {},
 };
-const arranger = new Arranger(studio, () => {});
+const arranger = new Arranger(studio, (known) => told.push(known));
 const arrive = (current) => { studio.state.session = { ...studio.state.session, current }; arranger.told(); };
 arranger.learn(7, blobs);
 """
@@ -151,6 +152,61 @@ def test_a_refusal_forgets_what_was_wanted_and_asks_anew() -> None:
         """
     )
     assert len(messages) == 1
+
+
+def test_the_page_is_drawn_anew_once_the_blobs_may_be_asked_for() -> None:
+    """The state in which the edit is done may be drawn before the arranger has heard of it: then nothing else is drawn."""
+    sent(
+        """
+        arranger.show(1, false);
+        const before = told.length;
+        if (arranger.stale) throw new Error("the blobs are on their way");
+        arrive(8);
+        if (!arranger.stale) throw new Error("the blobs must be asked for");
+        if (told.length === before) throw new Error("nobody hears of it");
+        """
+    )
+
+
+def test_what_is_let_go_while_an_edit_is_on_its_way_is_neither_sent_twice_nor_lost() -> None:
+    messages = sent(
+        """
+        arranger.held = true;
+        arranger.move(1, 2, 0, true);
+        arranger.move(1, 3, 0, true);
+        arranger.release();
+        if (arranger.stale) throw new Error("the blobs are on their way");
+        arranger.held = true;
+        for (const dx of [1, 1, 1]) arranger.move(0, dx, 0, true);
+        arranger.release();
+        arrive(8);
+        arrive(9);
+        arranger.learn(9, blobs);
+        arrive(10);
+        """
+    )
+    assert [(m["node"], m.get("replacing"), m["edit"]["moves"]) for m in messages] == [
+        (7, None, {"1": [2, 0]}),
+        (7, 8, {"1": [5, 0]}),
+        (9, None, {"0": [1, 0]}),
+        (9, 10, {"0": [3, 0]}),
+    ]
+
+
+def test_what_comes_to_nothing_without_a_word_is_waited_for_only_a_while() -> None:
+    sent(
+        """
+        arranger.show(1, false);
+        studio.state.session = { ...studio.state.session, run: { node: 8 } };
+        later.pop()();
+        if (!arranger.busy) throw new Error("it runs");
+        studio.state.session = { ...studio.state.session, run: null };
+        arranger.told();  // stopped before its first step: the picture is what it was
+        if (!arranger.busy) throw new Error("as it was before it began");
+        later.pop()();
+        if (!arranger.stale) throw new Error("the blobs must be asked for");
+        """
+    )
 
 
 def test_nothing_is_arranged_while_another_edit_runs() -> None:

@@ -14,7 +14,7 @@ import pytest
 from browser import node
 from scipy import ndimage
 
-from gansteer.edits.record import edit_from_json
+from gansteer.edits.record import edit_from_json, edit_to_json
 from gansteer.studio.typescript import FILE, typescript
 from support.waiting import PATIENCE
 
@@ -146,7 +146,7 @@ def test_a_drag_of_the_page_is_one_of_the_library():
     let draft = d.empty(KINDS, 13);
     draft = { ...draft, pairs: points.add(points.add([], [1.26, 2], 13, [99, -4]), [5, 5], 13) };
     draft = { ...draft, paint: p.fill(draft.paint, p.HELD, (x, y) => (x * 7 + y * 3) % 5 === 0) };
-    const settings = { limit: 7, strength: 3 };
+    const settings = { limit: 7, strength: 3, freedom: "usual", numbers: {} };
     const edit = kind("drag").toEdit(state(draft, {}, { settings }));
     const back = asIf(state(d.empty(KINDS, 13), {}), edit, { points: [[3, 4]] });
     const text = d.toText(KINDS, draft);
@@ -165,6 +165,71 @@ def test_a_drag_of_the_page_is_one_of_the_library():
     assert [pair["to"] for pair in out["kept"]] == [[12, 0], None]
     assert out["other"] is None
     assert out["broken"] is None
+
+
+def test_how_a_drag_is_carried_out_is_what_the_library_reads_and_comes_back():
+    """Each choice of the page, made an edit, told as the server tells it, and made a choice again."""
+    plain = {"limit": 300, "strength": 2, "freedom": "usual", "numbers": {}}
+    asked: list[dict[str, Any]] = [
+        plain,
+        {**plain, "freedom": "faithful", "strength": 4, "limit": 9},
+        {**plain, "freedom": "free", "numbers": {"method": "gauss-newton", "space": "w"}},
+        {**plain, "numbers": {"tracker": "confident", "r1": 4, "r2": 9.5, "lambda_mask": 3}},
+        {**plain, "numbers": {"method": "freedrag"}, "strength": 1},
+        {**plain, "numbers": {"method": "transformer"}},
+    ]
+    how = f"const h = await import(`${{web}}/edits/drag_how.js`); const asked = {json.dumps(asked)};"
+    fields = run(how + "console.log(JSON.stringify(asked.map(h.fieldsOf)));")
+    edits = [edit_from_json({"kind": "drag", "handles": [[1, 2]], "targets": [[3, 4]], **one}) for one in fields]
+    assert [edit.reach for edit in edits] == [0, 10, 0, 0, 0, 0]
+    assert [edit.rows for edit in edits] == [6, 6, 99, 6, 6, 6]
+    assert [edit.learning_rate for edit in edits] == [5e-3, 2e-2, None, 5e-3, 2e-3, None]
+    assert [edit.method for edit in edits][2:] == ["gauss-newton", "draggan", "freedrag", "transformer"]
+    told = [edit_to_json(edit) for edit in edits]
+    script = f"console.log(JSON.stringify({json.dumps(told)}.map((edit) => h.settingsOf(edit, {json.dumps(plain)}))));"
+    assert run(how + script) == asked
+    script = """
+    const some = { r1: 4, method: "freedrag" };
+    console.log(JSON.stringify([h.withNumber(some, "r1", null), h.withNumber(some, "method", "draggan"),
+      h.withNumber(some, "lambda_mask", 10), h.withNumber(some, "r2", 5)]));
+    """
+    assert run(how + script) == [
+        {"method": "freedrag"},
+        {"r1": 4},
+        {"r1": 4, "method": "freedrag"},
+        {"r1": 4, "method": "freedrag", "r2": 5},
+    ]
+
+
+def test_a_face_that_came_apart_is_said_and_can_be_had_again():
+    script = """
+    const edit = { kind: "drag", handles: [[2, 2]], targets: [[10, 6]] };
+    const before = { nodes: [{ id: 1, parent: null, kind: "seed" }, { id: 2, parent: 1, kind: "drag" }], current: 2, edit };
+    const out = { asked: [], sent: [], said: [] };
+    const session = { ...before, trail: [], ended: "all handles have arrived" };
+    for (const whole of [{ 1: true, 2: false }, { 1: true, 2: true }, { 1: false, 2: false }, { 1: null, 2: null }]) {
+      const studio = {
+        state: { ...initial(KINDS), session, trails: { 2: { past: [], present: d.empty(KINDS, 13) } }, welcome: { answers: ["whole"] } },
+        ask: async (about, more, node) => (out.asked.push([about, node]), whole[node]),
+        keepOwn: ({ tab }, change) => (studio.state.own = { ...studio.state.own, [tab]: { ...studio.state.own[tab], ...change } }),
+        prefer: (change) => (studio.state.settings = { ...studio.state.settings, ...change }),
+        send: (message) => out.sent.push(message), undo: () => out.sent.push("undo"),
+      };
+      kind("drag").ended(studio);
+      await new Promise((done) => setTimeout(done));
+      const outcome = kind("drag").outcome(studio.state, session.ended);
+      out.said.push(outcome?.says ?? null);
+      for (const { act } of outcome?.offers ?? []) act(studio);
+    }
+    console.log(JSON.stringify(out));
+    """
+    out = run(BROWSER + script)
+    assert out["asked"][:2] == [["whole", 1], ["whole", 2]]
+    assert [said and said.split(":")[0] for said in out["said"]] == ["The face came apart", None, None, None]
+    face, half, back = out["sent"]
+    assert (face["node"], face["edit"]["targets"], face["edit"]["reach"]) == (1, [[10, 6]], 10)
+    assert half["edit"]["targets"] == [[6, 4]]
+    assert back == "undo"
 
 
 def test_what_was_stopped_goes_on_unless_something_else_is_prepared():
@@ -271,7 +336,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (home / "complete").exists():
         home.mkdir(parents=True, exist_ok=True)
         command = [npm, "install", "--prefix", home, "--no-audit", "--no-fund", *packages]
-        if subprocess.run(command, capture_output=True, timeout=PATIENCE).returncode:
+        if subprocess.run(command, capture_output=True, timeout=PATIENCE).returncode:  # type: ignore[arg-type]
             pytest.skip(f"{', '.join(packages)} can't be had from here")
         (home / "complete").touch()
     return home / "node_modules" / ".bin"

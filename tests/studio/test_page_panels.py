@@ -1,12 +1,16 @@
 """Sliders, local changes and the gallery, in a real browser."""
 
+import io
 from typing import Any
 
 import numpy as np
 import pytest
 from client import Server
+from PIL import Image, ImageSequence
 from visitor import Visitor
 
+import gansteer
+from gansteer.mixing import mix
 from support.waiting import until
 
 
@@ -25,7 +29,7 @@ def attributes(visitor: Visitor) -> None:
 @pytest.mark.usefixtures("attributes")
 def test_a_slider_turns_an_attribute_and_a_lock_holds_one(visitor):
     page, root = visitor.page, visitor.current
-    page.click("#tab-sliders")
+    visitor.tab("sliders")
     first, second = (page.locator(".slider .value").nth(i) for i in (0, 1))
     first.fill("2")
     visitor.press("Enter")
@@ -51,7 +55,7 @@ def test_a_slider_turns_an_attribute_and_a_lock_holds_one(visitor):
 
 @pytest.mark.usefixtures("attributes")
 def test_a_slider_being_moved_is_one_entry_of_the_history(visitor):
-    visitor.page.click("#tab-sliders")
+    visitor.tab("sliders")
     slider = visitor.page.locator(".slider input[type=range]").first
     slider.focus()
     visitor.press(*["ArrowRight"] * 6)
@@ -77,7 +81,7 @@ def test_a_slider_being_moved_is_one_entry_of_the_history(visitor):
 @pytest.mark.usefixtures("attributes")
 def test_a_local_change_has_its_area(visitor):
     page = visitor.page
-    page.click("#tab-area")
+    visitor.tab("area")
     visitor.until("window.studio.state.own.area.name !== ''")
     visitor.drag((50, 90), (78, 90))
     page.wait_for_selector("text=The rest stays as it is")
@@ -95,7 +99,7 @@ def test_a_local_change_has_its_area(visitor):
 
 def test_the_gallery_shuffles_all_but_the_locked(visitor):
     page = visitor.page
-    page.click("#tab-gallery")
+    visitor.tab("gallery")
     page.click("[aria-label='Keep picture 4 when shuffling']")
     page.click("[aria-label='Star picture 5']")
     visitor.until("document.querySelectorAll('.tile .show').length === 13")  # the starred one stands below once more
@@ -108,6 +112,29 @@ def test_the_gallery_shuffles_all_but_the_locked(visitor):
     assert sum(a == b for a, b in zip(before, after, strict=True)) == 2
     page.click("[aria-label='Picture 4']")
     visitor.until("window.studio.state.session.source.seed === 4")
+    visitor.settled()
+    made, key = visitor.current, visitor.js("window.studio.wire.session")
+    page.click("[aria-label='Star picture 4']")
+    page.click(".segmented button:has-text('Shape')")
+    page.locator("[aria-label='Mix: the present picture with the shape of picture 5']").first.click()
+    visitor.until("window.studio.state.session.nodes.at(-1).kind === 'mix'")
+    visitor.settled()
+    assert page.locator(".entry[aria-current]").get_attribute("aria-label") == "Shape of 5"
+    model = gansteer.load("portraits")
+    wanted = np.asarray(mix(model.sample(5), model.sample(4)).image, dtype=float)
+    assert np.abs(visitor.canvas() - wanted).max() <= 1
+    assert np.array_equal(visitor.canvas(), visitor.node(visitor.current))
+    visitor.js("(id) => window.studio.go(id)", made)
+    visitor.until("(id) => window.studio.state.session.current === id", made)
+    page.wait_for_selector("text=Film through 3 pictures")
+    page.click("text=Begin with the present picture")
+    with Image.open(io.BytesIO(visitor.download("text=Film through 2 pictures"))) as film:
+        assert (len(list(ImageSequence.Iterator(film))), film.size) == (48, (128, 128))
+    _, _, data = visitor.server.get(f"/session/{key}/walk/webp?stops=n{made},x")
+    assert b"must be a number" in data
+    for bad in ("stops=4", "stops=4,5&frames=301", "stops=n99,4", "stops=" + "4," * 25, "stops=4,5&psi=9"):
+        assert visitor.server.get(f"/session/{key}/walk/webp?{bad}")[0] in (400, 404), bad
+    assert visitor.server.get(f"/session/{key}/walk/png?stops=4,5")[0] == 400
 
 
 AREA = """(() => { const s = window.studio.state, d = s.trails[s.session.current].present;
@@ -117,7 +144,7 @@ AREA = """(() => { const s = window.studio.state, d = s.trails[s.session.current
 def test_a_part_is_taken_by_pointing_at_it(visitor):
     """What a click takes is what the studio finds there: a part of the face, or the area that is alike around it."""
     page = visitor.page
-    page.click("#tab-area")
+    visitor.tab("area")
     page.click(".segmented button:has-text('Point')")
     visitor.until("window.studio.state.parts.list")
     parts = visitor.js("window.studio.state.parts.list.map((p) => [p.name, Array.from(p.layer)])")

@@ -42,7 +42,7 @@ def decoded(data: bytes) -> np.ndarray:
 
 def test_a_photo_is_aligned_rebuilt_and_put_back(visitor):
     page, whole = visitor.page, photo()
-    page.click("#tab-photo")
+    visitor.tab("photo")
     visitor.drop(file(whole), "mine.png", "image/png")
     page.wait_for_selector("dialog .photo")
     assert page.locator("dialog .cost").inner_text().startswith("About ")

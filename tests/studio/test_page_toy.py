@@ -38,7 +38,7 @@ def visitor(browser: Any, models: Path, tmp_path: Path) -> Any:
 def test_a_toy_kind_is_prepared_started_gone_on_with_and_found_again(visitor):
     page, root = visitor.page, visitor.current
     amount = "(() => { const s = window.studio.state; return s.trails[s.session.current].present.amount; })()"
-    page.click("#tab-shift")
+    visitor.tab("shift")
     assert page.inner_text(".readout") == "Press."
     visitor.drag((20, 20), (48, 20))
     assert visitor.js(amount) == pytest.approx(0.29, abs=1e-6)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from client import tiny_model
+from client import studio_model
 from PIL import Image
 
 from gansteer.checkpoints.native import save_model
@@ -23,11 +23,12 @@ from gansteer.edits.drag.edit import Drag
 from gansteer.edits.intervention.edit import Intervention
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
-from gansteer.session import Session, StepRecord, between
+from gansteer.mixing import blend
+from gansteer.session import Session, StepRecord
 from gansteer.steerfile import save_session
 from gansteer.studio.script import python, shell
 
-MODEL = tiny_model()
+MODEL = studio_model()
 MASK = torch.ones(64, 64, dtype=torch.bool)
 DRAG = Drag([(30, 30), (10, 12)], [(32, 30), (10, 15)], MASK, steps=4, rows=3, tolerance=0.1, exact_mask=True)
 
@@ -48,7 +49,7 @@ def test_the_script_makes_the_picture_again(tmp_path: Path, first: str) -> None:
     root = (
         session.add(seeds[0], source={"seed": 1, "psi": 0.8, "label": None})
         if first == "seed"
-        else session.add(between(*seeds, 0.5), source={"between": [1, 2]})
+        else session.add(blend(*seeds, 0.5), source={"between": [1, 2]})  # type: ignore[arg-type, call-arg]
     )
     last = add(session, add(session, root.id, DRAG), replace(DRAG, mask=None, method="freedrag"))
     path = str(tmp_path / "tiny.safetensors")
@@ -67,7 +68,7 @@ def command(edit: object, source: dict[str, object] | None = None) -> tuple[obje
     """What the shell would make of the last line for this edit, and the other lines."""
     session = Session()
     root = session.add(MODEL.sample(3), source={"seed": 3, "psi": 0.5} if source is None else source)
-    *notes, line = shell(session, session.add(root.subject, root.id, edit).id)
+    *notes, line = shell(session, session.add(root.subject, root.id, edit).id)  # type: ignore[arg-type]
     program, *words = shlex.split(line)
     assert program == "gansteer"
     return parse(words), notes

@@ -17,11 +17,8 @@ from gansteer.edits.drag.edit import Drag
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.journal import Journal, open_journal
-from gansteer.models.code import Code
-from gansteer.models.stylegan2.config import GeneratorConfig
-from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.models.tuning import Tuning
-from gansteer.session import MAX_STEPS, Node, Session, StepRecord, between, replay
+from gansteer.session import MAX_STEPS, Node, Session, StepRecord, replay
 from gansteer.steerfile import (
     from_bytes,
     open_session,
@@ -32,12 +29,11 @@ from gansteer.steerfile import (
 )
 from gansteer.studio.store import Store
 from gansteer.subject import Card, Model, Subject
+from support.tiny import tiny_model
 
 
 def tiny(seed: int = 0, name: str = "tiny") -> Model:
-    torch.manual_seed(seed)
-    config = GeneratorConfig(resolution=32, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=16)
-    return Model(Card(name), StyleGAN2Generator(config).eval().requires_grad_(False))
+    return tiny_model(32, seed, channels=16, dtype=torch.float32, card=Card(name))
 
 
 MODEL = tiny()
@@ -120,8 +116,8 @@ def test_a_session_opens_bit_for_bit(tmp_path: Path) -> None:
             other.stop_reason,
         )
     edit = back.nodes[2].edit
-    assert edit.mask.dtype == torch.bool
-    assert torch.equal(edit.mask, DRAG.mask)
+    assert edit.mask.dtype == torch.bool  # type: ignore[attr-defined]
+    assert torch.equal(edit.mask, DRAG.mask)  # type: ignore[attr-defined]
     assert replace(edit, mask=None).__dict__ == replace(DRAG, mask=None).__dict__
     assert to_bytes(back) == to_bytes(session)
 
@@ -167,17 +163,6 @@ def test_the_way_to_a_node_travels_alone_and_is_grafted() -> None:
     for _ in range(2):
         other.undo()
     assert other.current == 1
-
-
-def test_between() -> None:
-    a, b = MODEL.sample(1), Subject(MODEL, Code(MODEL.sample(2).code.ws, {"b8.conv0": torch.ones(16)}))
-    assert same(between(a, b, 0.0), a)
-    assert torch.allclose(between(a, b, 1.0).render(), b.render())
-    quarter = between(a, b, 0.25)
-    assert torch.allclose(quarter.code.ws, 0.75 * a.code.ws + 0.25 * b.code.ws)
-    assert torch.allclose(quarter.code.style_offsets["b8.conv0"], torch.full((16,), 0.25))
-    with pytest.raises(UserError, match="one model"):
-        between(a, tiny(1).sample(1), 0.5)
 
 
 def test_trails_are_thinned_evenly() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from client import Page, Server, tiny_model
+from client import Page, Server, studio_model
 
 from gansteer.cli import main
 from gansteer.edits.record import record, replay
@@ -32,7 +32,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_python_and_records() -> None:
-    model = tiny_model()
+    model = studio_model()
     subject = model.sample(3)
     run = start(subject, Shift(0.4))
     progresses = list(run)
@@ -40,12 +40,13 @@ def test_python_and_records() -> None:
     assert torch.equal(run.subject.code.ws, moved(subject, 0.4).code.ws)
     written = json.loads(json.dumps(record(run, progresses, {"seed": 3})))
     assert [step["metrics"] for step in written["steps"]] == [dict(progress.metrics) for progress in progresses]
-    assert torch.equal(replay(written, tiny_model()).subject.code.ws, run.subject.code.ws)
+    assert torch.equal(replay(written, studio_model()).subject.code.ws, run.subject.code.ws)
     with pytest.raises(UserError, match="cannot be revised"):
         run.revise(Shift(0.2))
     with pytest.raises(UserError, match="otherwise than recorded"):
         replay(
-            {**written, "edits": [{"edit": {"kind": "shift", "amount": 0.3, "times": 4}, "pictures": 4}]}, tiny_model()
+            {**written, "edits": [{"edit": {"kind": "shift", "amount": 0.3, "times": 4}, "pictures": 4}]},
+            studio_model(),
         )
 
 
@@ -60,7 +61,7 @@ def test_the_shell(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["shift", *model, "--replay", str(written), "--out", str(again)]) == 0
     assert again.read_bytes() == out.read_bytes()
     assert main(["shift", *model, "--amount", "0.4", "--out", str(steer)]) == 0
-    session = open_session(steer, lambda name: tiny_model())
+    session = open_session(steer, lambda name: studio_model())
     assert session.node.edit is not None
     assert session.node.edit.title == "Shift 0.4"
     assert main(["shift", *model, "--amount", "nan", "--out", str(out)]) == 2
@@ -68,7 +69,7 @@ def test_the_shell(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_files_and_journal(tmp_path: Path) -> None:
-    model = tiny_model()
+    model = studio_model()
     session = Session()
     root = session.add(model.sample(3), source={"seed": 3})
     node = session.add(root.subject, root.id, Shift(0.4))
@@ -141,7 +142,7 @@ def test_the_server_and_its_history(models: Path, tmp_path: Path) -> None:
         }  # what was sent, and what was not said
         page.send("ask", id=1, about="mean", node=node["id"], arguments={})
         page.until(lambda: 1 in page.answers)
-        wanted = moved(replace(tiny_model().sample(3, 0.7)), 0.4)
+        wanted = moved(replace(studio_model().sample(3, 0.7)), 0.4)
         assert page.answers[1] == pytest.approx(float(wanted.code.ws.mean()))
         python = page.file(f"export/{node['id']}/python")[2].decode()
         assert "from toy_kind import Shift" in python

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from client import Server
 from PIL import Image
+from playwright.sync_api import Error
 
 from support.waiting import PATIENCE, until
 
+DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+"""The page shows its state: it draws with the screen's next frame, what is loaded by then appears in the one after it."""
 ARRIVED = "window.studio.state.session?.saved && !window.studio.state.session.run && window.studio.state.whole"
 
 
@@ -26,8 +29,12 @@ class Visitor:
         prepare: Callable[[Any], None] = lambda context: None,
         **options: Any,
     ) -> None:
-        """`prepare` is given the browser's context before the page is opened."""
+        """`prepare` is given the browser's context before the page is opened.
+
+        Nothing fades unless a test asks for it: colours halfway are nobody's, and what moves is clicked beside.
+        """
         self.server = server
+        options.setdefault("reduced_motion", "reduce")
         self.context = browser.new_context(
             viewport={"width": width, "height": height}, accept_downloads=True, **options
         )
@@ -52,16 +59,45 @@ class Visitor:
 
     def until(self, expression: str, argument: Any = None) -> None:
         """Wait until it is so in the page. (Playwright's own way needs eval, which the page's policy forbids.)"""
+
+        def happened() -> Any:
+            try:
+                return self.js(expression, argument)
+            except Error as error:  # a page that is loaded anew meanwhile
+                if "context was destroyed" not in str(error):
+                    raise
+                return False
+
         told = "JSON.stringify([window.studio?.state.notice, window.studio?.state.link, window.studio?.state.said])"
         until(
-            lambda: self.js(expression, argument),
+            happened,
             lambda: f"it never came to {expression}: {self.js(told)}, {self.problems}",
         )
 
     def settled(self) -> None:
-        """Wait until nothing runs, all is on the disk, and the picture is the final one."""
+        """Wait until nothing runs, all is on the disk, the picture is the final one, and the page shows it."""
         self.page.wait_for_selector(".entry[aria-current]")
         self.until(f"{ARRIVED} && window.studio.state.shown === window.studio.state.session.current")
+        self.drawn()
+
+    def drawn(self) -> None:
+        """Wait until the page shows what it knows."""
+        self.js(DRAWN)
+
+    def tab(self, name: str) -> None:
+        """Open a panel."""
+        self.page.click(f"#tab-{name}")
+        self.page.wait_for_selector(f"#tab-{name}[aria-selected=true]")
+
+    def open(self, opener: str) -> None:
+        """Open a dialog or a menu by the button that is called so."""
+        self.page.click(f"[aria-label='{opener}']")
+        self.page.wait_for_selector("dialog, .popover")
+
+    def close(self) -> None:
+        """Close the dialog or the menu that is open."""
+        self.press("Escape")
+        self.page.wait_for_selector("dialog, .popover", state="detached")
 
     @property
     def session(self) -> dict[str, Any]:
@@ -91,18 +127,26 @@ class Visitor:
         self.page.mouse.down()
         self.page.mouse.move(*self.spot(*b), steps=4)
         self.page.mouse.up()
+        self.drawn()
 
     def press(self, *keys: str) -> None:
         for key in keys:
             self.page.keyboard.press(key)
 
     def start(self) -> None:
-        """Start, and wait until it runs."""
+        """Start, and wait until it runs; or is over, which a slow page may hear of at once."""
+        steps = "window.studio.state.traces.at(-1)?.step ?? 0"
+        before = [self.current, self.js(steps)]
         self.page.click("button.primary")
-        self.until("window.studio.state.session.run && window.studio.state.traces.length > 1")
+        self.until(
+            f"([node, step]) => {{ const {{ session, traces }} = window.studio.state; const now = {steps};"
+            " return session.run ? traces.length > 1 : session.current !== node || now > step; }",
+            before,
+        )
 
     def stop(self) -> None:
-        self.page.click("button.primary:has-text('Stop')")
+        """Stop what runs, if it is not over by now: a step before its end the button may say Stop for the last time."""
+        self.js("window.studio.state.session.run && document.querySelector('button.primary').click()")
         self.settled()
 
     @contextmanager

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-PATIENCE = 1200.0
+PATIENCE = 600.0
 """Seconds after which a test gives up what it waits for: so many that only what never happens takes as long.
 
 No test asks how long something took, nor how much happened in a time; this is all that tests know of clocks.

@@ -91,7 +91,7 @@ def test_targets_of_objects_are_the_same_at_all_levels() -> None:
 
 
 def levels(discriminator: torch.nn.Module, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
-    found: tuple[Tensor, list[Tensor]] = discriminator.attended(discriminator.features(pictures))  # type: ignore[operator]
+    found: tuple[Tensor, list[Tensor]] = discriminator.attended(discriminator.features(pictures))
     return found
 
 
@@ -111,7 +111,7 @@ def test_the_logits_are_the_judgement_and_follow_from_the_maps(which: int) -> No
     d = networks()[which]
     x = randn(2, 3, 32, 32)
     logits, maps = levels(d, x.requires_grad_())
-    torch.testing.assert_close(logits, d.judge(d.features(x)))  # type: ignore[operator]
+    torch.testing.assert_close(logits, d.judge(d.features(x)))
     sizes = [m.shape[-1] for m in maps]
     assert sizes == sorted(sizes)
     assert all(a.abs().sum() > 0 for a in subject.attention_weights(maps, logits.sum()))

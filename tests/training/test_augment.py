@@ -55,7 +55,7 @@ def moved(x, down, right):
 
 def test_translation_by_whole_pixels():
     x = pictures(3, 16)
-    got = translate(x, Script(3, [1.5, -1.2, 0.0], [-1.01, 2.9, 0.99])).pictures
+    got = translate(x, Script(3, [1.5, -1.2, 0.0], [-1.01, 2.9, 0.99])).pictures  # type: ignore[arg-type]
     for i, (down, right) in enumerate([(1, -2), (-2, 2), (0, 0)]):
         np.testing.assert_array_equal(got[i].numpy(), moved(x[i].numpy(), down, right))
 
@@ -76,7 +76,7 @@ def test_translation_reaches_an_eighth_and_no_further_evenly():
 
 def test_cutout():
     x = pictures(2, 20)
-    got = cutout(x, Script(2, [3.7, 19.2], [10.0, 0.4]))
+    got = cutout(x, Script(2, [3.7, 19.2], [10.0, 0.4]))  # type: ignore[arg-type]
     for i, (row, col) in enumerate([(3, 10), (19, 0)]):
         expected = x[i].numpy().copy()
         for a in range(20):
@@ -90,7 +90,7 @@ def test_diffaugment_step_by_step():
     x = pictures(2, 16)
     bright, saturation, contrast = [0.3, -0.2], [0.4, -0.7], [-0.25, 0.5 - 1e-9]
     script = Script(2, bright, saturation, contrast, 1.0, 0.0, 5.0, 9.0)
-    got = diffaugment(x, script, colour=0.5).pictures
+    got = diffaugment(x, script, colour=0.5).pictures  # type: ignore[arg-type]
     assert not script.values
     for i in range(2):
         y = x[i].numpy() + 0.5 * bright[i]
@@ -183,7 +183,7 @@ def test_colours_against_the_matrices_of_the_paper():
     x = pictures(2, 4)
     b, c, hue, s = 0.7, -0.8, 1.1, 0.6
     script = Script(2, b, ON, c, ON, 1.5, ON, hue, ON, s, ON)
-    got = colour(x, torch.tensor(0.5), script)
+    got = colour(x, torch.tensor(0.5), script)  # type: ignore[arg-type]
     axis = np.ones(3) / math.sqrt(3)
     along = np.outer(axis, axis)
     cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])

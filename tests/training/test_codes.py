@@ -13,7 +13,7 @@ from small_runs import save_pictures
 from test_step import CPU, PlainAdam, noise_places, reals, trainer_for
 
 from gansteer.checkpoints.efficientnet import load_efficientnet
-from gansteer.checkpoints.face_reader import load_face_reader
+from gansteer.checkpoints.readers import FACES
 from gansteer.errors import UserError
 from gansteer.models.code import Code
 from gansteer.models.face_reader import resize
@@ -98,7 +98,7 @@ def test_a_data_set_has_normal_codes(pictures, kind):
     describe = (
         partial(describe_features, backbone=load_efficientnet())
         if kind == "features"
-        else partial(describe_faces, reader=load_face_reader())
+        else partial(describe_faces, reader=FACES.load())
     )
     descriptions = described(data, describe, CPU)
     coder = fit_coder(descriptions, 4)
@@ -254,7 +254,7 @@ def test_the_discriminator_comes_in_slowly(tiny):
     schedule = schedule_of(tiny(**ANCHORED, anchor_images=16))
     phases = [schedule.phase(images) for images in range(0, 32, 4)]
     assert [type(phase) for phase in phases] == [ReconstructionPhase] * 5 + [AdversarialPhase] * 3
-    assert [phase.weight(4 * i) for i, phase in enumerate(phases) if i > 4] == [0.5, 1, 1]
+    assert [phase.weight(4 * i) for i, phase in enumerate(phases) if i > 4] == [0.5, 1, 1]  # type: ignore[attr-defined]
 
 
 def test_portraits_keep_their_landmarks(tiny, tmp_path):
@@ -271,7 +271,7 @@ def test_portraits_keep_their_landmarks(tiny, tmp_path):
     shown = Pictures(data, 8)
     pictures = torch.stack([shown[i][0] for i in range(len(shown))]).float() / 127.5 - 1
     with torch.no_grad():
-        points = load_face_reader()(resize(pictures)).points
+        points = FACES.load()(resize(pictures)).points
     torch.testing.assert_close(codes["landmarks"], (points + 0.5) / 128)
     # A run from before landmarks were kept: its latents stay, and landmarks are found.
     kept = codes.pop("landmarks")

@@ -239,7 +239,7 @@ def test_a_folder_for_each_class(tmp_path, kind, above):
     assert {name.removeprefix(above).split("/")[0]: data.labels[i] for i, name in enumerate(data.names)} == {
         "birds": 0, "cats": 1, "dogs": 2
     }  # fmt: skip
-    assert data.c_dim == 3
+    assert (data.c_dim, data.class_names) == (3, ("birds", "cats", "dogs"))
 
 
 def test_folders_that_are_no_classes(tmp_path):

@@ -17,7 +17,7 @@ SHAPE = {"z_dim": 4, "w_dim": 4, "channel_base": 64, "channel_max": 8, "mapping_
 @pytest.fixture(scope="module")
 def generator() -> SpatialGenerator:
     torch.manual_seed(0)
-    return SpatialGenerator(SpatialConfig(16, **SHAPE, blobs=3, drop=0.5)).eval().requires_grad_(False)
+    return SpatialGenerator(SpatialConfig(16, **SHAPE, blobs=3, drop=0.5)).eval().requires_grad_(False)  # type: ignore[arg-type]
 
 
 def test_rows_are_the_pictures_with_one_change_each(generator: SpatialGenerator) -> None:

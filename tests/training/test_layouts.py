@@ -35,7 +35,7 @@ def test_a_step_draws_layouts_after_z_and_blobs_stand_alone_in_a_share(tiny):
     assert torch.equal(constant, constant[..., :1].expand_as(constant))
     assert not torch.equal(constant[:, :1], constant[:, 1:2])
     new = training.sample(g, StepRandom(0, 0, 0, 200, ProcessGroup(), CPU), None)
-    torch.testing.assert_close(new.ws[0], g.mapping(code.z)[0].expand_as(new.ws[0]))
+    torch.testing.assert_close(new.ws[0], g.mapping(code.z)[0].expand_as(new.ws[0]))  # type: ignore[attr-defined]
 
 
 class Alone(ProcessGroup):
@@ -99,7 +99,7 @@ def test_the_reader_sees_what_the_picture_was_drawn_from(tiny):
     assert isinstance(term, LayoutReader)
     kept = []
     asked = term.loss
-    term.loss = lambda drawn, d, report: kept.append(drawn) or asked(drawn, d, report)
+    term.loss = lambda drawn, d, report: kept.append(drawn) or asked(drawn, d, report)  # type: ignore[assignment]
     before = [p.clone() for p in term.network.parameters()]
     trainer.step(reals(config), LABELS)
     (drawn,) = kept
@@ -115,7 +115,7 @@ def test_the_reader_sees_what_the_picture_was_drawn_from(tiny):
     styles = torch.einsum("bkhw,bkc->bchw", heat, layout.styles[..., :READ_NUMBERS])
     wrong = ((maps[:, :-1] - styles) ** 2).mean() / (styles**2).mean()
     places = (maps[:, -1] - heat.sum(dim=1).clamp(max=1)).abs().mean()
-    about = ((z - drawn.code.z[:, :READ_NUMBERS]) ** 2).mean()
+    about = ((z - drawn.code.z[:, :READ_NUMBERS]) ** 2).mean()  # type: ignore[attr-defined]
     torch.testing.assert_close(report["reader/styles"], wrong, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(report["reader/places"], places, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(found, 3 * (2 * places + 3 * wrong + about), rtol=1e-4, atol=1e-6)

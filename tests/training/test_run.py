@@ -165,6 +165,16 @@ def test_another_configuration_is_refused(tiny, change, message):
     assert (config.out / "checkpoint.pt").read_bytes() == before
 
 
+def test_the_card_names_the_classes(tiny, tmp_path):
+    for i, name in enumerate(("dogs", "cats")):
+        save_pictures(tmp_path / "of" / name, count=3, seed=i)
+        (tmp_path / "of" / name / "dataset.json").unlink()
+    config = tiny(images=4, conditional=True, data=tmp_path / "of")
+    carry_out(config)
+    card = load(next(config.out.glob("snapshot-*.safetensors")), "cpu").card
+    assert card.training["classes"] == ["cats", "dogs"]
+
+
 def test_data_with_other_classes_is_refused(tiny, tmp_path):
     config = tiny(images=4, conditional=True)
     carry_out(config)
@@ -187,7 +197,7 @@ def test_nothing_is_written_when_the_data_are_wrong(tiny, tmp_path):
     folder = save_pictures(tmp_path / "bad")
     (folder / "03.png").write_bytes(b"")
     config = tiny(data=folder)
-    with pytest.raises(UserError, match=r"03\.png cannot be read"):
+    with pytest.raises(UserError, match=r"03\.png is not a picture"):
         carry_out(config)
     assert not config.out.exists()
 
@@ -361,7 +371,7 @@ def test_worker_processes_change_nothing(tiny, monkeypatch):
 
 
 def test_defaults_are_of_one_piece():
-    config = TrainConfig("data", "out")
+    config = TrainConfig("data", "out")  # type: ignore[arg-type]
     assert augmentation_of(config) == "diffaugment"
     assert config.gamma == pytest.approx(0.0002 * 128**2 / 32)
     assert config.ema_half_life == 10_000

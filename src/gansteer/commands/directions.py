@@ -141,12 +141,12 @@ class Fit:
         elif self.onnx is not None:
             yield onnx_scorer(self.attribute[0], self.onnx), self.samples
         elif self.real is None or not self.attribute:
-            from gansteer.checkpoints.face_reader import load_face_reader
+            from gansteer.checkpoints.readers import FACES
             from gansteer.edits.attribute.portrait_scores import PortraitScorer
 
             note = self._faceless(model)
             if self.attribute or not note:
-                yield PortraitScorer(load_face_reader(model.device)), self.samples
+                yield PortraitScorer(FACES.load(model.device)), self.samples
             if note:
                 print(f"note: {note}", file=sys.stderr)
         if self.real is not None:

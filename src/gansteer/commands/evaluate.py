@@ -194,10 +194,10 @@ class Tracking(SampleEvaluation):
     """How far each goes, as a share of the way to the other sample."""
 
     def measure(self, model: "Model") -> "TrackingReport":
-        from gansteer.checkpoints.face_reader import load_face_reader
+        from gansteer.checkpoints.readers import FACES
         from gansteer.evaluation.tracking import tracking
 
-        reader = load_face_reader(model.device)
+        reader = FACES.load(model.device)
         with bar("following points") as report:
             return tracking(
                 model, lambda pictures: reader.read(pictures).landmarks, self.moves,

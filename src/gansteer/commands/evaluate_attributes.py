@@ -64,13 +64,13 @@ class Attributes(SharedEvaluation):
     def measure(self, model: "Model") -> Report:
         labels = None if self.labels is None else read_columns(self.labels)
         from gansteer.checkpoints.directions import directions_for
-        from gansteer.checkpoints.face_reader import load_face_reader
+        from gansteer.checkpoints.readers import FACES
         from gansteer.edits.attribute.portrait_scores import PortraitScorer
         from gansteer.evaluation.attributes import attributes
         from gansteer.evaluation.regions import Bench
 
         directions = directions_for(model, self.directions)
-        scorer = PortraitScorer(load_face_reader(model.device))
+        scorer = PortraitScorer(FACES.load(model.device))
         bench, inside = Bench(model, directions, scorer, {}, label=self.label), None
         if self.records is not None and self.regions:
             self._kept(bench, self.records)  # complains before the work
@@ -133,12 +133,12 @@ def prepare(
     model: Opener, directions: "Directions", label: int | None, deviations: "Mapping[str, float]", first: int
 ) -> "Callable[[Sequence[Task]], list[Comparison]]":
     """What compares some pictures in a region; `first` is the seed of the first of all."""
-    from gansteer.checkpoints.face_reader import load_face_reader
+    from gansteer.checkpoints.readers import FACES
     from gansteer.edits.attribute.portrait_scores import PortraitScorer
     from gansteer.evaluation.regions import SPARSE_PICTURES, Bench
 
     opened = model.open()
-    bench = Bench(opened, directions, PortraitScorer(load_face_reader(opened.device)), deviations, label=label)
+    bench = Bench(opened, directions, PortraitScorer(FACES.load(opened.device)), deviations, label=label)
     return lambda tasks: bench.compared(tasks, lambda task: task.seed < first + SPARSE_PICTURES)
 
 

@@ -91,11 +91,11 @@ class InversionQuality(SharedEvaluation):
     def judge(self, model: "Model") -> "Judge":
         """What measures a picture that was brought in. It has no directions where the model has none for all attributes."""
         from gansteer.checkpoints.directions import own_directions
-        from gansteer.checkpoints.face_reader import load_face_reader
+        from gansteer.checkpoints.readers import FACES
         from gansteer.evaluation.editability import ATTRIBUTES
         from gansteer.evaluation.inversion import Judge
 
-        reader = load_face_reader(model.device) if self.faces else None
+        reader = FACES.load(model.device) if self.faces else None
         directions = own_directions(model) if self.faces and self.edits else None
         if directions is not None and not set(directions.names()) >= set(ATTRIBUTES):
             directions = None

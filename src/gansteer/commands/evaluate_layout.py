@@ -6,8 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+import tyro
+
+from gansteer.bars import bar
 from gansteer.commands.evaluate import SampleEvaluation, SharedEvaluation
 from gansteer.commands.starting import Opener
 from gansteer.errors import UserError
@@ -75,19 +78,35 @@ class Layout(RecordedEvaluation, SampleEvaluation):
     """How many pictures to examine, each with about ten changes of its layout."""
     seed: int = 5000
     """The first picture's seed; the others follow."""
+    data: Path | None = None
+    """Real pictures, a folder or zip: also the Frechet distance to them, with its floor."""
+    runs: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
+    """With --data, again for each: folders of runs of gansteer train that differ in one thing, to stand beside the model:
+    without a layout, with and without the alignment loss. Also whether their discriminators are fooled, and where they look."""
+    things: Path | None = None
+    """With --runs: real pictures whose things are known, a folder with FOLDER_maps.npz beside it."""
+    samples: int = 2000
+    """With --data: how many pictures to draw, and at most to judge."""
 
     def check(self) -> None:
         super().check()
         _check_count("--scenes", self.scenes)
+        if self.samples < 16:
+            raise UserError(f"--samples must be at least 16, not {self.samples}")
+        if self.data is None and (self.runs or self.things is not None):
+            raise UserError("--runs and --things compare with real pictures: give their folder with --data")
 
     def measure(self, model: "Model") -> "LayoutReport":
-        from gansteer.checkpoints.room_reader import room_reader_card
+        from gansteer.checkpoints.readers import ROOMS
         from gansteer.evaluation.layout import of_record
+        from gansteer.evaluation.layout_networks import networks
         from gansteer.evaluation.layout_report import LayoutReport, rows
         from gansteer.evaluation.layout_scene import SubjectScene
 
         SubjectScene(model.sample(self.seed, self.psi))  # complains before the work
-        heldout = room_reader_card()["heldout"]
+        with bar("comparing") as report:
+            beside = networks(model, self.runs, self.data, self.things, self.samples, self.seed, report.named)
+        heldout = ROOMS.card()["heldout"]
         assert isinstance(heldout, dict)
         accuracy = {name: heldout[name] for name in ("pixel_accuracy", "mean_iou")}
 
@@ -95,10 +114,13 @@ class Layout(RecordedEvaluation, SampleEvaluation):
         seeds = _seeds(self.seed, self.scenes)
         found = self.examined(head, seeds, of_record, prepare_layout, self.opener(model), self.psi)
         _check_found(found)
-        return LayoutReport(model.card.name, len(found), self.psi, self.seed, rows(found), accuracy)
+        return LayoutReport(model.card.name, len(found), self.psi, self.seed, rows(found), accuracy, beside)
 
     def tell(self, found: "LayoutReport") -> None:
+        from gansteer.evaluation.layout_networks import table_of
+
         print_rows(found.rows)
+        print_table(*table_of(found.networks))
         print(
             f"{found.scenes} pictures of {found.model} at psi {found.psi:g}; the reader tells the kind of "
             f"{found.reader['pixel_accuracy']:.1%} of the pixels of held-out rooms, mean IoU {found.reader['mean_iou']}"
@@ -159,11 +181,11 @@ class LayoutPairs(RecordedEvaluation):
         from gansteer.edits.arrangement.edit import layout_of
         from gansteer.evaluation.layout_pairs import PairsReport, of_record, read_pairs, rows
 
-        pairs = read_pairs(self.data)
+        edits: dict[str, list[str]] = {}
+        for pair in read_pairs(self.data):
+            edits.setdefault(pair.name, []).append(f"{pair.name} {pair.edit}")
         layout_of(model.sample(0))  # complains before the work
-        names = list(dict.fromkeys(pair.name for pair in pairs))[: self.rooms]
-        # A room's edits stay together: it is brought in once for them.
-        keys = [tuple(f"{pair.name} {pair.edit}" for pair in pairs if pair.name == name) for name in names]
+        keys = [tuple(edits[name]) for name in list(edits)[: self.rooms]]
         head = {"of": "layout-pairs", "model": model.digest, "projection": self.projection}
         found = self.examined(
             head, keys, of_record, prepare_layout_pairs, self.opener(model), self.data.absolute(), self.projection
@@ -182,11 +204,11 @@ class LayoutPairs(RecordedEvaluation):
 
 def prepare_layout(opener: Opener, psi: float) -> "Callable[[Keys], list[Found]]":
     """What examines the pictures of some seeds."""
-    from gansteer.checkpoints.room_reader import load_room_reader
+    from gansteer.checkpoints.readers import ROOMS
     from gansteer.evaluation.layout import examine, to_record
     from gansteer.evaluation.layout_scene import SubjectScene
 
-    model, reader = opener.open(), load_room_reader()
+    model, reader = opener.open(), ROOMS.load()
 
     def one(key: str) -> Any:
         return to_record(examine(SubjectScene(model.sample(int(key), psi)), reader.segment, int(key)))
@@ -206,13 +228,13 @@ def prepare_layout_drag(opener: Opener, psi: float, steps: int) -> "Callable[[Ke
 
 def prepare_layout_pairs(opener: Opener, data: Path, projection: int) -> "Callable[[Keys], list[Found]]":
     """What brings a room in and carries its edits out."""
-    from gansteer.evaluation.layout_pairs import brought_in, examine, read_pairs, to_record
+    from gansteer.evaluation.layout_pairs import base_of, examine, read_pairs, to_record
 
     model = opener.open()
     known = {f"{pair.name} {pair.edit}": pair for pair in read_pairs(data)}
 
     def work(keys: Keys) -> list[Found]:
-        subject = brought_in(model, known[keys[0]].base, projection)
+        subject = base_of(model, known[keys[0]], projection)
         found = [(key, examine(subject, known[key])) for key in keys]
         return [(key, None if record is None else to_record(record)) for key, record in found]
 
@@ -235,14 +257,21 @@ def _seeds(first: int, count: int) -> list[Keys]:
 
 def print_rows(rows: "Sequence[Row]") -> None:
     """Measures with their intervals, to the terminal."""
+    values = [
+        [row.name, f"{row.value.value:.3f}", f"{row.value.low:.3f} to {row.value.high:.3f}", str(row.cases)]
+        for row in rows
+    ]
+    print_table(["", "value", "95 %", "cases"], values)
+
+
+def print_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """To the terminal: the first column is of names."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for heading in ("value", "95 %", "cases"):
-        table.add_column(heading, justify="right")
+    for i, name in enumerate(heading):
+        table.add_column(name, justify="right" if i else "left")
     for row in rows:
-        v = row.value
-        table.add_row(row.name, f"{v.value:.3f}", f"{v.low:.3f} to {v.high:.3f}", str(row.cases))
+        table.add_row(*row)
     Console().print(table)

@@ -1,5 +1,6 @@
 """`gansteer evaluate trackers`."""
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,23 +27,24 @@ class Trackers(SampleEvaluation):
     """Which; by default all that are installed."""
 
     def measure(self, model: "Model") -> "TrackersReport":
-        from gansteer.checkpoints.face_reader import load_face_reader
-        from gansteer.edits.drag.optical_flow import opencv
+        from gansteer.checkpoints.readers import FACES
+        from gansteer.edits.drag.trackers import check_tracker
         from gansteer.errors import UserError
         from gansteer.evaluation.drags.judge import reading
         from gansteer.evaluation.drags.trackers import followed, named
 
-        trackers = named(self.trackers, radius=max(6.0, 12 * model.resolution / 512))
-        try:
-            opencv()
-        except UserError as error:
-            if self.trackers:
-                raise
-            print(f"lucas-kanade and dense-flow are left out: {error}")
-            trackers = {name: make for name, make in trackers.items() if name not in ("lucas-kanade", "dense-flow")}
+        trackers = named(self.trackers, model, radius=max(6.0, 12 * model.resolution / 512))
+        for name in list(trackers):
+            try:
+                check_tracker(name, model)
+            except UserError as error:
+                if self.trackers:
+                    raise
+                print(f"{name} is left out: {error}", file=sys.stderr)
+                del trackers[name]
         with bar("walking") as report:
             return followed(
-                model, reading(load_face_reader(model.device)), trackers, self.walks,
+                model, reading(FACES.load(model.device)), trackers, self.walks,
                 strength=self.strength, steps=self.steps, psi=self.psi, seed=self.seed, report=report,
             )  # fmt: skip
 

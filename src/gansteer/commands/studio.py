@@ -24,6 +24,8 @@ class Studio:
     """Where to listen. Others than this machine get in with the token in the address only."""
     models: Path | None = None
     """A folder of checkpoints to choose from, beside the models that come with gansteer."""
+    network: str | None = None
+    """Which network of those files that hold several, such as G instead of G_ema."""
     sessions: Annotated[str, tyro.conf.arg(metavar="PATH")] = "~/.gansteer/sessions"
     """The folder where sessions are kept."""
     open: bool = True
@@ -66,7 +68,7 @@ class Studio:
 
         keep_freed_memory()
         store = Store(Path(self.sessions).expanduser())
-        catalogue = Catalogue(self.models, self.device)
+        catalogue = Catalogue(self.models, self.device, network=self.network)
         for line in catalogue.skipped:
             print(f"gansteer: not offered: {line}", file=sys.stderr)
         memory = machine_memory() * 4 // 5 if self.most_memory is None else self.most_memory << 20

@@ -1,12 +1,11 @@
 """`gansteer train-encoder`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gansteer.bars import bar
+from gansteer.commands.companion import say, train
 from gansteer.commands.starting import open_model
-from gansteer.errors import UserError
-from gansteer.output import check_writable
 from gansteer.training.config import InverterTraining
 
 
@@ -27,46 +26,27 @@ class TrainEncoder(InverterTraining):
     device: str = "auto"
 
     def run(self) -> None:
-        from gansteer.checkpoints.inverter import own_folder, save_inverter
+        from gansteer.checkpoints.inverter import ENCODERS, save_inverter
         from gansteer.training.inverter import InverterTrainer
 
         model = open_model(self.model, self.device, self.network)
-        out = self.out
-        if out is None:
-            own_folder().mkdir(parents=True, exist_ok=True)
-            out = own_folder() / f"{model.digest[:16]}.safetensors"
-        if out.suffix != ".safetensors":
-            raise UserError(f"{out}: the file to write ends in .safetensors")
-        check_writable(out)
+        out = ENCODERS.out(model, self.out)
         trainer = InverterTrainer(model, self, self.data, self.begin)
-        psnr, step, stopped = 0.0, 0, False
-        with bar("training") as report:
-            try:
-                for now in trainer:
-                    psnr += (now.psnr - psnr) / min(now.step, 50)
-                    step = now.step
-                    report(step, self.steps)
-            except KeyboardInterrupt:
-                stopped = True
-        if not step:
-            raise KeyboardInterrupt("stopped before the first step: nothing was written")
+        trained = train(trainer, self.steps, lambda now: now.psnr, window=50)
         with bar("looking at the curvature") as report:
             try:
-                if not stopped:
+                if not trained.stopped:
                     trainer.see_curvature(report)
             except KeyboardInterrupt:  # the guess is learnt; it does without corrections
-                stopped = True
+                trained = replace(trained, stopped=True)
         card = {
             "model": model.card.name,
-            "steps": step,
+            "steps": trained.steps,
             "batch": self.batch,
             "passes": trainer.head.config.passes,
             "data": "its own pictures" + ("" if self.data is None else " and real ones"),
-            "psnr": psnr,
+            "psnr": trained.mean,
         }
         save_inverter(trainer.head, model, out, card)
-        line = f"wrote {out}: {step} steps, {psnr:.1f} dB on the last pictures before corrections, {out.stat().st_size / 1e6:.1f} MB"
-        if stopped:
-            again = "" if not self.passes else f"; its guess has no corrections yet: train on with --begin {out}"
-            raise KeyboardInterrupt(f"stopped; {line}{again}")
-        print(line)
+        again = "" if not self.passes else f"; its guess has no corrections yet: train on with --begin {out}"
+        say(trained, out, f"{trained.mean:.1f} dB on the last pictures before corrections", again)

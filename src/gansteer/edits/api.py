@@ -160,6 +160,11 @@ class Edit(ABC):
     `record.py` takes to JSON and back. Apart from `title`, its members have answers that suit most kinds.
     """
 
+    @classmethod
+    def from_earlier(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a file as they were meant by the release that wrote it: what it left out, what it did not mind."""
+        return dict(stored)
+
     @property
     @abstractmethod
     def title(self) -> str:

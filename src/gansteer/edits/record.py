@@ -24,8 +24,6 @@ from gansteer.subject import Model, Subject
 FORMAT = 1
 MOST = 1 << 26
 """Elements that a tensor in JSON may have."""
-LEFT_OUT: Mapping[str, Mapping[str, Any]] = {"drag": {"method": "draggan", "learning_rate": 5e-3}}
-"""What 0.1.0 meant by fields that it left out of its sessions, by kind of edit, where that is no longer the default."""
 DTYPES = ("float16", "float32", "float64", "uint8", "int32", "int64")
 
 
@@ -40,7 +38,8 @@ def edit_to_json(edit: Edit, pack: Callable[[Tensor], Any] | None = None) -> dic
 
 def stored_edit(packed: Mapping[str, Any], unpack: Callable[[Any], Tensor] | None = None) -> Any:
     """The edit of a file, which may be of an earlier release: what that left out is as it was then. Raises UserError."""
-    return edit_from_json({**LEFT_OUT.get(str(packed.get("kind")), {}), **packed}, unpack)
+    kind = packed.get("kind")
+    return edit_from_json(edit_class(kind).from_earlier(packed) if kind in KINDS else packed, unpack)
 
 
 def edit_from_json(packed: Mapping[str, Any], unpack: Callable[[Any], Tensor] | None = None) -> Any:

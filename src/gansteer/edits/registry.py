@@ -35,6 +35,7 @@ KINDS: dict[str, EditKind] = {
         edit="gansteer.edits.drag.edit:Drag",
         run="gansteer.edits.drag.methods:begin",
         command=("drag", "gansteer.commands.drag:Drag"),
+        queries={"whole": "gansteer.edits.drag.queries:whole"},
     ),
     "inversion": EditKind(
         edit="gansteer.edits.inversion.edit:Inversion",

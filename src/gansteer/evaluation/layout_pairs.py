@@ -20,11 +20,11 @@ from torch import Tensor
 from gansteer.edits.arrangement.differences import change
 from gansteer.edits.arrangement.edit import Arrangement, layout_of
 from gansteer.edits.drag.edit import Drag
-from gansteer.edits.inversion.edit import Inversion
 from gansteer.edits.inversion.perceptual import comparison
-from gansteer.edits.registry import start
 from gansteer.errors import UserError
+from gansteer.evaluation.editing import brought_in, result_of
 from gansteer.evaluation.layout_report import Row, sum_row
+from gansteer.evaluation.samples import from_levels
 from gansteer.models.layout import heatmaps
 from gansteer.subject import Model, Subject
 
@@ -128,19 +128,15 @@ def read_picture(path: Path, size: int) -> Tensor:
     return torch.from_numpy(np.array(small))
 
 
-def brought_in(model: Model, path: Path, projection: int) -> Subject:
-    """The room of a file as a subject of the model, w and layout free, no weights tuned."""
-    edit = Inversion(read_picture(path, model.resolution), projection=projection, tuning="none")
-    run = start(model.sample(0), edit)
-    for _ in run:
-        pass
-    return run.subject
+def base_of(model: Model, pair: Pair, projection: int) -> Subject:
+    """A pair's first room as a subject of the model, w and layout free."""
+    return brought_in(model, read_picture(pair.base, model.resolution), projection)
 
 
 def examine(subject: Subject, pair: Pair) -> PairRecord | None:
     """All methods on one pair whose base was brought in as `subject`; None where the true edit changes next to nothing."""
     size = subject.model.resolution
-    base, truth = (_floats(read_picture(path, size)) for path in (pair.base, pair.truth))
+    base, truth = (from_levels(read_picture(path, size)).permute(2, 0, 1) for path in (pair.base, pair.truth))
     touched = change(base, truth) >= TOUCHED
     if int(touched.sum()) < LEAST_TOUCHED * size**2 / 128**2:
         return None
@@ -150,12 +146,13 @@ def examine(subject: Subject, pair: Pair) -> PairRecord | None:
     blob = nearest_blob(subject, (x, y))
     results: dict[Method, Subject] = {"no edit": subject}
     if pair.edit == "moved":
-        results["layout"] = _last(subject, Arrangement(moves={blob: (dx, dy)}))
+        results["layout"] = result_of(subject, Arrangement(moves={blob: (dx, dy)}))
         inside = [min(max(v, 0.0), size - 1.0) for v in (x, y, x + dx, y + dy)]
-        edit = Drag([(inside[0], inside[1])], [(inside[2], inside[3])], layout="fixed")
-        results["drag only"] = _last(subject, edit)
+        handle, target = (inside[0], inside[1]), (inside[2], inside[3])
+        edit = Drag([handle], [target], method="draggan", layout="fixed")
+        results["drag only"] = result_of(subject, edit)
     else:
-        results["layout"] = _last(subject, Arrangement(removes=(blob,)))
+        results["layout"] = result_of(subject, Arrangement(removes=(blob,)))
     found: dict[Method, Distances] = {}
     for method, result in results.items():
         picture = result.render().cpu().clamp(-1, 1)
@@ -166,19 +163,6 @@ def examine(subject: Subject, pair: Pair) -> PairRecord | None:
             )
     error = float((subject.render().cpu().clamp(-1, 1) - base).square().mean())
     return PairRecord(pair.name, pair.edit, 10 * float(np.log10(4 / max(error, 1e-12))), found)
-
-
-def _last(subject: Subject, edit: Arrangement | Drag) -> Subject:
-    run = start(subject, edit)
-    for _ in run:
-        pass
-    result: Subject = run.subject
-    return result
-
-
-def _floats(picture: Tensor) -> Tensor:
-    """uint8 `[H, W, 3]` to `[3, H, W]` in [-1, 1]."""
-    return picture.permute(2, 0, 1).float() / 127.5 - 1
 
 
 def nearest_blob(subject: Subject, at: tuple[float, float]) -> int:

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gansteer.evaluation.layout import WITHIN, Move, Record, Restyle
 from gansteer.evaluation.regions import Interval
+
+if TYPE_CHECKING:
+    from gansteer.evaluation.layout_networks import Network
 
 RESAMPLES = 2000
 
@@ -31,6 +35,8 @@ class LayoutReport:
     rows: tuple[Row, ...]
     reader: Mapping[str, object]
     """The reader's held-out accuracy."""
+    networks: tuple["Network", ...] = ()
+    """The model and networks that differ from it in one thing."""
 
     def __getitem__(self, name: str) -> Row:
         return next(row for row in self.rows if row.name == name)

@@ -104,7 +104,7 @@ def quality(
     network = extractor(features, model.device)
     distance = lpips_distance(model.device) if lpips else None
     reals = extract(
-        _batches(real, order, model.device), network, lambda done: report("real pictures", done, len(order))
+        batches_of(real, order, model.device), network, lambda done: report("real pictures", done, len(order))
     )
     labels = [real.labels[i] for i in order] if conditional else None
     drawn = draw(model, samples, psi=psi, seed=seed, labels=labels)
@@ -117,7 +117,7 @@ def quality(
         pairs = min(LPIPS_PAIRS, half // 2)
         report("LPIPS", 0, 1)
         drawn_some = list(draw(model, 2 * pairs, psi=psi, seed=seed, labels=labels))
-        real_some = list(_batches(real, order[: 2 * pairs], model.device))
+        real_some = list(batches_of(real, order[: 2 * pairs], model.device))
         diversity = Diversity(pairs, mean_distance(drawn_some, distance), mean_distance(real_some, distance))
     name = model.card.name
     return QualityReport(
@@ -130,8 +130,7 @@ def compare(fakes: Tensor, reals: Tensor, half: int, seed: int = 0) -> tuple[Mea
 
     `half` rows of each, at most `M / 2`, make the floor. Rows must be in random order.
     """
-    first, second = reals[:half], reals[-half:]
-    pairs = ((fakes, reals), (fakes[:half], second), (first, second))
+    pairs = _compared(fakes, reals, half)
     subset = min(KERNEL_SUBSET, half)
     frechet, kernel, precision, recall = [], [], [], []
     for these, those in pairs:
@@ -141,6 +140,18 @@ def compare(fakes: Tensor, reals: Tensor, half: int, seed: int = 0) -> tuple[Mea
         precision.append(p)
         recall.append(r)
     return Measure(*frechet), Measure(*kernel), Measure(*precision), Measure(*recall)
+
+
+def _compared(fakes: Tensor, reals: Tensor, half: int) -> tuple[tuple[Tensor, Tensor], ...]:
+    """What is compared with what for the value, for `matched` and for the floor."""
+    first, second = reals[:half], reals[-half:]
+    return (fakes, reals), (fakes[:half], second), (first, second)
+
+
+def frechet_measure(fakes: Tensor, reals: Tensor) -> Measure:
+    """The Frechet distance of features `[N, D]` and `[M, D]` alone, with its floor; rows in random order."""
+    half = min(len(reals) // 2, len(fakes))
+    return Measure(*(frechet_distance(these, those) for these, those in _compared(fakes, reals, half)))
 
 
 def frechet_distance(fakes: Tensor, reals: Tensor) -> float:
@@ -195,7 +206,7 @@ def _share_inside(points: Tensor, centres: Tensor, radii: Tensor) -> float:
     return float(torch.cat(inside).double().mean())
 
 
-def _batches(data: Pictures, order: list[int], device: torch.device, size: int = 32) -> Iterator[Tensor]:
+def batches_of(data: Pictures, order: list[int], device: torch.device, size: int = 32) -> Iterator[Tensor]:
     """The real pictures in this order, as `draw` gives drawn ones."""
     for start in range(0, len(order), size):
         yield from_levels(torch.stack([data[i][0] for i in order[start : start + size]]).to(device))

@@ -54,6 +54,25 @@ class Tuning:
         """Bytes of the changes: what a session pays for them."""
         return sum(change.numel() * change.element_size() for change in self.changes.values())
 
+    @staticmethod
+    def lerp(a: "Tuning | None", b: "Tuning | None", t: float) -> "Tuning | None":
+        """`(1 - t) a + t b`: the weights in between. None is no change. Both must be of the same base."""
+        if a is b:
+            return a
+        sums: dict[str, Tensor] = {}
+        for tuning, share in ((a, 1 - t), (b, t)):
+            for name, x in ({} if tuning is None else tuning.changes).items():
+                part = x if name.endswith(RIGHT) else share * x  # of two factors one is scaled
+                before = sums.get(name)
+                if before is None:
+                    sums[name] = part
+                elif name.endswith((LEFT, RIGHT)):  # a sum of two products is the product of longer factors
+                    sums[name] = torch.cat([before.to(part), part], dim=1 if name.endswith(LEFT) else 0)
+                else:
+                    sums[name] = before.to(part) + part
+        one = a or b
+        return None if one is None else Tuning(one.base, sums)
+
     @cached_property
     def generator(self) -> Generator:
         """The tuned generator: new tensors for what is changed, the base's own for all else."""

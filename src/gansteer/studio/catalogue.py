@@ -1,5 +1,6 @@
 """The models that the studio offers: those that come with gansteer and those of one folder."""
 
+import math
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from gansteer.checkpoints.files import Description, describe, load_file
 from gansteer.checkpoints.shipped import shipped
 from gansteer.errors import UserError
 from gansteer.studio.protocol import ModelInfo
-from gansteer.subject import Model
+from gansteer.subject import Model, Subject
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class Entry:
 
     path: Path
     info: ModelInfo
+    network: str | None
+    """Which of several in the file."""
 
 
 class Catalogue:
@@ -26,8 +29,14 @@ class Catalogue:
     The names are those that were found at the start: nothing that is asked for later becomes a path.
     """
 
-    def __init__(self, folder: Path | None = None, device: str = "auto", shipped_folder: Path | None = None) -> None:
-        """`folder` is looked through for checkpoints once, now; `shipped_folder` stands for the package's own."""
+    def __init__(
+        self, folder: Path | None = None, device: str = "auto", shipped_folder: Path | None = None,
+        network: str | None = None,
+    ) -> None:  # fmt: skip
+        """`folder` is looked through for checkpoints once, now; `shipped_folder` stands for the package's own.
+
+        `network` names one of several in a file, such as G instead of G_ema; files that hold one only are not asked.
+        """
         self._device = device
         self._entries: dict[str, Entry] = {}
         self._open: WeakValueDictionary[str, Model] = WeakValueDictionary()
@@ -42,7 +51,8 @@ class Catalogue:
             if path.name.startswith(".") or not path.is_file():
                 continue
             try:
-                about = describe(path)
+                one_of = network if network and len(describe(path, thorough=False).held) > 1 else None
+                about = describe(path, one_of)
             except UserError as error:
                 self.skipped.append(str(error))
                 continue
@@ -53,7 +63,7 @@ class Catalogue:
             if info.name in self._entries:
                 self.skipped.append(f"{path}: there is a model {info.name!r} already")
                 continue
-            self._entries[info.name] = Entry(path, info)
+            self._entries[info.name] = Entry(path, info, one_of)
         if not self._entries:
             raise UserError("there is no model: give a folder of checkpoints with --models")
 
@@ -74,7 +84,9 @@ class Catalogue:
                 raise UserError(f"there is no model {name!r} here; there are {', '.join(self._entries)}")
             model = self._open.get(name)
             if model is None:
-                model = self._open[name] = load_file(self._entries[name].path, self._device)
+                model = self._open[name] = load_file(
+                    self._entries[name].path, self._device, network=self._entries[name].network
+                )
                 _ = model.digest  # once, now: sessions ask for it when they are saved
             self._last = model
             return model
@@ -88,3 +100,13 @@ def _info(about: Description) -> ModelInfo:
         card.name, config.resolution, card.domain, card.licence, card.description, card.limits, dict(card.training),
         dict(card.metrics), config.c_dim,
     )  # fmt: skip
+
+
+def sampled(model: Model, seed: int, psi: float, label: int | None) -> Subject:
+    """The subject of a seed as a page asks for it; of a model with classes the first, if none is asked for.
+
+    Raises UserError.
+    """
+    if not (math.isfinite(psi) and -2 <= psi <= 2):
+        raise UserError(f"psi must be from -2 to 2, not {psi}")
+    return model.sample(seed, psi, 0 if label is None and model.generator.config.c_dim else label)

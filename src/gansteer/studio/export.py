@@ -4,7 +4,7 @@ import json
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from io import BytesIO
@@ -161,12 +161,22 @@ def movie(
     return shots
 
 
-def film_file(shots: Sequence[Image.Image], id: int, what: str) -> Export:
-    """The film of these pictures in one of `FILMS`. Takes seconds."""
+def walked(subjects: Iterator[Subject], count: int, told: Told) -> Generator[None, None, list[Image.Image]]:
+    """The pictures of `count` subjects; pauses after each."""
+    shots: list[Image.Image] = []
+    for subject in subjects:
+        shots.append(drawn(subject))
+        told(len(shots), count)
+        yield
+    return shots
+
+
+def film_file(shots: Sequence[Image.Image], name: int | str, what: str, rest: bool = True) -> Export:
+    """The film of these pictures in one of `FILMS`; with `rest`, the last stays for a second. Takes seconds."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"film.{what}"
-        save_film(shots, path)
-        return Export(path.read_bytes(), FILMS[what], f"gansteer-{id}.{what}")
+        save_film(shots, path, rest=rest)
+        return Export(path.read_bytes(), FILMS[what], f"gansteer-{name}.{what}")
 
 
 def _again(node: Node, parent: Subject, told: Told) -> Generator[None, None, list[Progress]]:

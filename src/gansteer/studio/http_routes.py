@@ -11,17 +11,21 @@ from starlette.responses import Response
 
 from gansteer.edits.inversion.edit import Inversion
 from gansteer.errors import UserError
+from gansteer.mixing import walk
 from gansteer.session import NoEntry
 from gansteer.studio import protocol
 from gansteer.studio.catalogue import Catalogue
-from gansteer.studio.export import FILMS, Export, export, film_file, movie
+from gansteer.studio.export import FILMS, Export, export, film_file, movie, walked
 from gansteer.studio.pictures import Pictures
 from gansteer.studio.uploads import Receiver
 from gansteer.studio.workers import explained
 from gansteer.studio.workspace import Workspace
+from gansteer.subject import Subject
 
 LARGEST = 2048
 """Pixels of the side of a picture or film that is drawn larger than the model's."""
+MOST_FRAMES, MOST_STOPS = 300, 24
+"""Of a film from picture to picture."""
 
 
 class TooLarge(Exception):
@@ -93,9 +97,7 @@ class Files:
         """The picture of a seed."""
         workspace = self._workspace_of(request)
         seed, size = request.path_params["seed"], _number(request, "size", 0)
-        psi = float(request.query_params.get("psi", "0.7"))
-        if not -2 <= psi <= 2:
-            raise UserError("psi must be from -2 to 2")
+        psi = _psi(request)
         name = request.query_params.get("model") or self._catalogue.default
 
         def draw() -> bytes:
@@ -136,6 +138,33 @@ class Files:
         async with wanted:
             shots = await workspace.draw(lambda: movie(session, session.find(id), film, marks, size, wanted.told))
             return _download(await asyncio.to_thread(film_file, shots, id, what))
+
+    async def walk(self, request: Request) -> Response:
+        """A film from picture to picture."""
+        workspace, what = self._workspace_of(request), request.path_params["what"]
+        if what not in FILMS:
+            raise UserError(f"a film is {', '.join(FILMS)}, not {what}")
+        count, loop = _number(request, "frames", 60), request.query_params.get("loop") == "1"
+        words = [word for word in request.query_params.get("stops", "").split(",") if word]
+        if count > MOST_FRAMES or len(words) > MOST_STOPS:
+            raise UserError(f"a film here has {MOST_FRAMES} pictures and {MOST_STOPS} stops at most")
+        stops = [await self._stop(request, workspace, word) for word in words]
+        way = walk(stops, count, loop)
+        here = workspace.session.node.id
+        wanted = Wanted(request, lambda done, of: workspace.exporting(here, what, done, of))
+        async with wanted:
+            shots = await workspace.draw(lambda: walked(way, count, wanted.told))
+            return _download(await asyncio.to_thread(film_file, shots, "walk", what, not loop))
+
+    async def _stop(self, request: Request, workspace: Workspace, word: str) -> Subject:
+        """The subject that one word of a walk stands for. Raises UserError."""
+        if word[0] == "n":
+            return workspace.find(_whole(word[1:], "a node")).subject
+        seed, model = _whole(word, "a seed"), workspace.session.node.subject.model
+        label = 0 if model.generator.config.c_dim else None
+        psi = _psi(request)
+        subject: Subject = await workspace.draw(lambda: model.sample(seed, psi, label))
+        return subject
 
     async def file(self, request: Request) -> Response:
         """Something that was dropped on the page."""
@@ -180,9 +209,22 @@ def _download(file: Export) -> Response:
 
 def _number(request: Request, name: str, default: int) -> int:
     text = request.query_params.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and int(text[:6]) == int(text)):
+    if len(text) > 6:
+        raise UserError(f"{name} must be a number")
+    return _whole(text, name)
+
+
+def _whole(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 10):
         raise UserError(f"{name} must be a number")
     return int(text)
+
+
+def _psi(request: Request) -> float:
+    psi = float(request.query_params.get("psi", "0.7"))
+    if not -2 <= psi <= 2:
+        raise UserError("psi must be from -2 to 2")
+    return psi
 
 
 def _packed(picture: Image.Image, size: int, kind: str) -> bytes:

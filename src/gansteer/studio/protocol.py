@@ -12,19 +12,22 @@ highest bit of the first byte, 1 = may move. Points are (x, y) in pixels of the 
 
 Files go by HTTP, under the session's key (which nobody can guess) and with `?token=TOKEN` where there is one:
 
-    GET  /session/KEY/node/ID            the picture of a node as PNG, the same once it is done     ?size=96 for a small one
-    GET  /session/KEY/seed/SEED          the picture of a seed as JPEG    ?model=NAME&psi=0.7&size=96
-    GET  /session/KEY/change/A/B         where two nodes' pictures differ: PNG, grey, white = most
-    GET  /session/KEY/photo/ID           what was cut out of the photo that a node began with: PNG
-    GET  /session/KEY/export/ID/WHAT     a file to keep; WHAT is one of `EXPORTS`      ?marks=0 for films without points,
-                                         ?size=512 for pictures and films of that side, drawn larger by a good filter
-    POST /session/KEY/file               the body is a picture (PNG with settings, photo) or a .steer file; for photos
-                                         ?face=2 (by size), ?crop=x,y,size,angle or ?whole=1 (no face is sought),
-                                         ?tuning=none; with ?look=1 it is only looked at
-    POST /session/KEY/paste/ID           the body is the photo that a node began with: the whole of it as JPEG with the
-                                         node's picture where it was cut out       ?kind=png
-    GET  /session/KEY                    {"kept": whether there is such a session on the disk}
-    DELETE /session/KEY                  delete a session that no page shows; 204, or 404 if there is none
+    GET  /session/KEY/node/ID      the picture of a node as PNG, the same once it is done         ?size=96 for a small one
+    GET  /session/KEY/seed/SEED    the picture of a seed as JPEG                            ?model=NAME&psi=0.7&size=96
+    GET  /session/KEY/change/A/B   where two nodes' pictures differ: PNG, grey, white = most
+    GET  /session/KEY/photo/ID     what was cut out of the photo that a node began with: PNG
+    GET  /session/KEY/export/ID/WHAT   a file to keep, one of `EXPORTS`; ?marks=0 for films without points, ?size=512 for
+                                   pictures and films of that side, drawn larger by a good filter
+    GET  /session/KEY/walk/webp    a film (or gif, mp4) from the node 3 to seeds  ?stops=n3,5,9&psi=0.7&frames=60&loop=1
+    POST /session/KEY/file         the body is a picture (PNG with settings, photo) or a .steer file; ?look=1 only looks;
+                                   for photos ?face=2 (by size), ?crop=x,y,size,angle or ?whole=1, ?tuning=none
+    POST /session/KEY/paste/ID     the body is the photo that a node began with: the whole of it as JPEG (?kind=png) with
+                                   the node's picture where it was cut out
+    GET  /sessions                 the sessions on the disk as a list of `SessionInfo`, the newest first
+    GET  /session/KEY              {"kept": whether there is such a session on the disk}
+    GET  /session/KEY/picture      the picture that it shows, small, as JPEG
+    POST /session/KEY/name         the body, in UTF-8, is its name from now on; an empty one takes it away
+    DELETE /session/KEY            delete a session that no page shows; 204, or 404 if there is none
 
 The answer of `file` is JSON: a `Received`, a `Sight`, or `{"error": ...}` with status 400 or above, as everywhere.
 """
@@ -62,12 +65,11 @@ class Message(msgspec.Struct, tag_field="type", tag=str.lower, forbid_unknown_fi
 
 
 class Sample(Message):
-    """Draw a seed; it becomes the root of a new tree of the session. Also switches the model."""
+    """Draw a seed, by the present node's model or another; it becomes the root of a new tree of the session."""
 
     seed: int
     psi: float = 0.7
     model: str | None = None
-    """None: the one of the present node."""
     label: int | None = None
     replacing: int | None = None
     """A seed that nothing was made of, whose place this one takes."""
@@ -114,14 +116,22 @@ class Interpolate(Message):
     keep: bool = False
 
 
+class Mix(Message):
+    """The present picture with some styles of a seed's; it becomes a root of the session (`gansteer.mix`)."""
+
+    seed: int
+    psi: float = 0.7
+    label: int | None = None
+    takes: Literal["fine", "coarse"] = "fine"
+    """Those for colours and detail, or those for pose and shape."""
+
+
 class Ask(Message):
-    """A question that a panel has, such as which directions the model knows; answered by `Answer` of the same `id`."""
+    """A question of a panel about a node (None: the present one), such as `directions`; answered by `Answer` of the same `id`."""
 
     id: int
     about: str
-    """`directions`, `parts` ...: a name in `studio/answers.py`."""
     node: int | None = None
-    """About which node; None: the present one."""
     arguments: dict[str, Any] = {}
 
 
@@ -135,7 +145,7 @@ class Leave(Message):
     """Begin an empty session in this tab; the old one stays on the disk."""
 
 
-FromPage = Sample | Start | Stop | Resume | Undo | Redo | Go | Interpolate | Ask | Shown | Leave
+FromPage = Sample | Start | Stop | Resume | Undo | Redo | Go | Interpolate | Mix | Ask | Shown | Leave
 
 # --- From the server --------------------------------------------------------------------------------------------------
 
@@ -164,7 +174,6 @@ class Welcome(Message):
 
     protocol: int
     version: str
-    """Of gansteer."""
     session: str
     """The key. Give it when connecting again (after a reload, say) to have this session back."""
     restored: bool
@@ -177,14 +186,13 @@ class Welcome(Message):
     exports: dict[str, str]
     """What can be exported: name to description. Films in MP4 need an extra package."""
     upload_bytes: int
-    """How large a file may be."""
     upload_pixels: int
     keep_days: float | None
     """Days after which a session that nobody opens is deleted; None: never."""
 
 
 class MixInfo(Part):
-    """The picture `(1 - t) a + t b` of two nodes."""
+    """The picture `(1 - t) a + t b` of two nodes; or `a` with some styles of a seed's, and then b is a, and t is 0."""
 
     a: int
     b: int
@@ -199,7 +207,7 @@ class NodeInfo(Part):
     title: str
     """In a few plain words, such as `Seed 3` or `Drag 2 points`."""
     kind: str
-    """The kind of edit that made it, or `seed`, `photo`, `between`."""
+    """The kind of edit that made it, or `seed`, `photo`, `between`, `mix`."""
     model: str
     steps: int
     done: bool
@@ -275,6 +283,19 @@ class Exporting(Message):
     """Pictures that are drawn."""
     of: int
     """How many there will be."""
+
+
+class SessionInfo(Part):
+    """A session on the disk; its name is empty until a person gave it one."""
+
+    key: str
+    name: str
+    pictures: int | None
+    """How many there are in it; null where an earlier release wrote it."""
+    changed: float
+    """When it was opened or changed last, in milliseconds since 1970."""
+    shown: bool
+    """By a page, now."""
 
 
 class Received(Message):

@@ -23,7 +23,8 @@ from gansteer.studio.access import Guard
 from gansteer.studio.catalogue import Catalogue
 from gansteer.studio.connection import Connection
 from gansteer.studio.export import exports
-from gansteer.studio.http_routes import Endpoint, Files, NotOpen, careful, refusal
+from gansteer.studio.http_routes import Endpoint, Files, careful
+from gansteer.studio.kept_sessions import KeptSessions
 from gansteer.studio.services import Services
 from gansteer.studio.static import Pages
 from gansteer.studio.store import Store
@@ -78,6 +79,7 @@ class Studio:
             limits.memory_bytes,
         )
         self._opening = asyncio.Lock()
+        self.kept = KeptSessions(self.workspaces, self.services, self._opening)
         self.files = Files(self.workspaces, catalogue, limits.upload_bytes, limits.upload_pixels)
 
     def _queue_changed_elsewhere(self) -> None:  # on the scheduler's thread
@@ -154,26 +156,6 @@ class Studio:
                 old = f"nobody opened for {self.limits.keep_days:g} days"
                 print(f"gansteer: {gone} session{'s' * (gone > 1)} that {old} deleted", file=sys.stderr)
             await asyncio.sleep(TIDY)
-
-    async def kept(self, request: Request) -> Response:
-        """Whether there is a session to go back to."""
-        kept = await asyncio.wrap_future(self.services.store.has(request.path_params["key"]))
-        now = {"cache-control": "no-store"}
-        return Response(msgspec.json.encode({"kept": kept}), media_type="application/json", headers=now)
-
-    async def forget(self, request: Request) -> Response:
-        """Delete a session that no page shows."""
-        key = request.path_params["key"]
-        async with self._opening:
-            workspace = self.workspaces.get(key)
-            if workspace is not None:
-                if workspace.connection is not None:
-                    return refusal("this session is open in a page: begin a new one there first", 409)
-                await workspace.close()
-                self.workspaces.pop(key, None)
-            if not await asyncio.wrap_future(self.services.store.forget(key)):
-                raise NotOpen("there is no such session")
-        return Response(status_code=204)
 
     async def close(self) -> None:
         """Stop all edits and write all sessions."""
@@ -302,12 +284,16 @@ def application(
 
     routes = [
         WebSocketRoute("/socket", socket),
-        Route("/session/{key}", the(lambda studio: studio.kept)),
-        Route("/session/{key}", the(lambda studio: studio.forget), methods=["DELETE"]),
+        Route("/sessions", the(lambda studio: studio.kept.all)),
+        Route("/session/{key}", the(lambda studio: studio.kept.one)),
+        Route("/session/{key}", the(lambda studio: studio.kept.forget), methods=["DELETE"]),
+        Route("/session/{key}/name", the(lambda studio: studio.kept.name), methods=["POST"]),
+        Route("/session/{key}/picture", the(lambda studio: studio.kept.picture)),
         Route("/session/{key}/node/{id:int}", the(lambda studio: studio.files.node)),
         Route("/session/{key}/seed/{seed:int}", the(lambda studio: studio.files.seed)),
         Route("/session/{key}/change/{a:int}/{b:int}", the(lambda studio: studio.files.change)),
         Route("/session/{key}/export/{id:int}/{what}", the(lambda studio: studio.files.export)),
+        Route("/session/{key}/walk/{what}", the(lambda studio: studio.files.walk)),
         Route("/session/{key}/file", the(lambda studio: studio.files.file), methods=["POST"]),
         Route("/session/{key}/photo/{id:int}", the(lambda studio: studio.files.photo)),
         Route("/session/{key}/paste/{id:int}", the(lambda studio: studio.files.paste), methods=["POST"]),

@@ -62,6 +62,10 @@ def info(node: Node) -> NodeInfo:
     elif "between" in source:
         a, b = source["between"]
         title, kind, mixed = f"Between {a} and {b}", "between", MixInfo(a, b, source.get("t", 0.5))
+    elif "mix" in source:
+        told = source["mix"]
+        what = "Colours" if told.get("takes") == "fine" else "Shape"
+        title, kind, mixed = f"{what} of {told['seed']}", "mix", MixInfo(told["of"], told["of"], 0.0)
     elif "seed" in source:
         title, kind = f"Seed {source['seed']}", "seed"
     else:

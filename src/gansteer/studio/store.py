@@ -1,4 +1,7 @@
-"""Sessions on the disk: one `.steer` file each and, while an edit runs, the journal of its steps."""
+"""Sessions on the disk: one `.steer` file each and, while an edit runs, the journal of its steps.
+
+What lists of sessions show stands beside it: a name and how many pictures there are (`.about`), and a small picture (`.jpg`).
+"""
 
 import contextlib
 import math
@@ -9,14 +12,20 @@ import sys
 import time
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from gansteer.errors import UserError
 from gansteer.journal import open_journal
+from gansteer.output import replacing
 from gansteer.session import Session
 from gansteer.steerfile import SUFFIX, Load, open_session, to_bytes, write
 
 JOURNAL = ".steps"
+ABOUT = ".about"
+PICTURE = ".jpg"
 LOCK = "studio.lock"
 OFFSET = 1
 """Where the lock's file says who has it: Windows lets nobody read the byte that is locked."""
@@ -64,6 +73,25 @@ def _take(file: int) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+class _About(msgspec.Struct):
+    """What the file says that stands beside a session."""
+
+    name: str = ""
+    pictures: int | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A session on the disk."""
+
+    name: str
+    """That a person gave it; empty if nobody did."""
+    pictures: int | None
+    """How many there are in it; None where an earlier release wrote it."""
+    changed: float
+    """When it was opened or changed last, in seconds since 1970."""
+
+
 class Store:
     """A folder of sessions under keys that nobody can guess. All writing happens on one thread, in order."""
 
@@ -105,9 +133,17 @@ class Store:
             return None
         with contextlib.suppress(OSError):
             os.utime(paths[key])  # `tidy` counts from here
-        session = open_session(paths[key], load)
+        return self._read(paths[key], load)
+
+    def read(self, key: str, load: Load) -> Session | None:
+        """As `open`, for somebody who only looks: it does not count as opened. Other files than our own are not read."""
+        path = self._made().get(key)
+        return None if path is None else self._read(path, load)
+
+    def _read(self, path: Path, load: Load) -> Session:
+        session = open_session(path, load)
         with contextlib.suppress(UserError):  # such as one of another version: the session is whole without it
-            open_journal(session, paths[key].with_suffix(JOURNAL))
+            open_journal(session, path.with_suffix(JOURNAL))
         return session
 
     def save(self, key: str, session: Session, running: bool) -> "Future[None]":
@@ -115,11 +151,71 @@ class Store:
         still = session.copy()
 
         def work() -> None:
-            write(to_bytes(still), self._folder / f"{key}{SUFFIX}")
+            path = self._folder / f"{key}{SUFFIX}"
+            write(to_bytes(still), path)
+            self._tell(path, _About(self._told(path).name, len(still.nodes)))
             if not running:
                 self.journal(key).unlink(missing_ok=True)
 
         return self._disk.submit(work)
+
+    def kept(self, most: int) -> "Future[dict[str, Kept]]":
+        """The sessions, by key, that were opened or changed last: `most` at most, the newest first."""
+
+        def work() -> dict[str, Kept]:
+            made = sorted(self._made().items(), key=lambda one: _changed(one[1]), reverse=True)[:most]
+            abouts = {key: (self._told(path), _changed(path)) for key, path in made}
+            return {key: Kept(about.name, about.pictures, changed) for key, (about, changed) in abouts.items()}
+
+        return self._disk.submit(work)
+
+    def rename(self, key: str, name: str, coming: bool) -> "Future[bool]":
+        """Give a session a name, or none; whether there is that session, or `coming` says that its file is on its way.
+
+        Raises UserError if nothing can be written.
+        """
+
+        def work() -> bool:
+            path = self._folder / f"{key}{SUFFIX}" if coming else self._made().get(key)
+            if path is not None:
+                self._tell(path, _About(name, self._told(path).pictures))
+            return path is not None
+
+        return self._disk.submit(work)
+
+    def picture(self, key: str) -> "Future[bytes | None]":
+        """The small picture of a session; None if there is none, or the session was changed since."""
+
+        def work() -> bytes | None:
+            path = self._made().get(key)
+            picture = None if path is None else path.with_suffix(PICTURE)
+            if path is None or picture is None or not picture.exists() or _changed(picture) < _changed(path):
+                return None
+            return picture.read_bytes()
+
+        return self._disk.submit(work)
+
+    def keep_picture(self, key: str, data: bytes) -> "Future[None]":
+        """Put the small picture of a session beside it."""
+
+        def work() -> None:
+            path = self._made().get(key)
+            if path is not None:
+                with contextlib.suppress(OSError):  # it will be drawn again
+                    path.with_suffix(PICTURE).write_bytes(data)
+
+        return self._disk.submit(work)
+
+    def _told(self, path: Path) -> _About:
+        """What stands beside a session; nothing, if that cannot be read."""
+        try:
+            return msgspec.json.decode(path.with_suffix(ABOUT).read_bytes()[:4096], type=_About)
+        except (OSError, msgspec.MsgspecError):
+            return _About()
+
+    def _tell(self, path: Path, about: _About) -> None:
+        with replacing(path.with_suffix(ABOUT)) as new:
+            new.write_bytes(msgspec.json.encode(about))
 
     def has(self, key: str) -> "Future[bool]":
         """Whether a session of that key is on the disk."""
@@ -152,7 +248,8 @@ class Store:
         """Delete a session with its journal; whether that could be done."""
         try:
             path.unlink()
-            path.with_suffix(JOURNAL).unlink(missing_ok=True)
+            for suffix in (JOURNAL, ABOUT, PICTURE):
+                path.with_suffix(suffix).unlink(missing_ok=True)
         except OSError:
             return False
         return True

@@ -36,7 +36,7 @@ SCALARS: Mapping[object, str] = {
 }  # fmt: skip
 EDITS = frozenset({("Start", "edit"), ("RunInfo", "edit"), ("State", "edit")})
 """Fields that hold an edit; in Python they are plain mappings until the edit's own class takes them."""
-REQUIRED_ROOTS = (protocol.Received, protocol.Sight, protocol.Frame)
+REQUIRED_ROOTS = (protocol.Received, protocol.Sight, protocol.SessionInfo, protocol.Frame)
 """What goes another way than the socket's text: answers to files, and the heads of frames."""
 
 

@@ -1,7 +1,7 @@
 """The two threads that compute: the scheduler carries out edits, the renderer draws pictures. Neither waits for a browser.
 
 Edits stand in one queue. The first are concurrent: whichever had the least time takes the next step. One that had its share
-while others wait goes back to the end. So everybody sees their picture move soon, and nobody's edit waits for ever.
+more than the first of those who wait goes to their end. So everybody sees their picture move soon, and nobody's edit waits for ever.
 
 Two threads hold each other up: every operation takes the interpreter for a moment, and a step has hundreds of them. So
 previews of running edits are drawn without it (`preview.py`) or, where that can't be, by the scheduler between two steps.
@@ -24,7 +24,7 @@ from gansteer.errors import UserError
 MAX_CONCURRENT = 16
 """Edits that take turns."""
 SHARE = 1.0
-"""Seconds of computing after which an edit lets those who wait go first."""
+"""Seconds of computing that an edit may have had more than the first of those who wait, before it lets that one go first."""
 OUT_OF_MEMORY = "there is not enough memory for this: try it with a smaller model, or when fewer people are here"
 
 
@@ -52,8 +52,8 @@ class Job:
     seconds: float = 0.0
     clock: float = 0.0
     """Seconds of computing, as if it had had as many as the others concurrent when it joined them."""
-    joined: float = 0.0
-    """Its clock then."""
+    served: float = 0.0
+    """The same, of all that were in the queue when it came: by this it gives its place to one that waits."""
     stopped: bool = False
 
     def step(self) -> bool:
@@ -66,6 +66,7 @@ class Job:
         self.seconds += took
         if begun:  # the first step prepares all others: who begins must not stand still for it
             self.clock += took
+            self.served += took
         self.stepped(progress, self.seconds)
         return progress.stop_reason is not None
 
@@ -108,6 +109,7 @@ class EditScheduler:
         with self._wake:
             if len(self._turns()) + len(self._waiting) >= self._longest:
                 raise UserError(f"{self._longest} edits wait already: try again in a minute")
+            job.served = min((other.served for other in (*self._turns(), *self._waiting)), default=0.0)
             self._waiting.append(job)
             self._fill()
             self._wake.notify()
@@ -156,7 +158,7 @@ class EditScheduler:
     def _fill(self) -> None:
         while self._waiting and len(turns := self._turns()) < self._most:
             job = self._waiting.popleft()
-            job.clock = job.joined = min((other.clock for other in turns), default=0.0)
+            job.clock = min((other.clock for other in turns), default=0.0)
             self._abreast.append(job)
 
     def _work(self) -> None:
@@ -187,7 +189,7 @@ class EditScheduler:
         with self._wake:
             self._now = None
             over = over or job.stopped
-            moved = over or (bool(self._waiting) and job.clock - job.joined >= SHARE)
+            moved = over or (bool(self._waiting) and job.served - self._waiting[0].served >= SHARE)
             if moved:
                 self._fill()
             if not over:

@@ -91,6 +91,8 @@ class TrainConfig:
     """The projected discriminator also sees, at every place, how much the pictures of a group differ; not published."""
     grow: Path | None = None
     """Start from this checkpoint (a run's folder or a .safetensors of half the resolution, or of the same)."""
+    network: str | None = None
+    """With --grow from a file that holds several networks: which, such as G instead of G_ema."""
     discriminator_images: int = 0
     """Pictures that teach the discriminator alone at first, while the generator stays. With --grow from a model whose
     discriminator is lost: one that knows nothing yet spoils a good generator within some thousand pictures."""
@@ -125,6 +127,8 @@ class TrainConfig:
             raise UserError("--anchor-faces says what known pictures are drawn from: use it with --anchor, such as 0.5")
         if self.discriminator_images and self.anchor_images:
             raise UserError("at first either --anchor-images or --discriminator-images: choose one of them")
+        if self.network is not None and self.grow is None:
+            raise UserError("--network says which network of a file to --grow from: give that file, too")
         if self.conditional and self.loss == "projected":
             raise UserError("the projected discriminator ignores labels: use --loss stylegan2 with --conditional")
         self._check_layout()
@@ -191,16 +195,12 @@ class InverterTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        _check_counts(self, "steps", "batch")
         if self.passes < 0 or self.looks < 1:
             raise UserError("passes must be a number from 0 and looks one from 1")
         if not 0 <= self.real <= 1:
             raise UserError(f"real is a share from 0 to 1, not {self.real}")
-        for name in ("learning_rate", "pixels", "latent", "flat"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise UserError(f"{name} must be a number from 0, not {getattr(self, name)}")
+        _check_sizes(self, "learning_rate", "pixels", "latent", "flat")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,10 +220,44 @@ class TransformerTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("pairs", "steps", "batch", "dim", "heads", "blocks"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        _check_counts(self, "pairs", "steps", "batch", "dim", "heads", "blocks")
         if self.dim % (2 * self.heads):
             raise UserError(f"dim must be a multiple of twice the heads, {2 * self.heads}, not {self.dim}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate >= 0):
-            raise UserError(f"learning_rate must be a number from 0, not {self.learning_rate}")
+        _check_sizes(self, "learning_rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackerTraining:
+    """How a network that follows points is trained."""
+
+    kind: Literal["flow", "points"] = "flow"
+    """flow: from picture to picture, of RAFT's shape; points: through eight pictures at once, of the shape of PIPs."""
+    pictures: int = 300
+    """Pictures of the model to learn from, each warped anew every time."""
+    steps: int = 1500
+    batch: int = 4
+    crop: int = 64
+    """Width of the part of a picture that a step looks at, in pixels; a multiple of 4."""
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_counts(self, "pictures", "steps", "batch")
+        if self.crop < 16 or self.crop % 4:
+            raise UserError(f"crop must be a multiple of 4 from 16, not {self.crop}")
+        _check_sizes(self, "learning_rate")
+
+
+def _check_counts(config: object, *names: str) -> None:
+    """Raise UserError unless each of these fields is at least 1."""
+    for name in names:
+        if getattr(config, name) < 1:
+            raise UserError(f"{name} must be at least 1, not {getattr(config, name)}")
+
+
+def _check_sizes(config: object, *names: str) -> None:
+    """Raise UserError unless each of these fields is a finite number from 0."""
+    for name in names:
+        value = getattr(config, name)
+        if not (math.isfinite(value) and value >= 0):
+            raise UserError(f"{name} must be a number from 0, not {value}")

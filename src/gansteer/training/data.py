@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from gansteer.colours import WHITE, Colour
 from gansteer.errors import UserError
 from gansteer.pictures import is_theirs, read_photo
-from gansteer.training.labels import read_classes
+from gansteer.training.labels import Classes, read_classes
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 CACHE_BYTES = 4 * 2**30
@@ -89,11 +89,10 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         self.names = [name for name in self.source.names if Path(name).suffix.lower() in ENDINGS]
         if not self.names:
             raise UserError(f"{path} holds no pictures ({', '.join(sorted(ENDINGS))})")
-        self.labels = (
-            read_classes(self.names, self.source.names, self.source.read, str(path))
-            if labels
-            else [0] * len(self.names)
-        )
+        classes = Classes([0] * len(self.names))
+        if labels:
+            classes = read_classes(self.names, self.source.names, self.source.read, str(path))
+        self.labels, self.class_names = classes.labels, classes.names
         self.c_dim = max(self.labels) + 1 if labels else 0
         self._cache: list[Tensor] | None = None
         self._check(progress, keep=len(self.names) * 3 * resolution**2 <= cache_bytes)

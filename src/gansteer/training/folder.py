@@ -47,8 +47,9 @@ def snapshot_file(config: TrainConfig, images: int) -> Path:
     return config.out / f"snapshot-{images:09d}.safetensors"
 
 
-def save_snapshot(config: TrainConfig, trainer: Trainer) -> None:
+def save_snapshot(config: TrainConfig, trainer: Trainer, class_names: tuple[str, ...] = ()) -> None:
     """Write the averaged generator as a model, and a sheet of its samples (psi 0.7, seeds 0 to 31)."""
+    classes = {"classes": list(class_names)} if class_names else {}
     card = Card(
         name=config.out.resolve().name,
         description=f"snapshot of a training run after {trainer.images} images",
@@ -57,6 +58,7 @@ def save_snapshot(config: TrainConfig, trainer: Trainer) -> None:
             "loss": config.loss,
             "augment": augmentation_of(config),
             "batch": config.batch,
+            **classes,
         },
     )
     model = Model(card, trainer.nets.ema)
@@ -99,7 +101,7 @@ def read_checkpoint(config: TrainConfig) -> dict[str, Any] | None:
     record = out / "config.json"
     if not record.exists():
         return None
-    before = _read_record(record)
+    before = read_record(record)
     for name, value in _record(config).items():
         if name not in MAY_CHANGE and before.get(name, value) != value:
             flag = name.replace("_", "-")
@@ -107,10 +109,11 @@ def read_checkpoint(config: TrainConfig) -> dict[str, Any] | None:
                 f"{out} is a run with --{flag} {before[name]}, not {value}: give the same --{flag}, or another --out"
                 + ("" if name in STRUCTURE else f" and --grow {out} to go on from it")
             )
-    return _read_state(out / "checkpoint.pt") if (out / "checkpoint.pt").exists() else None
+    return read_state(out / "checkpoint.pt") if (out / "checkpoint.pt").exists() else None
 
 
-def _read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
+    """What a run was told, from its `config.json`. Raises UserError."""
     try:
         record = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -132,7 +135,8 @@ def fitting(path: Path, advice: str = "choose another folder") -> Iterator[None]
         raise UserError(f"{path} does not fit this configuration or data ({about}): {advice}") from error
 
 
-def _read_state(path: Path) -> dict[str, Any]:
+def read_state(path: Path) -> dict[str, Any]:
+    """A run's `checkpoint.pt`, from which nothing is run. Raises UserError."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -148,14 +152,16 @@ def read_start(
     if not path.exists():
         raise UserError(f"there is no run or model at {path} to --grow")
     if (path / "checkpoint.pt").exists():
-        state = _read_state(path / "checkpoint.pt")
-        before = _read_record(path / "config.json")
+        if config.network is not None:
+            raise UserError(f"{path} is a run, which goes on from its average: leave --network out")
+        state = read_state(path / "checkpoint.pt")
+        before = read_record(path / "config.json")
         with fitting(path / "checkpoint.pt"):
             g: Generator = training.restore(before, state["ema"])
         if config.loss == before.get("loss") and OBJECTIVES[config.loss].grows:
             discriminator = state["d"]
     else:
-        g = training.adopt(load(str(path), device="cpu").generator, str(path))
+        g = training.adopt(load(str(path), device="cpu", network=config.network).generator, str(path))
     wrong = [k for k in training.kept if getattr(g.config, k) != getattr(config, k)]
     if wrong:
         flag = wrong[0].replace("_", "-")

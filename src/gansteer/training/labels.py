@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from gansteer.errors import UserError
@@ -12,8 +13,18 @@ SHARD = re.compile(r"\d{5}")
 """The folders into which NVIDIA's tool divides a data set whose classes it did not write down."""
 
 
-def read_classes(names: Sequence[str], files: Sequence[str], read: Callable[[str], bytes], where: str) -> list[int]:
-    """The class of each picture in `names`, from 0 on, out of all the `files` of a folder or zip called `where`.
+@dataclass(frozen=True)
+class Classes:
+    """The classes of the pictures of a data set."""
+
+    labels: list[int]
+    """Of each picture, from 0 on."""
+    names: tuple[str, ...] = ()
+    """Of class 0, 1 ..., where the data tell: those of their folders."""
+
+
+def read_classes(names: Sequence[str], files: Sequence[str], read: Callable[[str], bytes], where: str) -> Classes:
+    """The class of each picture in `names`, out of all the `files` of a folder or zip called `where`.
 
     Raises UserError for labels that are no classes, and for pictures without one.
     """
@@ -21,10 +32,10 @@ def read_classes(names: Sequence[str], files: Sequence[str], read: Callable[[str
     best = min(found, key=lambda name: name.count("/"), default=None)
     if best is None:
         return of_folders(names, where)
-    return of_file(names, best, read(best), f"{where}/{best}")
+    return Classes(of_file(names, best, read(best), f"{where}/{best}"))
 
 
-def of_folders(names: Sequence[str], where: str) -> list[int]:
+def of_folders(names: Sequence[str], where: str) -> Classes:
     """Each folder at the first level below that of all is a class, in the order of their names."""
     parts = [PurePosixPath(name).parts for name in names]
     depth = 0
@@ -38,7 +49,7 @@ def of_folders(names: Sequence[str], where: str) -> list[int]:
         )
     if loose:
         raise UserError(f"{where}/{loose[0]} is in no class's folder ({', '.join(classes[:6])})")
-    return [classes.index(part[depth]) for part in parts]
+    return Classes([classes.index(part[depth]) for part in parts], tuple(classes))
 
 
 def of_file(names: Sequence[str], file: str, data: bytes, where: str) -> list[int]:

@@ -15,7 +15,7 @@ from gansteer.training.codes import LatentTargets
 from gansteer.training.config import TrainConfig
 from gansteer.training.distributed import ProcessGroup, StepRandom
 from gansteer.training.generators import GeneratorTraining
-from gansteer.training.networks import Networks
+from gansteer.training.networks import Networks, load_discriminator
 from gansteer.training.objectives import OBJECTIVES, augmentation_of
 from gansteer.training.phases import schedule_of
 from gansteer.training.regularisers import PathLength
@@ -238,7 +238,4 @@ class Trainer:
 
     def load_discriminator(self, state: dict[str, Tensor]) -> None:
         """A discriminator's weights, without the frozen backbone, which is not saved."""
-        missing, unexpected = self.nets.d.load_state_dict(state, strict=False)
-        wrong = [name for name in missing if not name.startswith("backbone.")] + unexpected
-        if wrong:
-            raise ValueError(f"the discriminator does not fit: {wrong[0]}")
+        load_discriminator(self.nets.d, state)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gansteer.models.generator import Generator
 from gansteer.training.config import TrainConfig
@@ -38,3 +39,11 @@ def build_networks(
         d = OBJECTIVES[config.loss].build_discriminator(config, training.discriminator_shape(g), device)
     g = g.to(device).train().requires_grad_(True)
     return Networks(g, deepcopy(g).eval().requires_grad_(False), d.to(device).train())
+
+
+def load_discriminator(d: DiscriminatorNetwork, state: dict[str, Tensor]) -> None:
+    """A discriminator's weights, without the frozen backbone, which is not saved. Raises ValueError if they do not fit."""
+    missing, unexpected = d.load_state_dict(state, strict=False)
+    wrong = [name for name in missing if not name.startswith("backbone.")] + unexpected
+    if wrong:
+        raise ValueError(f"the discriminator does not fit: {wrong[0]}")

@@ -134,7 +134,7 @@ def _loop(
             with _uninterrupted():
                 latest |= trainer.step(reals, labels, None if targets is None else targets[shown_items])
             if trainer.images // config.snapshot_images > before // config.snapshot_images and chief:
-                save_snapshot(config, trainer)
+                save_snapshot(config, trainer, data.class_names)
             if trainer.steps % LOG_STEPS and trainer.images < config.images:
                 continue
             now = time.monotonic()
@@ -161,7 +161,7 @@ def _loop(
     if chief:
         save_checkpoint(config, trainer)
         if not snapshot_file(config, trainer.images).exists():
-            save_snapshot(config, trainer)
+            save_snapshot(config, trainer, data.class_names)
 
 
 def _diverged(config: TrainConfig, trainer: Trainer) -> str:

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from gansteer.checkpoints.efficientnet import load_efficientnet
-from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.checkpoints.native import write_tensors
+from gansteer.checkpoints.readers import FACES
 from gansteer.errors import UserError
 from gansteer.training.codes import (
     Describe,
@@ -92,7 +92,7 @@ def _agree(kept: LatentTargets, found: LatentTargets) -> bool:
 
 def _describe(config: TrainConfig, device: torch.device) -> Describe:
     if config.anchor_faces:
-        return partial(describe_faces, reader=load_face_reader(device))
+        return partial(describe_faces, reader=FACES.load(device))
     return partial(describe_features, backbone=load_efficientnet(device))
 
 

@@ -24,7 +24,7 @@ def names_of(subject: Subject) -> list[str | None]:
     What a blob draws is what the picture has and the picture without the blob lacks. Raises UserError if the subject has no
     layout.
     """
-    from gansteer.checkpoints.room_reader import load_room_reader
+    from gansteer.checkpoints.readers import ROOMS
 
     layout = layout_of(subject)
     there = [blob for blob in range(len(layout)) if float(layout.present[blob]) > 0]
@@ -34,7 +34,7 @@ def names_of(subject: Subject) -> list[str | None]:
     from dataclasses import replace
 
     codes = [subject.code, *(replace(subject.code, layout=layout.shown(blob, False)) for blob in there)]
-    reader = load_room_reader(subject.model.device)
+    reader = ROOMS.load(subject.model.device)
     with torch.no_grad():
         pictures = torch.cat([subject.generator.synthesize(Code.batch([code])) for code in codes])
     kinds = reader.segment(pictures)  # [1 + K, S, S]

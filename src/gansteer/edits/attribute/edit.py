@@ -19,6 +19,8 @@ MOST = 100.0
 """More deviations than this are a slip of the hand."""
 GRAIN = 2.0**-44
 """What every change of a code is a multiple of: far less than float32 can tell, and float64 still adds up to 512 exactly."""
+MOVES = 1.0
+"""Deviations of its own score that an attribute moves from one end of its slider to the other, below which none is shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,18 +244,22 @@ class Slider:
     """How the direction was found: svm, pca or sefa."""
 
 
-def sliders(subject: Subject, directions: Directions | None = None) -> list[Slider]:
+def sliders(subject: Subject, directions: Directions | None = None, every: bool = False) -> list[Slider]:
     """The attributes that can be turned in w, with the subject's present values; none if the model has no directions.
 
-    `Attribute({slider.name: x - slider.value})`, or the same with `absolute=True` and x, takes the picture to x.
+    A slider goes as far as was measured to keep pictures whole (`recipes/portraits/slider_limits.py` puts it into what the
+    direction tells of itself), or to 3 deviations. Attributes that were measured to move next to nothing within these ends
+    are left out, unless `every` one is asked for. `Attribute({slider.name: x - slider.value})`, or the same with
+    `absolute=True` and x, takes the picture to x.
     """
     found = []
     for direction in (directions or own_directions(subject.model)).entries:
-        if direction.space == "w":
+        if direction.space == "w" and (every or abs(direction.about.get("moves", MOVES)) >= MOVES):
             first, last = direction.rows or (0, len(subject.code.ws) - 1)
             value = float(
                 direction.values(exact(subject.code.ws, subject.rounding.get("w"))[first : last + 1].mean(dim=0))
             )
-            low, high = min(-REACH, math.floor(value)), max(REACH, math.ceil(value))
+            low = min(float(direction.about.get("low", -REACH)), math.floor(value))
+            high = max(float(direction.about.get("high", REACH)), math.ceil(value))
             found.append(Slider(direction.name, value, low, high, str(direction.about.get("method", "svm"))))
     return found

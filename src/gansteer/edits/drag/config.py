@@ -9,7 +9,10 @@ from gansteer.errors import UserError
 Method = Literal["adaptive", "draggan", "gauss-newton", "freedrag", "transformer"]
 Metric = Literal["model", "plain"]
 LayoutMode = Literal["move+joint", "joint", "fixed"]
-TrackerName = Literal["nearest", "nearest-l2", "between-pixels", "confident", "none", "lucas-kanade", "dense-flow"]
+TrackerName = Literal[
+    "nearest", "nearest-l2", "between-pixels", "confident", "none",
+    "lucas-kanade", "dense-flow", "learned-flow", "learned-points",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,7 +24,8 @@ class DragSettings:
     freedrag, gauss-newton; transformer: one pass of a network that `gansteer train-transformer` trained. docs/evaluation.md compares them."""
     tracker: TrackerName | None = None
     """nearest (L1, the paper's, and DragGAN's unless given), nearest-l2, between-pixels (L2, adaptive's), confident (StableDrag's
-    idea), none; and for comparison lucas-kanade and dense-flow, which look at the picture (extra `trackers`). FreeDrag needs none."""
+    idea), none; and for comparison, looking at the picture, lucas-kanade and dense-flow (extra `trackers`), and learned-flow and
+    learned-points, of the shape of RAFT and PIPs, trained by `gansteer train-tracker`. FreeDrag takes none."""
     layout: LayoutMode = "move+joint"
     """What becomes of the blobs of a picture that has a layout. move+joint: the one that covers a handle is moved first, w
     staying as it is, then w and the blobs' centres move together; joint: together from the start; fixed: they stay."""

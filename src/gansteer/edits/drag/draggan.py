@@ -78,7 +78,8 @@ class DragGANRun(PointRun):
         with torch.no_grad():
             features = self._features(self._needed(self._points))
             assert self.edit.tracker is not None
-            self._tracker = make_tracker(self.edit.tracker, self._view(features), self._points, self._r2)
+            view, model = self._view(features), self.start.model
+            self._tracker = make_tracker(self.edit.tracker, model, view, self._points, self._r2)
             self._first_patches = features.sample(around(self._points, disc(self._disc)))  # [n, K, C]
             self._remember(features)
 

@@ -4,13 +4,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from gansteer.edits.api import Edit, Point, StepRecord
-from gansteer.edits.drag.config import DragSettings, Method
+from gansteer.edits.drag.config import DragSettings, Method, TrackerName
 from gansteer.edits.drag.features import Engine, Grid, default_layer
 from gansteer.errors import UserError
 from gansteer.subject import Subject
@@ -32,6 +32,9 @@ RATES: Mapping[Method, float] = {
     "transformer": 0.0,
 }
 """Adam's learning rate of each method unless one is given; Gauss-Newton and the transformer need none."""
+
+TRACKERS: Mapping[Method, TrackerName | None] = {"adaptive": "between-pixels", "freedrag": None}
+"""The tracker of those methods for which it is not the nearest feature, unless one is given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,8 @@ class Drag(DragSettings, Edit):
             )
         if len(self.handles) > MOST_HANDLES:
             raise UserError(f"{len(self.handles)} handles are too many: give at most {MOST_HANDLES}")
+        if self.method == "freedrag" and self.tracker is not None:
+            raise UserError("FreeDrag follows its handles by itself: leave the tracker out, or take another method")
         (pixel, count), *_ = Counter((round(x), round(y)) for x, y in self.handles).most_common(1)
         if count > 1:
             raise UserError(f"two handles stand on pixel {pixel[0]},{pixel[1]}: remove one of them")
@@ -72,6 +77,12 @@ class Drag(DragSettings, Edit):
             if mask.dim() != 2:
                 raise UserError(f"the mask must be [height, width], not {list(mask.shape)}")
             object.__setattr__(self, "mask", (mask if mask.dtype == torch.bool else mask > 0.5).cpu())
+
+    @classmethod
+    def from_earlier(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """0.1.0 left out the method and the rate at their defaults of then, and let FreeDrag have a tracker."""
+        found = {"method": "draggan", "learning_rate": 5e-3, **stored}
+        return {**found, "tracker": None} if found["method"] == "freedrag" else found
 
     @property
     def title(self) -> str:
@@ -130,7 +141,7 @@ class Drag(DragSettings, Edit):
             else max(1.0, scale) * (1 if few else 2) * closeness,
             rows=min(self.rows, len(subject.code.ws)),
             patience=given.patience or (20 if given.method in ("adaptive", "gauss-newton") else 60),
-            tracker=given.tracker or ("between-pixels" if given.method == "adaptive" else "nearest"),
+            tracker=given.tracker or TRACKERS.get(given.method, "nearest"),
             layout="fixed" if given.method == "transformer" else given.layout,
             learning_rate=RATES[given.method] if self.learning_rate is None else self.learning_rate,
         )

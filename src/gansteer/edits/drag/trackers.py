@@ -1,17 +1,33 @@
 """The trackers by the name that `Drag.tracker` says."""
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
+from gansteer.checkpoints.trackers import TrackerKind, find_tracker
 from gansteer.edits.drag.config import TrackerName
 from gansteer.edits.drag.features import View
-from gansteer.edits.drag.optical_flow import DenseFlow, LucasKanade
+from gansteer.edits.drag.learned_trackers import LearnedFlow, LearnedPoints
+from gansteer.edits.drag.optical_flow import DenseFlow, LucasKanade, opencv
 from gansteer.edits.drag.tracking import BetweenPixels, Confident, Nearest, Still, Tracker
+from gansteer.models.flow_network import FlowNetwork
+from gansteer.subject import Model
+
+LEARNED: Mapping[str, TrackerKind] = {"learned-flow": "flow", "learned-points": "points"}
 
 
-def make_tracker(name: TrackerName, view: View, points: Tensor, radius: float) -> Tracker:
-    """The tracker `name` with its templates taken from `view`, where the handles are at `points [n, 2]`.
+def check_tracker(name: str, model: Model) -> None:
+    """Raise UserError if a tracker needs a package that is not installed, or a network that was not trained for `model`."""
+    if name in ("lucas-kanade", "dense-flow"):
+        opencv()
+    if name in LEARNED:
+        find_tracker(LEARNED[name], model)
 
-    Raises UserError if it needs a package that is not installed.
+
+def make_tracker(name: TrackerName, model: Model, view: View, points: Tensor, radius: float) -> Tracker:
+    """The tracker `name` with its templates taken from `view` of a picture of `model`, where the handles are at `points [n, 2]`.
+
+    Raises UserError as `check_tracker` does.
     """
     match name:
         case "none":
@@ -24,5 +40,10 @@ def make_tracker(name: TrackerName, view: View, points: Tensor, radius: float) -
             return LucasKanade(view)
         case "dense-flow":
             return DenseFlow(view)
+        case "learned-flow" | "learned-points":
+            network = find_tracker(LEARNED[name], model)
+            if isinstance(network, FlowNetwork):
+                return LearnedFlow(network, view)
+            return LearnedPoints(network, view, points)
         case _:
             return Nearest(view, points, radius, norm=2 if name == "nearest-l2" else 1)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from gansteer.checkpoints.face_reader import load_face_reader
+from gansteer.checkpoints.readers import FACES
 from gansteer.errors import UserError
 from gansteer.models.face_reader import HAIR_STYLES, Faces
 from gansteer.subject import Subject
@@ -59,7 +59,7 @@ def parts_of(subject: Subject) -> dict[str, Tensor]:
 def _face(subject: Subject) -> Faces:
     """What the shipped face reader sees."""
     with torch.no_grad():
-        return load_face_reader(subject.model.device).read(subject.render()[None].float())
+        return FACES.load(subject.model.device).read(subject.render()[None].float())
 
 
 def _region(subject: Subject, face: Faces, part: str) -> Tensor:

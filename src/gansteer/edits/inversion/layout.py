@@ -28,9 +28,9 @@ def first_layout(model: Model, picture: Tensor, like: Layout, seed: int) -> Layo
     if not is_readable(model):
         sampled = model.generator.sample_code(torch.Generator().manual_seed(seed), 0.0).layout
         return like if sampled is None else sampled
-    from gansteer.checkpoints.room_reader import load_room_reader
+    from gansteer.checkpoints.readers import ROOMS
 
-    kinds = load_room_reader(picture.device).segment(picture)[0].cpu()  # [S, S]
+    kinds = ROOMS.load(picture.device).segment(picture)[0].cpu()  # [S, S]
     scale = model.resolution / SIZE
     seen = [region for kind in set(kinds.flatten().tolist()) - {BACKGROUND} for region in regions(kinds == kind, LEAST)]
     seen.sort(key=lambda region: -int(region.sum()))

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from gansteer.checkpoints.efficientnet import load_efficientnet
-from gansteer.checkpoints.face_reader import load_face_reader
 from gansteer.checkpoints.mtcnn import load_face_detector
+from gansteer.checkpoints.readers import FACES
 from gansteer.edits.inversion.perceptual import Comparison, comparison
 from gansteer.errors import UserError
 from gansteer.evaluation.drags.cases import Landmarks
@@ -40,7 +40,7 @@ class Judge:
         """All that comes with gansteer. Raises UserError if the perceptual distance's package is not installed."""
         network = load_efficientnet(model.device)
         return cls(
-            reading(load_face_reader(model.device)),
+            reading(FACES.load(model.device)),
             _face_points(model.resolution),
             comparison("efficientnet-lite0", torch.zeros((), device=model.device), network),
             extractor("efficientnet-lite0", model.device),

@@ -8,9 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 BOOTSTRAPS = 2000
-AGREED = 0.03
-"""Of the picture's width: two readers' five points of a whole face are on average at most so far apart. They are within
-0.015 in the model's own pictures, and farther apart in broken ones."""
 
 
 def mean_distance(points: Tensor, targets: Tensor) -> float:
@@ -52,18 +49,6 @@ def sample(picture: Tensor, points: Tensor) -> Tensor:
         picture[None].double().cpu(), grid.view(1, 1, -1, 2), padding_mode="border", align_corners=False
     )
     return found[0, :, 0].t().view(*points.shape[:-1], -1)
-
-
-def is_whole(landmarks: Tensor, points: Tensor | None, size: int) -> bool:
-    """Whether `landmarks [68, 2]` of one reader and the five `points [5, 2]` of another are of one face.
-
-    In a broken face they disagree, or the second finds none.
-    """
-    if points is None:
-        return False
-    eyes = [landmarks[36:42].mean(dim=0), landmarks[42:48].mean(dim=0)]
-    same = torch.stack([*eyes, landmarks[30], landmarks[48], landmarks[54]])
-    return mean_distance(same, points.to(same)) < AGREED * size
 
 
 def frechet(a: Tensor, b: Tensor) -> float:

@@ -27,6 +27,8 @@ ROWS: dict[str, Settings] = {
     "adaptive": {"method": "adaptive"},
     "Lucas-Kanade tracking": {**PUBLISHED, "tracker": "lucas-kanade"},
     "dense flow tracking": {**PUBLISHED, "tracker": "dense-flow"},
+    "learned flow tracking": {**PUBLISHED, "tracker": "learned-flow"},
+    "learned point tracking": {**PUBLISHED, "tracker": "learned-points"},
     "confident tracker": {**PUBLISHED, "tracker": "confident"},
     "FreeDrag": {"method": "freedrag", "learning_rate": 2e-3},
     "Gauss-Newton": {"method": "gauss-newton"},

@@ -60,15 +60,15 @@ class TrackersReport:
     rows: tuple[TrackerRow, ...]
 
 
-def named(names: Sequence[str], radius: float) -> dict[str, MakeTracker]:
-    """The trackers of `names`, by default all. Raises UserError for a name that there is not."""
+def named(names: Sequence[str], model: Model, radius: float) -> dict[str, MakeTracker]:
+    """The trackers of `names` for pictures of `model`, by default all. Raises UserError for a name that there is not."""
     known: tuple[TrackerName, ...] = get_args(TrackerName)
     for name in names:
         if name not in known:
             raise UserError(f"there is no tracker {name!r}; there are {', '.join(known)}")
 
     def maker(name: TrackerName) -> MakeTracker:
-        return lambda first, points: make_tracker(name, first, points, radius)
+        return lambda first, points: make_tracker(name, model, first, points, radius)
 
     return {name: maker(name) for name in known if not names or name in names}
 

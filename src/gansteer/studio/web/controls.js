@@ -54,3 +54,18 @@ export const Range = ({ label, shown, use, ...attributes }) => html`
 /** Hands on what is chosen of a list.
  * @type {(use: (value: string) => void) => (event: Event) => void} */
 export const choice = (use) => (event) => use(/** @type {HTMLSelectElement} */ (event.target).value);
+
+/** How much of something is done, 0 to 1.
+ * @param {{label: string, share: number}} props */
+export const Meter = ({ label, share }) => html`
+  <div
+    class="grow"
+    role="progressbar"
+    aria-label=${label}
+    aria-valuemin="0"
+    aria-valuemax="100"
+    aria-valuenow=${Math.round(100 * share)}
+  >
+    <div class="meter"><span style=${{ transform: `scaleX(${share})` }}></span></div>
+  </div>
+`;

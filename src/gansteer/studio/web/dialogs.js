@@ -1,10 +1,11 @@
-// What opens over the page: hot keys, export, models.
+// What opens over the page: hot keys, export, models, sessions.
 
 import { Align } from "./align.js";
 import { MAC } from "./controls.js";
 import { STAGE_KEYS, KEYS, shown } from "./keys.js";
 import { icon } from "./icons.js";
 import { Export } from "./export.js";
+import { Sessions } from "./sessions.js";
 import { present } from "./state.js";
 import { html, useEffect, useRef } from "./vendor/preact.js";
 
@@ -25,6 +26,10 @@ export function Dialogs({ studio }) {
   if (dialog === "photo" && studio.state.sight)
     return html`
       <${Dialog} studio=${studio} title="Photo" wide><${Align} studio=${studio} /><//>
+    `;
+  if (dialog === "sessions")
+    return html`
+      <${Dialog} studio=${studio} title="Sessions" wide><${Sessions} studio=${studio} /><//>
     `;
   if (dialog === "model")
     return html`

@@ -1,6 +1,6 @@
 // What can be kept of the work on a picture: one list, a size where there is a choice, and one button.
 
-import { choice } from "./controls.js";
+import { choice, Meter } from "./controls.js";
 import { photoIn, putBack } from "./photos.js";
 import { sideOf } from "./state.js";
 import { html, useRef, useState } from "./vendor/preact.js";
@@ -128,16 +128,7 @@ export function Export({ studio }) {
         busy &&
         film &&
         html`
-          <div
-            class="grow"
-            role="progressbar"
-            aria-label="The film"
-            aria-valuemin="0"
-            aria-valuemax="100"
-            aria-valuenow=${Math.round(100 * done)}
-          >
-            <div class="meter"><span style=${{ transform: `scaleX(${done})` }}></span></div>
-          </div>
+          <${Meter} label="The film" share=${done} />
         `
       }
     </div>

@@ -1,12 +1,14 @@
-// The gallery: pictures of many seeds to begin with.
+// The gallery: pictures of many seeds to begin with, to mix with, and to make a film through.
 
-import { Range } from "./controls.js";
+import { Meter, Range } from "./controls.js";
 import { icon } from "./icons.js";
-import { present } from "./state.js";
+import { walk } from "./saving.js";
+import { present, running } from "./state.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
 
 const COUNT = 12;
 const LARGEST = 2 ** 32 - 1;
+const MOST_STOPS = 24; // of a film
 
 /** New seeds in the places that aren't locked.
  * @type {(seeds: number[], locked: Set<number>, random: () => number) => number[]} */
@@ -28,6 +30,7 @@ export function Gallery({ studio }) {
   const [seeds, setSeeds] = useState(() => Array.from({ length: COUNT }, (_, i) => i));
   const [locked, setLocked] = useState(() => /** @type {Set<number>} */ (new Set()));
   const [drawn, setDrawn] = useState(spread);
+  const [takes, setTakes] = useState(/** @type {"fine" | "coarse"} */ ("fine"));
   useEffect(() => {
     const timer = setTimeout(() => setDrawn(spread), 300);
     return () => clearTimeout(timer);
@@ -55,6 +58,8 @@ export function Gallery({ studio }) {
           starred=${stars.includes(seed)}
           lock=${seeds.includes(seed) ? () => lock(seed) : null}
           star=${() => star(seed)}
+          mix=${() => studio.mix(seed, takes)}
+          takes=${takes}
         />
       `,
     );
@@ -75,16 +80,26 @@ export function Gallery({ studio }) {
         value=${spread}
         use=${(/** @type {number} */ value) => studio.prefer({ spread: value })}
       />
+      <div class="field">
+        <span id="mix-takes">Mixing gives the present picture another's</span>
+        <div class="segmented" role="group" aria-labelledby="mix-takes">
+          <button aria-pressed=${takes === "fine"} onClick=${() => setTakes("fine")}>Colours</button>
+          <button aria-pressed=${takes === "coarse"} onClick=${() => setTakes("coarse")}>Shape</button>
+        </div>
+      </div>
       <ul class="tiles">
         ${tiles(seeds)}
       </ul>
       ${
         stars.length > 0 &&
         html`
-          <h3>Starred</h3>
-          <ul class="tiles">
-            ${tiles(stars)}
-          </ul>
+          <section class="stack">
+            <h3>Starred</h3>
+            <ul class="tiles">
+              ${tiles(stars)}
+            </ul>
+            <${Film} studio=${studio} stars=${stars} />
+          </section>
         `
       }
       <form class="row" onSubmit=${typed}>
@@ -105,10 +120,51 @@ function toggled(all, one) {
   return next;
 }
 
+/** A film through the starred pictures, and the present one if that is wanted.
+ * @param {{studio: import("./studio.js").Studio, stars: number[]}} props */
+function Film({ studio, stars }) {
+  const { session, exporting } = studio.state;
+  const [here, setHere] = useState(true);
+  const [loop, setLoop] = useState(true);
+  const [busy, setBusy] = useState(false);
+  const stops = [
+    ...(here && session?.current != null ? [`n${session.current}`] : []),
+    ...stars.slice(0, MOST_STOPS - 1),
+  ];
+  const make = async () => {
+    setBusy(true);
+    await walk(studio, stops, loop);
+    setBusy(false);
+  };
+  return html`
+    <label class="check">
+      <input type="checkbox" checked=${here} disabled=${busy} onChange=${() => setHere(!here)} />
+      Begin with the present picture
+    </label>
+    <label class="check">
+      <input type="checkbox" checked=${loop} disabled=${busy} onChange=${() => setLoop(!loop)} />
+      Back to the first, to repeat without a jump
+    </label>
+    <div class="row">
+      <button class="plain small" disabled=${busy || stops.length < 2 || Boolean(session?.run)} onClick=${make}>
+        ${icon("download")}${busy ? "One moment …" : `Film through ${stops.length} pictures`}
+      </button>
+      ${
+        busy &&
+        html`
+          <button class="small" onClick=${() => studio.unsave()}>Cancel</button>
+          <${Meter} label="The film" share=${exporting ? exporting.done / exporting.of : 0} />
+        `
+      }
+    </div>
+  `;
+}
+
 /** @param {{studio: import("./studio.js").Studio, seed: number, psi: number, locked: boolean, starred: boolean,
- *   lock: (() => void) | null, star: () => void}} props */
-function Tile({ studio, seed, psi, locked, starred, lock, star }) {
+ *   lock: (() => void) | null, star: () => void, mix: () => void, takes: "fine" | "coarse"}} props */
+function Tile({ studio, seed, psi, locked, starred, lock, star, mix, takes }) {
   const model = present(studio.state)?.model ?? "";
+  const words = takes === "fine" ? "colours" : "shape";
   const src = studio.wire.file(`seed/${seed}`, { model, psi, size: 96 });
   return html`
     <li class="tile">
@@ -143,6 +199,15 @@ function Tile({ studio, seed, psi, locked, starred, lock, star }) {
           onClick=${star}
         >
           ${icon("star")}
+        </button>
+        <button
+          class="icon small"
+          disabled=${running(studio.state)}
+          aria-label=${`Mix: the present picture with the ${words} of picture ${seed}`}
+          title=${`Mix: the present picture with this one's ${words}`}
+          onClick=${mix}
+        >
+          ${icon("mix")}
         </button>
       </div>
     </li>

@@ -129,8 +129,8 @@ export class Gestures {
     return open ? points.place(pairs, open.id, "to", to, side) : points.add(pairs, from, side, to);
   }
 
-  /** @param {Point} at @param {number} pointer @param {boolean} [adding] */
-  up(at, pointer, adding) {
+  /** @param {Point} at @param {number} pointer @param {number} when  in ms @param {boolean} [adding] */
+  up(at, pointer, when, adding) {
     const { gesture } = this;
     const pinching = this.pointers.size > 1;
     this.pointers.delete(pointer);
@@ -138,7 +138,7 @@ export class Gestures {
     this.gesture = null;
     const { studio } = this;
     const { live } = studio.state;
-    if (gesture.kind === "own") gesture.own.end(toPicture(this.look().view, at));
+    if (gesture.kind === "own") gesture.own.end(toPicture(this.look().view, at), when);
     else if (gesture.kind === "pan" || gesture.kind === "end") {
       if (live) studio.change(live);
     } else if (gesture.kind !== "part" && (gesture.kind === "stroke" || gesture.moved)) {
@@ -156,7 +156,7 @@ export class Gestures {
     if (running(state)) {
       studio.tell("Stop first, then change points or paint.");
     } else if (state.tool === "own") {
-      openKind(state)?.press?.(studio, here)?.end(here);
+      openKind(state)?.press?.(studio, here)?.end(here, performance.now());
     } else if (state.tool === "points") {
       const open = points.waiting(draft.pairs);
       const pairs = open ? points.place(draft.pairs, open.id, "to", here, side) : points.add(draft.pairs, here, side);

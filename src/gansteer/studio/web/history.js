@@ -117,10 +117,9 @@ function reveal(box) {
   const [inner, outer] = [entry.getBoundingClientRect(), box.getBoundingClientRect()];
   const over = (/** @type {[number, number]} */ [from, to], /** @type {[number, number]} */ [low, high]) =>
     from < low ? from - low : Math.max(0, Math.min(to - high, from - low));
-  box.scrollBy(
-    over([inner.left - EDGE, inner.right + EDGE], [outer.left, outer.left + box.clientWidth]),
-    over([inner.top - 4, inner.bottom + 4], [outer.top, outer.top + box.clientHeight]),
-  );
+  // Not by scrollBy: with rows that snap, a browser gives up the whole of a move whose part downwards snaps back.
+  box.scrollLeft += over([inner.left - EDGE, inner.right + EDGE], [outer.left, outer.left + box.clientWidth]);
+  box.scrollTop += over([inner.top - 4, inner.bottom + 4], [outer.top, outer.top + box.clientHeight]);
 }
 
 /** @type {(parent: Placed, child: Placed) => string} */

@@ -40,6 +40,8 @@ const PATHS = {
   download: "M10 3.5v9M6.5 9l3.5 3.5L13.5 9M4 16h12",
   folder: "M3 5h5l1.5 2H17v8.5H3Z",
   dice: "M4 4h12v12H4ZM7.5 7.5v.01M12.5 7.5v.01M10 10v.01M7.5 12.5v.01M12.5 12.5v.01",
+  sessions: "M3.5 3.5H9V9H3.5ZM11 3.5h5.5V9H11ZM3.5 11H9v5.5H3.5ZM11 11h5.5v5.5H11Z",
+  mix: "M7.5 5a5 5 0 1 0 .01 0ZM12.5 5a5 5 0 1 0 .01 0Z",
   copy: "M7 7h9v9H7ZM13 7V4H4v9h3",
   info: "M10 3a7 7 0 1 0 .01 0ZM10 9v4.5M10 6.4v.01",
 };

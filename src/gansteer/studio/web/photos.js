@@ -1,5 +1,6 @@
 // Photos: brought in, found again in the browser's store, and put back with what became of them.
 
+import { download } from "./saving.js";
 import { written } from "./crop.js";
 import { keepPhoto, photoOf } from "./keeping.js";
 import { showStage } from "./look.js";
@@ -40,7 +41,7 @@ export async function putBack(studio, kind) {
   if (!file) return;
   studio.say("Putting it back into the photo.");
   const where = studio.wire.file(`paste/${studio.state.session?.current}`, { kind });
-  await studio.download(await fetch(where, { method: "POST", body: file }).catch(() => null), `photo.${kind}`);
+  await download(studio, await fetch(where, { method: "POST", body: file }).catch(() => null), `photo.${kind}`);
 }
 
 /** A file that the person chooses, or null.

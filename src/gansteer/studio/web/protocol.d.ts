@@ -8,12 +8,11 @@ export interface PackedMask {
   packed: string;
 }
 
-/** Draw a seed; it becomes the root of a new tree of the session. Also switches the model. */
+/** Draw a seed, by the present node's model or another; it becomes the root of a new tree of the session. */
 export interface Sample {
   type: "sample";
   seed: number;
   psi?: number;
-  /** None: the one of the present node. */
   model?: string | null;
   label?: number | null;
   /** A seed that nothing was made of, whose place this one takes. */
@@ -65,13 +64,24 @@ export interface Interpolate {
   keep?: boolean;
 }
 
-/** A question that a panel has, such as which directions the model knows; answered by `Answer` of the same `id`. */
+/** The present picture with some styles of a seed's; it becomes a root of the session (`gansteer.mix`). */
+export interface Mix {
+  type: "mix";
+  seed: number;
+  psi?: number;
+  label?: number | null;
+  /** Those for colours and detail, or those for pose and shape. */
+  takes?: "fine" | "coarse";
+}
+
+/**
+ * A question of a panel about a node (None: the present one), such as `directions`; answered by `Answer` of the same
+ * `id`.
+ */
 export interface Ask {
   type: "ask";
   id: number;
-  /** `directions`, `parts` ...: a name in `studio/answers.py`. */
   about: string;
-  /** About which node; None: the present one. */
   node?: number | null;
   arguments?: Json;
 }
@@ -105,7 +115,6 @@ export interface ModelInfo {
 export interface Welcome {
   type: "welcome";
   protocol: number;
-  /** Of gansteer. */
   version: string;
   /** The key. Give it when connecting again (after a reload, say) to have this session back. */
   session: string;
@@ -118,14 +127,13 @@ export interface Welcome {
   answers: string[];
   /** What can be exported: name to description. Films in MP4 need an extra package. */
   exports: Record<string, string>;
-  /** How large a file may be. */
   upload_bytes: number;
   upload_pixels: number;
   /** Days after which a session that nobody opens is deleted; None: never. */
   keep_days: number | null;
 }
 
-/** The picture `(1 - t) a + t b` of two nodes. */
+/** The picture `(1 - t) a + t b` of two nodes; or `a` with some styles of a seed's, and then b is a, and t is 0. */
 export interface MixInfo {
   a: number;
   b: number;
@@ -138,7 +146,7 @@ export interface NodeInfo {
   parent: number | null;
   /** In a few plain words, such as `Seed 3` or `Drag 2 points`. */
   title: string;
-  /** The kind of edit that made it, or `seed`, `photo`, `between`. */
+  /** The kind of edit that made it, or `seed`, `photo`, `between`, `mix`. */
   kind: string;
   model: string;
   steps: number;
@@ -280,6 +288,18 @@ export interface Sight {
   costs: Record<string, CostInfo>;
 }
 
+/** A session on the disk; its name is empty until a person gave it one. */
+export interface SessionInfo {
+  key: string;
+  name: string;
+  /** How many there are in it; null where an earlier release wrote it. */
+  pictures: number | null;
+  /** When it was opened or changed last, in milliseconds since 1970. */
+  changed: number;
+  /** By a page, now. */
+  shown: boolean;
+}
+
 /** The head of a binary message. */
 export interface Frame {
   /** A number for `Shown`, rising. */
@@ -296,6 +316,6 @@ export interface Frame {
   trace: StepRecord | null;
 }
 
-export type FromPage = Sample | Start | Stop | Resume | Undo | Redo | Go | Interpolate | Ask | Shown | Leave;
+export type FromPage = Sample | Start | Stop | Resume | Undo | Redo | Go | Interpolate | Mix | Ask | Shown | Leave;
 
 export type FromServer = Welcome | State | Progress | Answer | Fault | Exporting;

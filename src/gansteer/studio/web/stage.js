@@ -84,7 +84,7 @@ export function Stage({ studio }) {
   };
   /** @param {PointerEvent} event */
   const up = (event) => {
-    gestures.current.up(at(event, looks(studio), box.current), event.pointerId, event.shiftKey);
+    gestures.current.up(at(event, looks(studio), box.current), event.pointerId, event.timeStamp, event.shiftKey);
     if (event.pointerType === "touch") setHover(null);
   };
   /** @param {PointerEvent} event */

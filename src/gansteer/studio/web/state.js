@@ -11,7 +11,7 @@ import { titled } from "./words.js";
  *  region: a brush for the layer of the panel's kind; own: that kind sees to presses itself */
 /** @typedef {"brush" | "rectangle" | "ellipse" | "part"} Shape  part: what is under the pointer */
 /** @typedef {"off" | "slider" | "side"} Comparing */
-/** @typedef {"help" | "export" | "model" | "photo" | null} Dialog */
+/** @typedef {"help" | "export" | "model" | "photo" | "sessions" | null} Dialog */
 /**
  * @typedef {object} State
  * @property {Kind[]} kinds  of edits that the page knows
@@ -59,12 +59,23 @@ import { titled } from "./words.js";
  * @property {boolean} keys  whether single keys are hot keys
  * @property {number} limit  steps of a drag at most
  * @property {number} strength  how much a step changes: 1 to 4
+ * @property {import("./edits/drag_how.js").Freedom} freedom  of a drag
+ * @property {import("./edits/drag_how.js").Numbers} numbers  of a drag that are not as usual
  * @property {number} spread  of seeds: psi
  * @property {number[]} stars  seeds
  */
 
 /** @type {Settings} */
-const USUAL = { theme: "auto", keys: true, limit: 300, strength: 2, spread: 0.7, stars: [] };
+const USUAL = {
+  theme: "auto",
+  keys: true,
+  limit: 300,
+  strength: 2,
+  freedom: "usual",
+  numbers: {},
+  spread: 0.7,
+  stars: [],
+};
 
 /** @type {() => Settings} */
 function settings() {

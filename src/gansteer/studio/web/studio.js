@@ -4,6 +4,7 @@ import * as drafts from "./draft.js";
 import { keep, kept, remember } from "./keeping.js";
 import { chosen } from "./photos.js";
 import { draftOf, goesOn, inHand, present, running, sideOf, Store } from "./state.js";
+import { download } from "./saving.js";
 import { changed, redone, trail, undone } from "./undo.js";
 import { Wire } from "./wire.js";
 import { ahead, ending, sentence, titled } from "./words.js";
@@ -81,6 +82,7 @@ export class Studio {
     const node = present(this.state);
     if (session.current != null && (moved || ended || !trails[session.current])) this.arrive(session, Boolean(ended));
     if (ended) this.say(session.ended ? ending(session.ended) : "Stopped.");
+    if (ended) this.state.kinds.find(({ needs }) => needs === session.edit?.kind)?.ended?.(this);
     if (moved && before && !session.run) this.say(`Now at ${node ? titled(node, this.state) : "the start"}.`);
     if (session.run?.state === "waiting" && session.run.position !== before?.run?.position)
       this.say(`Waiting: ${ahead(session.run.position)}.`);
@@ -190,6 +192,12 @@ export class Studio {
   sample(seed, model, label) {
     const psi = this.state.settings.spread;
     this.send({ type: "sample", seed, psi, ...(model ? { model } : {}), ...(label == null ? {} : { label }) });
+  }
+
+  /** The present picture with the colours and detail of a seed's, or its pose and shape.
+   * @param {number} seed @param {"fine" | "coarse"} takes */
+  mix(seed, takes) {
+    this.send({ type: "mix", seed, psi: this.state.settings.spread, takes });
   }
 
   shuffle() {
@@ -338,34 +346,24 @@ export class Studio {
   /** Let the browser save a file.
    * @param {string} what @param {Record<string, number>} [query] */
   async save(what, query) {
-    if (this.state.session?.current == null) return;
+    if (this.state.session?.current != null) await this.fetched(this.exported(what, query), `gansteer.${what}`);
+  }
+
+  /** Let the browser save what there is at an address, which may take a while to make.
+   * @param {string} address @param {string} name  if the studio gives none */
+  async fetched(address, name) {
     this.say("Preparing the file.");
     this.making = new AbortController();
     const { signal } = this.making;
-    const answer = await fetch(this.exported(what, query), { signal }).catch(() => null);
+    const answer = await fetch(address, { signal }).catch(() => null);
     this.store.set({ exporting: null });
     if (signal.aborted) this.say("No file was made.");
-    else await this.download(answer, `gansteer.${what}`);
+    else await download(this, answer, name);
   }
 
   /** Give up the file that is being made. */
   unsave() {
     this.making?.abort();
-  }
-
-  /** @param {Response | null} answer @param {string} name  if the studio gives none */
-  async download(answer, name) {
-    if (!answer?.ok) {
-      const told = await answer?.json().catch(() => null);
-      this.complain(told?.error ?? "The file could not be fetched: is the studio still running?");
-      return;
-    }
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(await answer.blob());
-    link.download = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") ?? "")?.[1] ?? name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-    this.say(`${link.download} is saved.`);
   }
 
   /** What is exported, as text.

@@ -2,15 +2,17 @@
 
 import { html, useState } from "./vendor/preact.js";
 
-/** A field; `use` gets the number when it is done.
- * @param {{value: number | string, use: (value: number) => void, [attribute: string]: any}} props */
-export function NumberField({ value, use, ...attributes }) {
+/** A field; `use` gets the number when it is done, and `clear` is called where it was emptied.
+ * @param {{value: number | string, use: (value: number) => void, clear?: () => void,
+ *   [attribute: string]: any}} props */
+export function NumberField({ value, use, clear, ...attributes }) {
   const [text, setText] = useState(/** @type {string | null} */ (null));
   /** @param {Event} event */
   const done = (event) => {
-    const { valueAsNumber } = /** @type {HTMLInputElement} */ (event.target);
+    const { valueAsNumber, value: typed } = /** @type {HTMLInputElement} */ (event.target);
     setText(null);
     if (!Number.isNaN(valueAsNumber)) use(valueAsNumber);
+    else if (typed === "") clear?.();
   };
   return html`
     <input

@@ -123,25 +123,32 @@ export class Wire {
     return this.path(`session/${this.session}/${what}`, query);
   }
 
-  /** Those of the sessions that the server has kept. None, if it can't be reached.
-   * @template {{key: string}} S
-   * @param {S[]} sessions @returns {Promise<S[]>} */
-  async kept(sessions) {
-    const is = async (/** @type {S} */ { key }) => {
-      const answer = await fetch(this.path(`session/${key}`)).catch(() => null);
-      return Boolean(answer?.ok && (await answer.json()).kept);
-    };
-    const known = await Promise.all(sessions.map(is));
-    return sessions.filter((_, i) => known[i]);
+  /** The sessions that the server has kept, the newest first. Raises an Error with a line for the person.
+   * @returns {Promise<import("./protocol").SessionInfo[]>} */
+  async sessions() {
+    return (await this.reached("sessions", { cache: "no-store" })).json();
+  }
+
+  /** Give a session a name, or none. Raises an Error with a line for the person.
+   * @param {string} session @param {string} name */
+  async rename(session, name) {
+    await this.reached(`session/${session}/name`, { method: "POST", body: name });
   }
 
   /** Have the server delete a session that no page shows. Raises an Error with a line for the person.
    * @param {string} session */
   async forget(session) {
-    const answer = await fetch(this.path(`session/${session}`), { method: "DELETE" }).catch(() => {
+    await this.reached(`session/${session}`, { method: "DELETE" }, [404]);
+  }
+
+  /** The server's answer. Raises an Error with a line for the person unless it is good, or one of `alright`.
+   * @param {string} what @param {RequestInit} how @param {number[]} [alright] */
+  async reached(what, how, alright = []) {
+    const answer = await fetch(this.path(what), how).catch(() => {
       throw new Error("The studio could not be reached. Is it still running?");
     });
-    if (!answer.ok && answer.status !== 404) throw new Error((await answer.json()).error);
+    if (!answer.ok && !alright.includes(answer.status)) throw new Error((await answer.json()).error);
+    return answer;
   }
 
   /** Give the server a file. Raises an Error with a line for the person.

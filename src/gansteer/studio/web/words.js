@@ -50,7 +50,7 @@ export const turned = (title) =>
 /** What an entry of the history is called: as its kind of edit says, minus signs as such.
  * @type {(node: import("./protocol").NodeInfo, state: Pick<State, "kinds" | "session">) => string} */
 export function titled({ title, kind, mixed }, { kinds, session }) {
-  if (mixed) return mix(mixed, session?.nodes ?? [], kinds);
+  if (mixed && kind !== "mix") return mix(mixed, session?.nodes ?? [], kinds);
   if (kind === "seed") return title.replace("Seed", "Picture"); // as the gallery calls it
   const named = kinds.find(({ needs }) => needs === kind)?.title?.(title) ?? title;
   return named.charAt(0).toUpperCase() + named.slice(1).replace(/-(?=\d)/g, "−");

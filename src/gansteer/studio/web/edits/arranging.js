@@ -1,7 +1,8 @@
 // Blobs being moved: what is wanted of a picture's layout, sent as edits of which the newest counts.
 //
 // While a blob is held, or changed again and again within a moment, every edit takes the place of the one before, so
-// that the picture follows and the history has one entry. Blobs are shown where they are wanted, whatever is on its way.
+// that the picture follows and the history has one entry. Blobs are shown where they are wanted, whatever is on its
+// way.
 
 import { running } from "../state.js";
 
@@ -68,12 +69,14 @@ export class Arranger {
     this.next = [];
     /** The picture that there was when the last edit was sent, until another comes. @type {number | null} */
     this.sent = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
     /** The picture that the last edit made. @type {number | null} */
     this.made = null;
   }
 
   get busy() {
-    return this.sent != null && Date.now() < this.until + PATIENCE;
+    return this.sent != null;
   }
 
   /** The blobs where they are wanted. */
@@ -86,8 +89,9 @@ export class Arranger {
     this.tag = "";
     this.made = null;
     this.put({ node, blobs, change: null });
-    const next = this.next.shift();
-    if (next) this.change(...next);
+    const waited = this.next;
+    this.next = [];
+    for (const [tag, more] of waited) this.change(tag, more); // those of another kind than the first wait once more
   }
 
   /** @param {Known | null} known */
@@ -138,28 +142,43 @@ export class Arranger {
     }
     this.wanted = false;
     const edit = { kind: KIND, ...change };
-    if (this.studio.send({ type: "start", edit, node, ...(own ? { replacing: session.current } : {}) }))
-      this.sent = session.current;
+    if (!this.studio.send({ type: "start", edit, node, ...(own ? { replacing: session.current } : {}) })) return;
+    this.sent = session.current;
+    this.wait();
+  }
+
+  /** What was sent may come to nothing without a word, as an edit that is stopped before its first step. */
+  wait() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      if (this.sent == null) return;
+      if (this.studio.state.session?.run) this.wait();
+      else this.refused();
+    }, PATIENCE);
   }
 
   /** The session is another. */
   told() {
     const { session } = this.studio.state;
-    if (session?.run || session?.current === this.sent) return;
-    if (this.sent != null) this.made = session?.current ?? null;
+    if (this.sent == null || session?.run || session?.current === this.sent) return;
+    clearTimeout(this.timer);
+    this.made = session?.current ?? null;
     this.sent = null;
     this.send();
+    // What the page drew last it drew while an edit was on its way, so it has not seen that the blobs may be asked for.
+    this.put(this.known);
   }
 
   /** The blob that was held is let go: what comes next is another entry of the history. */
   release() {
     this.held = false;
-    this.until = 0;
+    this.tag = "";
     this.put(this.known);
   }
 
   /** What was sent was refused, or is of no use any more. */
   refused() {
+    clearTimeout(this.timer);
     this.sent = this.made = null;
     this.wanted = this.held = false;
     this.tag = "";

@@ -7,8 +7,9 @@ import { KEYS, shown } from "../keys.js";
 import { fromMask, HELD, mask } from "../paint.js";
 import * as points from "../points.js";
 import { hatched, lay, pinned, Sheet } from "../sheet.js";
-import { draftOf, inHand, running, sideOf, traceOf } from "../state.js";
+import { draftOf, inHand, present, running, sideOf, traceOf } from "../state.js";
 import { html } from "../vendor/preact.js";
+import { fieldsOf, settingsOf } from "./drag_how.js";
 import { Panel } from "./drag_panel.js";
 
 /** @typedef {import("../geometry.js").Point} Point */
@@ -19,12 +20,11 @@ import { Panel } from "./drag_panel.js";
 const HOW = "click there, or move the cross and press Enter";
 const CLEAR = KEYS.find(({ action }) => action === "clear-arrived")?.keys[0] ?? "";
 const FAR = 0.05; // of the picture: as much left to go is far from arrived
-const RATES = [2e-3, 5e-3, 1e-2, 2e-2]; // of settings.strength, 1 to 4
 
 /** @type {import("../draft.js").Field} */
 const pairs = { empty: () => [], pack: (value) => value, unpack: (packed) => packed };
 
-/** @type {import("./index.js").Kind & {toEdit: (state: State) => import("../protocol").Edit}} */
+/** @type {import("./index.js").Kind<{broken: number | null}> & {toEdit: (state: State) => import("../protocol").Edit}} */
 export const drag = {
   tab: "drag",
   label: "Drag",
@@ -32,6 +32,7 @@ export const drag = {
   Panel,
   draft: { pairs, paint: painted },
   files: ["mask", "points"],
+  own: { broken: null },
 
   ready(state) {
     const all = draftOf(state).pairs;
@@ -56,26 +57,24 @@ export const drag = {
       handles: complete.map((pair) => pair.from),
       targets: complete.map((pair) => pair.to),
       ...(moves ? { mask: pack(moves) } : {}),
-      steps: state.settings.limit,
-      learning_rate: RATES[state.settings.strength - 1],
+      ...fieldsOf(state.settings),
     };
   },
 
   fromEdit(edit, last, side, state) {
-    const { handles, targets, mask: moves, steps, learning_rate: rate } = /** @type {any} */ (edit);
+    const { handles, targets, mask: moves } = /** @type {any} */ (edit);
     /** @type {Pair[]} */
     const then = handles.map((/** @type {Point} */ from, /** @type {number} */ i) => ({
       id: i + 1,
       from,
       to: targets[i],
     }));
-    const strength = RATES.indexOf(rate) + 1 || state.settings.strength;
     return {
       draft: {
         pairs: last ? points.carried(then, last.points, side) : then,
         paint: fromMask(moves ? unpack(moves) : null, side),
       },
-      settings: { ...state.settings, limit: steps, strength },
+      settings: settingsOf(edit, state.settings),
     };
   },
 
@@ -86,7 +85,18 @@ export const drag = {
     <${Points} ...${drawing} />
   `,
 
+  ended(studio) {
+    const node = present(studio.state);
+    if (!node || node.parent == null || !studio.state.welcome?.answers.includes("whole")) return;
+    const { id, parent } = node;
+    Promise.all([studio.ask("whole", {}, parent), studio.ask("whole", {}, id)]).then(
+      ([before, after]) => before && after === false && studio.keepOwn(drag, { broken: id }),
+      () => {}, // the picture gave way to another meanwhile
+    );
+  },
+
   outcome(state, ended) {
+    if (state.own.drag.broken === state.session?.current) return BROKEN;
     const { distances = [] } = traceOf(state) ?? {};
     const [left, first] = [Math.max(0, ...distances), Math.max(0, ...(state.traces[0]?.distances ?? []))];
     if (!/step limit|no nearer|stuck/i.test(ended) || left < FAR * sideOf(state)) return null;
@@ -109,6 +119,43 @@ export const drag = {
     return { share: 1 - left / first, facts: [["To go", `${left.toFixed(1)} px`]] };
   },
 };
+
+/** What to do about a face that came apart.
+ * @type {import("./index.js").Outcome} */
+const BROKEN = {
+  says: "The face came apart: the points were taken farther than this model has faces for.",
+  offers: [
+    {
+      label: "Again, and keep it a face",
+      act: (studio) => {
+        studio.prefer({ freedom: "faithful" });
+        again(studio, 1);
+      },
+    },
+    { label: "Again, half as far", act: (studio) => again(studio, 0.5) },
+    { label: "Back", act: (studio) => studio.undo() },
+  ],
+};
+
+/** Carry the last edit out anew, from the picture that it began with, to targets `share` as far away.
+ * @param {import("../studio.js").Studio} studio @param {number} share */
+function again(studio, share) {
+  const { state } = studio;
+  const node = present(state);
+  const { handles, targets, mask: moves } = /** @type {any} */ (state.session?.edit);
+  const nearer = handles.map((/** @type {Point} */ [x, y], /** @type {number} */ i) => [
+    x + share * (targets[i][0] - x),
+    y + share * (targets[i][1] - y),
+  ]);
+  const edit = {
+    kind: "drag",
+    handles,
+    targets: nearer,
+    ...(moves ? { mask: moves } : {}),
+    ...fieldsOf(state.settings),
+  };
+  studio.send({ type: "start", edit, node: node?.parent ?? null });
+}
 
 /** Bring the targets half of the way back to where the handles are now.
  * @param {import("../studio.js").Studio} studio */

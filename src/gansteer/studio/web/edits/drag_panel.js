@@ -1,17 +1,19 @@
 // What stands beside the picture while one drags: the points by numbers, what may move, how far and how fast.
 
-import { Range } from "../controls.js";
+import { choice, Range } from "../controls.js";
 import { icon } from "../icons.js";
 import { ellipse, fill, FREE, HELD, mask, rectangle } from "../paint.js";
 import { percent } from "../parts.js";
 import * as points from "../points.js";
-import { draftOf, running, sideOf } from "../state.js";
+import { draftOf, present, running, sideOf } from "../state.js";
 import { NumberField } from "../typed.js";
 import { html } from "../vendor/preact.js";
+import { CHOICES, FIELDS, FREEDOMS, withNumber } from "./drag_how.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
 /** @typedef {{studio: Studio}} Props */
 
+const OTHERS = [0, 1, 2, 3, 4, 5]; // the gallery has more
 const EVERYTHING = "Everything. Paint what must stay, or only what may move.";
 
 /** Points, what may move, and how far and fast.
@@ -19,7 +21,6 @@ const EVERYTHING = "Everything. Paint what must stay, or only what may move.";
 export function Panel({ studio }) {
   const { state } = studio;
   const draft = draftOf(state);
-  const { limit, strength } = state.settings;
   const moves = mask(draft.paint);
   const share = moves ? moves.reduce((sum, value) => sum + value, 0) / moves.length : 1;
   return html`
@@ -78,29 +79,136 @@ export function Panel({ studio }) {
         <p class="muted">${moves ? `${percent(share)} of the picture; the hatched part stays.` : EVERYTHING}</p>
         <${ShapeByNumbers} studio=${studio} />
       </section>
-      <section class="stack">
-        <h2>Speed and steps</h2>
-        <${Range}
-          label="Speed"
-          shown=${["Careful", "Usual", "Quick", "Hasty"][strength - 1]}
-          min="1"
-          max="4"
-          step="1"
-          value=${strength}
-          use=${(/** @type {number} */ value) => studio.prefer({ strength: value })}
-        />
-        <label class="row">
-          <span class="grow">Steps at most</span>
-          <${NumberField}
-            class="short"
-            min="1"
-            max="5000"
-            value=${limit}
-            use=${(/** @type {number} */ value) => value >= 1 && studio.prefer({ limit: Math.round(value) })}
-          />
-        </label>
-      </section>
+      <${How} studio=${studio} />
+      ${
+        state.session?.nodes.length === 1 &&
+        !draft.pairs.length &&
+        html`
+          <${Others} studio=${studio} />
+        `
+      }
     </div>
+  `;
+}
+
+/** While there is one picture and nothing prepared on it: a few to begin with instead.
+ * @param {Props} props */
+function Others({ studio }) {
+  const model = present(studio.state)?.model ?? "";
+  const psi = studio.state.settings.spread;
+  return html`
+    <section class="stack">
+      <h2>Or begin with another picture</h2>
+      <ul class="tiles">
+        ${OTHERS.map(
+          (seed) => html`
+            <li class="tile" key=${seed}>
+              <button class="show" aria-label=${`Picture ${seed}`} onClick=${() => studio.sample(seed)}>
+                <img
+                  alt=""
+                  width="96"
+                  height="96"
+                  loading="lazy"
+                  draggable=${false}
+                  src=${studio.wire.file(`seed/${seed}`, { model, psi, size: 96 })}
+                />
+              </button>
+            </li>
+          `,
+        )}
+      </ul>
+    </section>
+  `;
+}
+
+/** How faithful, how free; and the numbers, folded away.
+ * @param {Props} props */
+function How({ studio }) {
+  const { limit, strength, freedom, numbers } = studio.state.settings;
+  const chosen = /** @type {import("./drag_how.js").Freedom} */ (freedom);
+  /** @param {string} name @param {string | number | null} value */
+  const set = (name, value) => studio.prefer({ numbers: withNumber(numbers, name, value) });
+  return html`
+    <section class="stack">
+      <h2>How free</h2>
+      <div class="segmented" role="group" aria-label="How faithful, how free">
+        ${Object.entries(FREEDOMS).map(
+          ([name, { label }]) => html`
+            <button
+              key=${name}
+              aria-pressed=${name === chosen}
+              onClick=${() => studio.prefer({ freedom: /** @type {any} */ (name) })}
+            >
+              ${label}
+            </button>
+          `,
+        )}
+      </div>
+      <p class="muted">${FREEDOMS[chosen].says}</p>
+      <details>
+        <summary>Advanced${Object.keys(numbers).length > 0 && " · changed"}</summary>
+        <div class="stack">
+          <${Range}
+            label="Speed"
+            shown=${["Careful", "Usual", "Quick", "Hasty"][strength - 1]}
+            min="1"
+            max="4"
+            step="1"
+            value=${strength}
+            use=${(/** @type {number} */ value) => studio.prefer({ strength: value })}
+          />
+          <label class="row">
+            <span class="grow">Steps at most</span>
+            <${NumberField}
+              class="short"
+              min="1"
+              max="5000"
+              value=${limit}
+              use=${(/** @type {number} */ value) => value >= 1 && studio.prefer({ limit: Math.round(value) })}
+            />
+          </label>
+          ${Object.entries(CHOICES).map(
+            ([name, { label, options }]) => html`
+              <label class="field" key=${name}>
+                ${label}
+                <select onChange=${choice((value) => set(name, value))}>
+                  ${options.map(
+                    ([value, words]) => html`
+                      <option value=${value} selected=${(numbers[name] ?? options[0][0]) === value}>${words}</option>
+                    `,
+                  )}
+                </select>
+              </label>
+            `,
+          )}
+          ${Object.entries(FIELDS).map(
+            ([name, { label, min, max }]) => html`
+              <label class="row" key=${name}>
+                <span class="grow">${label}</span>
+                <${NumberField}
+                  class="short"
+                  min=${min}
+                  max=${max}
+                  step="any"
+                  placeholder="usual"
+                  value=${numbers[name] ?? ""}
+                  use=${(/** @type {number} */ value) => set(name, Math.min(max, Math.max(min, value)))}
+                  clear=${() => set(name, null)}
+                />
+              </label>
+            `,
+          )}
+          ${
+            Object.keys(numbers).length > 0 &&
+            html`
+              <div>
+                <button class="plain small" onClick=${() => studio.prefer({ numbers: {} })}>As usual again</button>
+              </div>
+            `
+          }
+        </div>
+      </details>
+    </section>
   `;
 }
 

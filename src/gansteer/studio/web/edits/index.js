@@ -39,7 +39,8 @@ export const KINDS = [drag, sliders, area, layout, photo];
 /**
  * @typedef {object} Gesture  a press on the picture that the kind itself sees to
  * @property {(at: Point) => void} move  in pixels of the picture
- * @property {(at: Point) => void} end  also when it never moved, as on Enter at the keyboard's cross
+ * @property {(at: Point, when: number) => void} end  also when it never moved, as on Enter at the keyboard's cross;
+ *   `when` it happened, in ms, which a busy page hears of late
  * @property {() => void} drop  given up
  */
 /**
@@ -63,6 +64,7 @@ export const KINDS = [drag, sliders, area, layout, photo];
  * @property {(drawing: Drawing) => unknown} [sheet]  what lies under all marks, a canvas say
  * @property {(studio: Studio, from: Point) => Gesture | null} [press]  with the tool `own`
  * @property {(state: State, trace: Trace) => Readout} [readout]
+ * @property {(studio: Studio) => void} [ended]  called when its edit has ended, to find out what became of it
  * @property {(state: State, ended: string) => Outcome | null} [outcome]  what to say and to offer when its edit has
  *   ended otherwise than one would like
  * @property {(title: string) => string} [title]  what an entry of the history is called that the server calls so

@@ -56,17 +56,16 @@ export const layout = {
     return {
       move() {},
       drop() {},
-      end(at) {
+      end(at, when) {
         const last = clicks.get(studio);
         const near = ((studio.state.session?.resolution ?? 0) * NEAR) / 100;
         const still = Math.hypot(at[0] - from[0], at[1] - from[1]) < near;
-        const twice =
-          last && Date.now() - last.when < TWICE && Math.hypot(at[0] - last.at[0], at[1] - last.at[1]) < near;
+        const twice = last && when - last.when < TWICE && Math.hypot(at[0] - last.at[0], at[1] - last.at[1]) < near;
         if (still && (twice || studio.state.cross)) {
           clicks.delete(studio);
           arrangerOf(studio).add(at);
         } else if (still) {
-          clicks.set(studio, { at, when: Date.now() });
+          clicks.set(studio, { at, when });
           studio.keepOwn(layout, { chosen: null });
         }
       },
@@ -150,7 +149,7 @@ function Mark({ studio, look, blob, id, name, chosen }) {
    * @type {import("../vendor/preact.js").Ref<Hold>} */
   const hold = useRef(null);
   hold.current ??= { pointers: new Map(), from: [0, 0], size: false, moved: [0, 0] };
-  const fixed = running(studio.state) && !arranger.busy;
+  const fixed = () => running(studio.state) && !arranger.busy; // now, which may be newer than what is drawn
   const [x, y] = toStage(look.view, [blob.x, blob.y]);
   const radius = Math.max(8, blob.size * look.view.scale);
 
@@ -164,7 +163,7 @@ function Mark({ studio, look, blob, id, name, chosen }) {
   };
   /** @param {PointerEvent} event */
   const down = (event) => {
-    if (fixed || event.button > 0) return;
+    if (fixed() || event.button > 0) return;
     /** @type {Element} */ (event.currentTarget).setPointerCapture(event.pointerId);
     const state = hold.current;
     state.pointers.set(event.pointerId, at(event));
@@ -207,7 +206,7 @@ function Mark({ studio, look, blob, id, name, chosen }) {
   };
   /** @param {WheelEvent} event */
   const wheel = (event) => {
-    if (fixed) return;
+    if (fixed()) return;
     event.preventDefault();
     event.stopPropagation();
     choose();
@@ -217,7 +216,7 @@ function Mark({ studio, look, blob, id, name, chosen }) {
   const key = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const arrow = ARROWS[/** @type {keyof typeof ARROWS} */ (event.key)];
-    if (fixed) return;
+    if (fixed()) return;
     if (arrow) {
       const [dx, dy] = arrow.map((step) => step * (event.shiftKey ? FAR : 1));
       arranger.move(id, dx, dy, true);

@@ -24,6 +24,9 @@ export function Panel({ studio }) {
   useEffect(() => {
     if (notice?.kind === "bad") arranger.refused();
   }, [notice]);
+  useEffect(() => {
+    if (link !== "open") arranger.refused(); // what was on its way will not be answered
+  }, [link]);
   const asks = link === "open" && arranger.stale;
   useEffect(() => {
     const current = studio.state.session?.current;

@@ -30,13 +30,14 @@ class Mover {
     this.wanted = null;
     /** The picture that there was when the last value was sent, until another comes. @type {number | null} */
     this.sent = null;
+    this.when = 0;
     /** Whether a slider is held by a pointer. */
     this.held = false;
     this.until = 0;
   }
 
   get busy() {
-    return this.sent != null && Date.now() < this.until + PATIENCE;
+    return this.sent != null && (running(this.studio.state) || Date.now() < this.when + PATIENCE);
   }
 
   /** @param {string} name @param {number} value @param {string[]} hold */
@@ -68,7 +69,10 @@ class Mover {
     this.base ??= session.current;
     const edit = { kind: sliders.needs, change: { [name]: value }, hold, absolute: true };
     const made = session.current !== this.base ? { replacing: session.current } : {};
-    if (this.studio.send({ type: "start", edit, node: this.base, ...made })) this.sent = session.current;
+    if (this.studio.send({ type: "start", edit, node: this.base, ...made })) {
+      this.sent = session.current;
+      this.when = Date.now();
+    }
     this.wanted = null;
   }
 

@@ -1,0 +1,44 @@
+"""`gansteer train-tracker`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gansteer.bars import bar
+from gansteer.commands.companion import say, train
+from gansteer.training.config import TrackerTraining
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainTracker(TrackerTraining):
+    """Train a network that follows points in a model's pictures, for `gansteer drag --tracker learned-flow` or `learned-points`."""
+
+    model: str
+    """Name of a model, a checkpoint's file, or a hub id."""
+    out: Path | None = None
+    """The file to write (.safetensors); by default where it is found for this model from now on."""
+    device: str = "auto"
+
+    def run(self) -> None:
+        import torch
+
+        from gansteer.checkpoints.registry import load
+        from gansteer.checkpoints.trackers import TRACKERS, save_tracker
+        from gansteer.memory import keep_freed_memory
+        from gansteer.training.trackers import TrackerTrainer, draw_pictures
+
+        keep_freed_memory()
+        model = load(self.model, self.device)
+        out = TRACKERS[self.kind].out(model, self.out)
+        pictures = []
+        with bar("drawing pictures") as report:
+            for picture in draw_pictures(model, self.pictures, self.seed):
+                pictures.append(picture)
+                report(len(pictures), self.pictures)
+        trainer = TrackerTrainer(self, torch.stack(pictures))
+        trained = train(trainer, self.steps, lambda now: now.error, window=100)
+        card = {
+            "model": model.card.name, "pictures": self.pictures, "steps": trained.steps, "batch": self.batch,
+            "error": trained.mean,
+        }  # fmt: skip
+        save_tracker(trainer.network, model, out, card)
+        say(trained, out, f"{trained.mean:.2f} px from where warps take the points")
