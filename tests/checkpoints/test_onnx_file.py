@@ -17,10 +17,10 @@ from gansteer.errors import UserError
 from gansteer.models.code import Code
 from gansteer.models.layout import Layout
 from gansteer.subject import Model
+from support.layouts import tiny_model as arranged
 
-sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("inversion", "edits")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "inversion"))
 from inverting import tiny_model as plain
-from layouts import tiny_model as arranged
 
 
 def codes(model: Model) -> list[Code]:
