@@ -1,11 +1,13 @@
 """`gansteer convert NAME out.onnx`: another runtime draws the same pictures from the same codes."""
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -17,9 +19,6 @@ from gansteer.models.layout import Layout
 from gansteer.subject import Model
 from support.layouts import tiny_model as arranged
 from support.tiny import tiny_model as plain
-
-onnx = pytest.importorskip("onnx")
-onnxruntime = pytest.importorskip("onnxruntime")
 
 
 def codes(model: Model) -> list[Code]:
@@ -91,8 +90,8 @@ def test_a_generator_that_looks_at_its_numbers_is_no_graph(tmp_path: Path) -> No
     model = plain(16, dtype=torch.float32)
     draw = type(model.generator).synthesize
 
-    class Moody(type(model.generator)):  # type: ignore[misc]
-        def synthesize(self, code: Code, **how: object) -> torch.Tensor:
+    class Moody(type(model.generator)):
+        def synthesize(self, code: Code, **how: Any) -> torch.Tensor:
             return draw(self, code, **how) if float(code.ws.sum()) > 0 else -draw(self, code, **how)
 
     model.generator.__class__ = Moody
