@@ -1,6 +1,7 @@
 """`gansteer convert NAME out.onnx`: another runtime draws the same pictures from the same codes."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
