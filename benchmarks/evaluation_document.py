@@ -41,6 +41,10 @@ PAPER = {
 COUNTS = (1, 5, 68)
 
 
+def counted(points: int) -> str:
+    return f"{points} point{'s' if points > 1 else ''}"
+
+
 def cell(name: str, values: list[float] | None) -> str:
     if values is None:
         return ""
@@ -68,7 +72,7 @@ def of_drags(report: dict[str, Any], number: dict[str, Any]) -> str:
     ]
     points = number["points"]
     about = (
-        f"{points} point{'s' if points > 1 else ''}, {rows[0]['cases']} cases from number {report['first']} on; "
+        f"{counted(points)}, {rows[0]['cases']} cases from number {report['first']} on; "
         f"`{report['model']}` ({report['resolution']} px, weights {report['weights'][:8]}, psi {report['psi']:g}):"
     )
     return about + "\n\n" + table(head, lines)
@@ -85,7 +89,7 @@ def beside(reports: list[dict[str, Any]]) -> str:
     others = [name for name in dict.fromkeys(name for name, _ in ours) if name not in names]
     head = [
         "paper's row",
-        *(f"{n} point{'s' if n > 1 else ''}" for n in COUNTS),
+        *(counted(n) for n in COUNTS),
         "our row",
         *(f"{n}, ours" for n in COUNTS),
     ]
@@ -138,7 +142,7 @@ def plot(report: dict[str, Any], number: dict[str, Any]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 90}" height="{step * len(rows) + 40}" '
         'font-family="sans-serif" font-size="13">',
-        f'<text x="4" y="18">{escape(COLUMNS[name])}, {number["points"]} points, {rows[0]["cases"]} cases</text>',
+        f'<text x="4" y="18">{escape(COLUMNS[name])}, {counted(number["points"])}, {rows[0]["cases"]} cases</text>',
     ]
     for i, row in enumerate(rows):
         mean, low, high = (width * value / top for value in row["measures"][name])
@@ -173,7 +177,7 @@ def main(words: list[str] | None = None) -> None:
             for number in report["tables"]:
                 target = args.document.with_name(f"{args.document.stem}-{name}-{number['points']}.svg")
                 plots.append((target, plot(report, number)))
-                texts.append(of_drags(report, number) + f"\n\n![{name}, {number['points']} points]({target.name})")
+                texts.append(of_drags(report, number) + f"\n\n![{name}, {counted(number['points'])}]({target.name})")
         fill(args.document, name, "\n\n".join(texts))
         for target, text in plots:
             with replacing(target) as temporary:

@@ -4,7 +4,7 @@ usage: python ablations.py ROOMS OUT PICTURES [NAME ...]
 
 ROOMS is the folder of the data, OUT one for the runs (a run that is there goes on), PICTURES how many real pictures each shows, at
 32 px; with names only those. Prints the table of all that are done, and puts it into docs/layout.md if that is here. A picture
-takes about 0.1 s of a core, and measuring a network two minutes.
+takes about 0.1 s of a core, and measuring a network a minute or two.
 """
 
 import json
@@ -26,23 +26,23 @@ from gansteer.training.run import train
 from gansteer.training.trained import read_trained
 
 RESOLUTION = 32
-SCENES, SAMPLES = 100, 1000
+SCENES, SAMPLES = 60, 320
 BASE: dict[str, object] = {
     "resolution": RESOLUTION, "z_dim": 16, "channel_base": 3072, "batch": 16, "augment_colour": 0.3, "mirror": True, "layout": "objects:6",
     "layout_noise": False, "blobs_alone": 0.7, "spread": True, "d_lr": 1e-3, "ema_images": 1000, "alignment": 0.0, "snapshot_images": 10**9,
 }  # fmt: skip
 """What all have in common: the training of `rooms`, with neither of the terms that speak of blobs."""
 ROWS: dict[str, dict[str, object]] = {
+    "reader": {"layout_reader": 1.0},
     "neither term": {},
     "alignment": {"alignment": 1.0},
-    "alignment, sign reversed": {"alignment": 1.0, "alignment_sign": "reversed"},
-    "reader": {"layout_reader": 1.0},
-    "published encoding, alignment": {"encoding": "published", "alignment": 1.0},
-    "published encoding, neither": {"encoding": "published"},
     "no encoding": {"encoding": "none"},
+    "published encoding, alignment": {"encoding": "published", "alignment": 1.0},
+    "alignment, sign reversed": {"alignment": 1.0, "alignment_sign": "reversed"},
     "without layout": {"layout": "none", "layout_noise": True, "blobs_alone": 0.0},
     "reader, 3 blobs": {"layout_reader": 1.0, "layout": "objects:3"},
     "reader, 10 blobs": {"layout_reader": 1.0, "layout": "objects:10"},
+    "published encoding, neither": {"encoding": "published"},
 }
 """Each with what it has of its own."""
 SHOWN = {
@@ -61,11 +61,9 @@ def config_of(name: str, data: Path, out: Path, images: int) -> TrainConfig:
     return TrainConfig(data=data / "images", out=folder, images=images, **{**BASE, **ROWS[name]})  # type: ignore[arg-type]
 
 
-def measured(name: str, config: TrainConfig, rooms: Path) -> dict[str, object]:
+def measured(name: str, config: TrainConfig, rooms: Path, distances: Distances) -> dict[str, object]:
     """What the finished run of a row draws, and what its discriminator says."""
-    device = torch.device("cpu")
-    run = read_trained(config.out, device)
-    distances = Distances(rooms / "images", SAMPLES, 0, device, lambda *_: None)
+    run = read_trained(config.out, distances.device)
     things = read_things(rooms / "heldout", RESOLUTION, SAMPLES)
     network = measured_run(name, run, distances.real(RESOLUTION), things, SAMPLES, 0, lambda *_: None)
     found: tuple[Row, ...] = ()
@@ -108,13 +106,14 @@ def table_of(found: dict[str, dict]) -> str:
 def main(rooms: Path, out: Path, images: int, names: list[str]) -> None:
     out.mkdir(exist_ok=True)
     torch.set_num_threads(1)
+    distances = Distances(rooms / "images", SAMPLES, 0, torch.device("cpu"), lambda *_: None)
     for name in names or list(ROWS):
         config = config_of(name, rooms, out, images)
         path = out / f"{config.out.name}-{images}.json"
         if not path.exists():
             for progress in train(config):
                 print(f"\r{name}: {progress.images}", end="", flush=True)
-            path.write_text(json.dumps(measured(name, config, rooms)))
+            path.write_text(json.dumps(measured(name, config, rooms, distances)))
     done = {name: out / f"{config_of(name, rooms, out, images).out.name}-{images}.json" for name in ROWS}
     found = {name: json.loads(path.read_text()) for name, path in done.items() if path.exists()}
     print("\n" + table_of(found))

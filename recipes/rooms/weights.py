@@ -18,10 +18,13 @@ def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def load_run(checkpoint: str | Path, which: str = "ema") -> SpatialGenerator:
-    """The averaged generator of `checkpoint.pt` of a run of `first.py`."""
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    config = SpatialConfig(**{**saved["config"], "noise": False, "mean_rows": 5})
+def load_run(*checkpoints: str | Path, which: str = "ema") -> SpatialGenerator:
+    """The averaged generator of `checkpoint.pt` of a run of `first.py`; of several of one run, the mean of their weights."""
+    found = [torch.load(path, map_location="cpu", weights_only=True) for path in checkpoints]
+    told = found[-1]["args"]
+    law = {"apart": told["apart"], "radius_high": told["radius_high"] / 2} if "apart" in told else {}
+    config = SpatialConfig(**{**found[-1]["config"], "noise": False, "mean_rows": 5, **law})
     generator = SpatialGenerator(config)
-    generator.load_state_dict(renamed(saved[which]))
+    mean = {name: torch.stack([one[which][name] for one in found]).mean(dim=0) for name in found[-1][which]}
+    generator.load_state_dict(renamed(mean))
     return generator.eval().requires_grad_(False)

@@ -22,6 +22,7 @@ from gansteer.commands.export import Export
 from gansteer.commands.info import Info
 from gansteer.commands.mistakes import check_words, explained
 from gansteer.commands.models import Models
+from gansteer.commands.package import Package, Push
 from gansteer.commands.paste import Paste
 from gansteer.commands.sample import Sample
 from gansteer.commands.studio import Studio
@@ -62,6 +63,8 @@ COMMANDS: dict[str, type[Command]] = {
     "info": Info,
     "convert": Convert,
     "export": Export,
+    "package": Package,
+    "push": Push,
     "sample": Sample,
     "walk": Walk,
     "mix": Mix,

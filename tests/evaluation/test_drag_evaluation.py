@@ -12,7 +12,10 @@ from gansteer.cli import main
 from gansteer.errors import UserError
 from gansteer.evaluation.drags import rows
 from gansteer.evaluation.drags import run as runs
+from gansteer.evaluation.drags.cases import Case
 from gansteer.evaluation.drags.correspondence import follow, reconstruction_case
+from gansteer.evaluation.drags.judge import Judge
+from gansteer.evaluation.drags.measures import mean_change
 from gansteer.evaluation.drags.rows import PUBLISHED, ROWS, chosen
 from support.tiny import tiny_model
 
@@ -110,12 +113,29 @@ def test_a_run_that_was_killed_goes_on_without_a_difference(
     again = measure(tiny, tmp_path, *words)
     assert without_seconds(again) == without_seconds(whole)
     assert [row["cases"] for row in whole["tables"][0]["rows"]] == [3, 3]
+    others = "".join(lines).replace('"learning_rate": 0.01', '"learning_rate": 0.02')  # what the row once meant
+    (tmp_path / "a.jsonl").write_text(others)
+    assert without_seconds(measure(tiny, tmp_path, *words)) == whole
+    assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 1 + 6 + 3
     assert whole["tables"][0]["rows"][0]["relative"] == 1
     assert "no edit" in capsys.readouterr().out
     assert (
         main(["evaluate", "drags", "--model", str(tiny), "--psi", "0.5", "--records", str(tmp_path / "a.jsonl")]) == 2
     )
     assert "other weights or settings" in capsys.readouterr().err
+
+
+def test_targets_on_one_pixel_are_dragged_back_as_one() -> None:
+    """The inner lips of a mouth that closes."""
+    model = tiny_model(32, dtype=torch.float32)
+    handles, targets = (torch.tensor(points).double() for points in ([[10, 12], [10, 20]], [[14, 15.2], [14, 15.4]]))
+    case = Case(model.sample(1), handles, targets)
+    plan = runs.Plan("m", "there-and-back", (68,), 0.7)
+    settings = {"method": "draggan", "steps": 12, "learning_rate": 5e-2}
+    found, _ = runs.measured(case, settings, 68, plan, Judge.of(model))
+    there = runs.carry_out(case.subject, handles, targets, settings).subject
+    back = runs.carry_out(there, targets[:1], handles[:1], settings).subject
+    assert found["back"] == mean_change(back.render(), case.subject.render()) > 0
 
 
 def test_rows_that_cannot_be_run_are_left_out_unless_they_are_asked_for(

@@ -13,6 +13,7 @@ import torch
 from gansteer.checkpoints import native, nvidia, state_dicts, tensorflow
 from gansteer.checkpoints.archive import MAGIC, Blobs, read_legacy, read_zip
 from gansteer.checkpoints.assemble import ParsedCheckpoint, assemble, checked
+from gansteer.checkpoints.package import packaged
 from gansteer.checkpoints.pickle_reader import Machine, Refused
 from gansteer.checkpoints.shipped import of_shape
 from gansteer.checkpoints.unpickle import reading
@@ -73,6 +74,8 @@ def recognise(file: BinaryIO, path: Path) -> Opened:
     if start[8:9] == b"{":
         return Opened(native.KIND, (), partial(_native, file, size))
     if start[:4] == b"PK\x03\x04" or zipfile.is_zipfile(file):
+        if (inside := packaged(file)) is not None:
+            return Opened(native.KIND, (), partial(_native, *inside))
         return _opened(*read_zip(file, size), path.stem)
     if start[:1] in PICKLE_STARTS and start:
         root = Machine(file, 0, size).load()
@@ -80,7 +83,7 @@ def recognise(file: BinaryIO, path: Path) -> Opened:
             return _opened(*read_legacy(file, 0, size), path.stem)
         return _opened(root, {}, path.stem)
     raise Refused(
-        f"is no checkpoint that gansteer knows (it begins with {start[:8]!r}); it opens its own safetensors files, "
+        f"is no checkpoint that gansteer knows (it begins with {start[:8]!r}); it opens its own safetensors files and packages, "
         "NVIDIA's StyleGAN2 pickles and rosinality's .pt files"
     )
 

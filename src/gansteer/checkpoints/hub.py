@@ -1,6 +1,7 @@
-"""Models on the Hugging Face hub: downloaded once, with progress, and verified by their hash each time."""
+"""Models on the Hugging Face hub: downloaded once, with progress, and verified by their hash each time; and put there."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from gansteer.errors import UserError
 
 HUB_ID = re.compile(r"(?:hf:)?(?P<repo>[\w.-]+/[\w.-]+)(?:/(?P<file>[\w./-]+))?")
 DEFAULT_FILE = "model.safetensors"
+LOG_IN = "log in with `hf auth login`, with a token that may write"
 
 
 def fetch(name: str, *, endpoint: str | None = None, cache: Path | None = None) -> Path:
@@ -76,3 +78,28 @@ def verify(path: Path, name: str, stated: str) -> None:
         path.unlink()
         blob.unlink(missing_ok=True)
         raise UserError(f"{name} is not what the hub says it is (its hash differs); it was removed, so try again")
+
+
+def push(folder: Path, repo: str, private: bool = False, endpoint: str | None = None) -> str:
+    """Put the files of a folder into the hub's model `repo`, in one commit; it is made if it is not there.
+
+    Returns its address. Raises UserError where the hub refuses it or cannot be reached.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+
+    api = HfApi(endpoint=endpoint or os.environ.get("HF_ENDPOINT"), library_name="gansteer")
+    try:
+        address = str(api.create_repo(repo, private=private, exist_ok=True))
+        api.upload_folder(folder_path=folder, repo_id=repo, commit_message="Model, card, licence and checksums")
+    except HFValidationError as error:
+        raise UserError(f"hf:{repo} is no hub id: write hf:owner/name") from error
+    except LocalTokenNotFoundError as error:
+        raise UserError(LOG_IN) from error
+    except HfHubHTTPError as error:
+        if error.response.status_code in (401, 403):
+            raise UserError(f"the hub lets you write nothing to {repo}; {LOG_IN}") from error
+        raise UserError(f"the hub refuses {repo}: {' '.join((error.server_message or str(error)).split())}") from error
+    except Exception as error:  # whatever the HTTP library beneath raises
+        raise UserError(f"the hub cannot be reached ({type(error).__name__}): check the connection") from error
+    return address

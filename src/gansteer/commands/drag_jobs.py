@@ -7,14 +7,16 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gansteer.bars import bar
-from gansteer.commands.drag import Drag
 from gansteer.commands.sharing import Made, Sent, made
 from gansteer.edits.drag.config import DragSettings
 from gansteer.errors import UserError
 from gansteer.places import Address, Folder, Log, open_folder, place, read_bytes, write_bytes
+
+if TYPE_CHECKING:
+    from gansteer.commands.drag import Drag
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,11 +50,11 @@ class Task:
     """A drag as a worker is sent it. The paths of the command are names in a folder of the worker's."""
 
     line: Line
-    command: Drag
+    command: "Drag"
     mask: Sent | None
 
 
-def run_jobs(command: Drag) -> None:
+def run_jobs(command: "Drag") -> None:
     """Every line of the jobs file that has no result yet; a failed one is reported and does not stop the others."""
     assert command.jobs is not None
     lines = _lines(command.jobs)
@@ -82,7 +84,7 @@ def run_jobs(command: Drag) -> None:
 class Results:
     """What has come of the jobs: told to the person, and kept."""
 
-    command: Drag
+    command: "Drag"
     out: Folder
     log: Log
     total: int
@@ -122,7 +124,7 @@ class Results:
 # --- in a worker --------------------------------------------------------------------------------------------------------
 
 
-def prepare(command: Drag, subject: Sent | None) -> Callable[[Task], Made]:
+def prepare(command: "Drag", subject: Sent | None) -> Callable[[Task], Made]:
     """Open the model, once. `subject` is the picture of all drags, if it is given as a file."""
     if subject is None:
         model, given = command.opened()
@@ -160,7 +162,7 @@ def _lines(jobs: Path) -> list[Line]:
     return [Line(number, text) for number, text in enumerate(texts, 1) if text.strip()]
 
 
-def _task(command: Drag, line: Line, names: dict[str, int]) -> Task:
+def _task(command: "Drag", line: Line, names: dict[str, int]) -> Task:
     """The drag of one line; `names` are those of the lines before. Raises UserError if it is no job."""
     import msgspec
 
@@ -205,11 +207,11 @@ def _mask(jobs: Path, mask: str) -> Sent:
     return Sent.read(beside, "--mask")
 
 
-def _subject(command: Drag) -> Sent | None:
+def _subject(command: "Drag") -> Sent | None:
     return None if command.subject is None else Sent.read(command.subject, "--subject")
 
 
-def _for_workers(command: Drag) -> Drag:
+def _for_workers(command: "Drag") -> Drag:
     """The command as workers are sent it: without what is only for this side, and wherever they run."""
     model, tuned = command.for_workers(command.model), command.for_workers(command.tuned)
     return replace(command, jobs=None, processes=1, cluster=None, mask=None, model=model, tuned=tuned)

@@ -98,7 +98,7 @@ class Drags(SharedEvaluation):
         return replace(plan, model=self.for_workers(plan.model) or plan.model)
 
     def measure(self, model: "Model") -> "DragsReport":
-        from gansteer.evaluation.drags.run import Record, prepare, summed_up, tasks
+        from gansteer.evaluation.drags.run import Record, prepare, resolved, summed_up, tasks
 
         def of_case(task: "Task") -> str:
             return f"case {task.number} of {task.points} points"
@@ -109,7 +109,8 @@ class Drags(SharedEvaluation):
             "correspondence": plan.correspondence, "projection": plan.projection,
         }  # fmt: skip
         records = [] if self.records is None else resume(self.records, about, Record.from_json)
-        records = [record for record in records if rows.get(record.row, record) == record.settings]
+        settings = {name: resolved(model, row) for name, row in rows.items()}
+        records = [record for record in records if settings.get(record.row, record) == record.settings]
         left = tasks(plan, rows, self.first, self.pairs, records)
         for _, found in self.results("dragging", "cpu", left, of_case, self.minutes, prepare, self._plan_for_workers()):
             for record in found:

@@ -5,13 +5,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gansteer.bars import bar
-from gansteer.commands.invert import Invert
 from gansteer.commands.sharing import Made, Sent, made
 from gansteer.commands.starting import open_model
 from gansteer.errors import UserError
 from gansteer.places import check_place, open_folder, write_bytes
+
+if TYPE_CHECKING:
+    from gansteer.commands.invert import Invert
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Task:
     target: str
 
 
-def invert_folder(command: Invert) -> None:
+def invert_folder(command: "Invert") -> None:
     """Every photo of a folder that has no subject yet, with a line for each; one that fails does not stop the others."""
     for flag in ("picture", "paste", "film", "json"):
         if getattr(command, flag) is not None:
@@ -54,7 +57,7 @@ def invert_folder(command: Invert) -> None:
         raise UserError(f"{len(failed)} of {len(photos)} photos failed; run again to try only those")
 
 
-def prepare(command: Invert) -> Callable[[Task], Made]:
+def prepare(command: "Invert") -> Callable[[Task], Made]:
     """Open the model and what finds faces, once."""
     model = open_model(command.model, command.device, command.network)
     aligner = command.aligner(model)
@@ -75,7 +78,7 @@ def prepare(command: Invert) -> Callable[[Task], Made]:
     return work
 
 
-def _photos(command: Invert) -> Mapping[str, str]:
+def _photos(command: "Invert") -> Mapping[str, str]:
     """The names of the folder's photos, sorted, to those of their subjects. Raises UserError if there are none."""
     from gansteer.pictures import ENDINGS, is_theirs
 
@@ -87,7 +90,7 @@ def _photos(command: Invert) -> Mapping[str, str]:
     return {name: f"{name if stems[Path(name).stem] > 1 else Path(name).stem}.steer" for name in names}
 
 
-def _tasks(command: Invert, names: Mapping[str, str], failed: list[str]) -> Iterator[Task]:
+def _tasks(command: "Invert", names: Mapping[str, str], failed: list[str]) -> Iterator[Task]:
     """Photos, each read when a worker is to have it; those that can't be are added to `failed`."""
     folder = open_folder(command.photo, make=False)
     for name, target in names.items():
@@ -104,6 +107,6 @@ def _fail(name: str, error: Exception, failed: list[str]) -> None:
     print(f"{name}: {' '.join(str(error).split()) or 'out of memory'}", flush=True)
 
 
-def _for_workers(command: Invert) -> Invert:
+def _for_workers(command: "Invert") -> Invert:
     """The command as workers are sent it."""
     return replace(command, processes=1, cluster=None, model=command.for_workers(command.model) or command.model)

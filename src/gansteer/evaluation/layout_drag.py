@@ -110,7 +110,7 @@ def _middle(subject: Subject, blob: int) -> Place | None:
 
 def _carried_out(subject: Subject, blob: int, handle: Place, target: Place, way: Way, steps: int) -> Found:
     mode: LayoutMode = "move+joint" if way == "move" else way
-    edit = Drag([handle], [target], layout=mode, steps=1 if way == "move" else steps)
+    edit = Drag([handle], [target], method="draggan", layout=mode, steps=1 if way == "move" else steps)
     begun = time.thread_time()
     run = start(subject, edit)
     taken = pictures = 0

@@ -148,7 +148,8 @@ def examine(subject: Subject, pair: Pair) -> PairRecord | None:
     if pair.edit == "moved":
         results["layout"] = result_of(subject, Arrangement(moves={blob: (dx, dy)}))
         inside = [min(max(v, 0.0), size - 1.0) for v in (x, y, x + dx, y + dy)]
-        edit = Drag([(inside[0], inside[1])], [(inside[2], inside[3])], layout="fixed")
+        handle, target = (inside[0], inside[1]), (inside[2], inside[3])
+        edit = Drag([handle], [target], method="draggan", layout="fixed")
         results["drag only"] = result_of(subject, edit)
     else:
         results["layout"] = result_of(subject, Arrangement(removes=(blob,)))

@@ -250,4 +250,4 @@ def splat(layout: Layout, values: Tensor, size: int, resolution: int | None = No
     values = torch.cat([values, values.new_ones(*values.shape[:-1], 1)], dim=-1)
     rows = (values[..., None] * y[:, :, None]).permute(0, 2, 3, 1)  # [B, C + 1, size, K]
     maps: Tensor = rows.flatten(1, 2) @ x  # [B, (C + 1) size, size]
-    return maps.view(len(maps), values.shape[-1], size, size)
+    return maps.view(maps.shape[0], values.shape[-1], size, size)

@@ -33,6 +33,9 @@ READER_RATE = 1e-3
 """Learning rate of the reader."""
 PLACES, STYLES = 2.0, 3.0
 """Weights of the errors in places and in style codes beside that in z."""
+APART, RADIUS_HIGH = 8, 0.18
+"""The law of independent blobs in training: the farthest of eight places each, and none wider than real things are. Blobs that
+overlap draw a thing together, which then stays when one of them goes."""
 LAYOUTS = 0x1A707
 """What the seed of a step's layouts differs by from that of its other random numbers."""
 
@@ -53,8 +56,9 @@ def spatial_config(config: TrainConfig, c_dim: int = 0) -> SpatialConfig:
     rows = min(COARSE_ROWS, shape.num_ws) if config.blobs_alone else 0
     try:
         return SpatialConfig(
-            **vars(shape), law=law, encoding=config.encoding, noise=config.layout_noise, mean_rows=rows, **blobs
-        )
+            **vars(shape), law=law, encoding=config.encoding, noise=config.layout_noise, mean_rows=rows, apart=APART,
+            radius_high=RADIUS_HIGH, **blobs,
+        )  # fmt: skip
     except ValueError as error:
         raise UserError(str(error)) from error
 

@@ -48,13 +48,13 @@ def random_warp(size: int, rng: torch.Generator) -> Tensor:
     ).tolist()
     axis = torch.arange(size) - (size - 1) / 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")
-    affine = torch.stack([
+    linear = torch.stack([
         stretch_x * x - turn * y + shift[0] * size,
         turn * x + stretch_y * y + shift[1] * size,
     ])  # fmt: skip
     knots = torch.randn(1, 2, KNOTS, KNOTS, generator=rng) * BEND * size
     smooth = F.interpolate(knots, (size, size), mode="bicubic", align_corners=True)[0]
-    return affine + smooth
+    return linear + smooth
 
 
 def warped(picture: Tensor, b: Tensor, q: Tensor) -> Tensor:

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from gansteer.edits.inversion.crop import Crop, cut
-from gansteer.edits.inversion.edit import Inversion
-from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.evaluation.drags.cases import Case, Landmarks, between
+from gansteer.evaluation.editing import brought_in
 from gansteer.evaluation.samples import from_levels
 from gansteer.pictures import read_photo
 from gansteer.subject import Model, Subject
@@ -55,12 +54,7 @@ class KnownMotion:
 
     def _bring_in(self, name: str) -> tuple[Subject, Tensor]:
         """The subject nearest to the base of a person, and that picture."""
-        pixels = self._pixels(f"{name}_base")
-        subject = self.model.sample(0, label=0 if self.model.generator.config.c_dim else None)
-        run = start(subject, Inversion(pixels, projection=self.projection, tuning="none"))
-        for _ in run:
-            pass
-        return run.subject, self._picture(f"{name}_base")
+        return brought_in(self.model, self._pixels(f"{name}_base"), self.projection), self._picture(f"{name}_base")
 
     def _picture(self, name: str) -> Tensor:
         return from_levels(self._pixels(name)).permute(2, 0, 1).to(self.model.device)

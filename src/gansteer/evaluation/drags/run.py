@@ -4,7 +4,7 @@ import base64
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from gansteer.checkpoints.latent_transformer import find_transformer
+from gansteer.edits.drag.config import DragSettings
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.methods import begin
 from gansteer.edits.drag.trackers import check_tracker
 from gansteer.errors import UserError
-from gansteer.evaluation.drags.cases import Case, landmark_case, point_set
+from gansteer.evaluation.drags.cases import Case, draggable, landmark_case, point_set
 from gansteer.evaluation.drags.judge import Judge
 from gansteer.evaluation.drags.measures import (
     frechet,
@@ -72,6 +73,7 @@ class Record:
     number: int
     row: str
     settings: Settings
+    """As `resolved` says."""
     measures: Mapping[str, float]
     """Measures that do not exist here are NaN, in files null."""
     embedding: str
@@ -101,12 +103,23 @@ def prepare(plan: Plan) -> Callable[[Task], list[Record]]:
 
     def work(task: Task) -> list[Record]:
         case = cases(task.number, task.points)
-        return [
-            Record(task.points, task.number, name, settings, *measured(case, settings, task.points, plan, judge))
-            for name, settings in task.rows.items()
-        ]
+        found = []
+        for name, settings in task.rows.items():
+            values, embedding = measured(case, settings, task.points, plan, judge)
+            found.append(Record(task.points, task.number, name, resolved(model, settings), values, embedding))
+        return found
 
     return work
+
+
+def resolved(model: Model, settings: Settings) -> Settings:
+    """All fields of a row's drag, of one handle: what a default means may change, and records must not be taken for others."""
+    if settings is None:
+        return None
+    middle = [((model.resolution - 1) / 2,) * 2]
+    subject = model.sample(0, label=0 if model.generator.config.c_dim else None)
+    fitted = Drag(middle, middle, **settings).fitted(subject)  # type: ignore[arg-type]
+    return {field.name: getattr(fitted, field.name) for field in fields(DragSettings)}
 
 
 def case_maker(plan: Plan, model: Model, judge: Judge) -> Callable[[int, int], Case]:
@@ -173,7 +186,10 @@ def measured(case: Case, settings: Settings, count: int, plan: Plan, judge: Judg
             found["perceptual"] = float(judge.perceptual(case.goal[None])(after[None]))
         found["mse"] = mean_square(after, case.goal)
     if plan.protocol == "there-and-back":
-        back = carry_out(dragged.subject, case.targets, case.handles, settings).subject.render()
+        kept = draggable(
+            case.targets, case.handles, size
+        )  # two targets may be on one pixel, from which only one can be dragged
+        back = carry_out(dragged.subject, case.targets[kept], case.handles[kept], settings).subject.render()
         found["back"] = mean_change(back, before)
         with torch.no_grad():
             found["back, perceptual"] = float(judge.perceptual(before[None])(back[None]))

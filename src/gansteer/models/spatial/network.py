@@ -87,7 +87,7 @@ class Conditioning(nn.Module):
         if encoding is None:
             return None
         level = level_of(resolution)
-        if level is not None and bool((layout.levels != 0).any()):
+        if level is not None:
             seen = (layout.levels == 0) | (layout.levels == level)
             layout = replace(layout, present=layout.present * seen)
         maps = splat(layout, styles, resolution, self.resolution)
@@ -141,7 +141,7 @@ class SpatialSynthesis(Synthesis):
         """
         layout = layout.batched.to(self.constant.device, self.constant.dtype)
         s = self.conditioning.styles(layout.styles)
-        x = self.constant.expand(len(s), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        x = self.constant.expand(s.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         scale: Tensor | None = None
         for block in self.each_block():
             encoding = self.conditioning.encoding(block.resolution)
@@ -151,7 +151,7 @@ class SpatialSynthesis(Synthesis):
                 if isinstance(encoding, PublishedEncoding) and hidden is not None:
                     x, scale = encoding(_scaled(x, scale), hidden, layer.name), None
                 x = _scaled(x, style if scale is None else style * scale)
-                x, scale = layer.unscaled(x, style, self._noise(layer, len(x), noise))
+                x, scale = layer.unscaled(x, style, self._noise(layer, x.shape[0], noise))
                 if isinstance(encoding, LocalEncoding) and hidden is not None:
                     x, scale = encoding(_scaled(x, scale), hidden, layer.name), None
                 if layer.name in found:

@@ -162,7 +162,7 @@ class ToRGB(nn.Module):
         """`x [B, I, H, W]`, `style [B or 1, I]` to `[B, img_channels, H, W]`."""
         # Three output channels: weights per sample are cheaper than scaling the input.
         weight = self.weight.flatten(1) * (style * self.weight_gain)[:, None]  # [B or 1, img_channels, I]
-        y: Tensor = torch.matmul(weight, x.flatten(2)).view(len(x), -1, *x.shape[2:]) + self.bias[:, None, None]
+        y: Tensor = torch.matmul(weight, x.flatten(2)).view(x.shape[0], -1, *x.shape[2:]) + self.bias[:, None, None]
         return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
 
 
@@ -243,11 +243,11 @@ class Synthesis(nn.Module):
         if missing:
             raise ValueError(f"this model has no layer {missing[0]!r}; it has {', '.join(names)}")
         found: dict[str, Tensor] = {}
-        x = self.constant.expand(len(next(iter(styles.values()))), -1, -1, -1)
+        x = self.constant.expand(next(iter(styles.values())).shape[0], -1, -1, -1)
         for layer in self.layers():
             if len(found) == len(set(layers)):
                 break
-            x = layer(x, styles[layer.name], self._noise(layer, len(x), noise))
+            x = layer(x, styles[layer.name], self._noise(layer, x.shape[0], noise))
             if layer.name in layers:
                 found[layer.name] = x
         return found
@@ -258,14 +258,14 @@ class Synthesis(nn.Module):
         At a smaller `resolution` than the model's, a power of two, it is what the layers up to there make of it: about
         the same picture, much sooner.
         """
-        x = self.constant.expand(len(next(iter(styles.values()))), -1, -1, -1)
+        x = self.constant.expand(next(iter(styles.values())).shape[0], -1, -1, -1)
         scale: Tensor | None = None
         image: Tensor | None = None
         for block in self.each_block():
             for layer in block.layers():
                 style = styles[layer.name]
                 x = x * (style if scale is None else style * scale)[:, :, None, None]
-                x, scale = layer.unscaled(x, style, self._noise(layer, len(x), noise))
+                x, scale = layer.unscaled(x, style, self._noise(layer, x.shape[0], noise))
             assert scale is not None
             rgb = block.torgb(x, styles[block.torgb.name] * scale)
             image = rgb if image is None else upsample(image) + rgb
