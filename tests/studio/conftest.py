@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from browser import HOW, chromium, find, wanted
-from client import Nursery, Server, make_models, studio
+from client import Nursery, Page, Server, make_models, studio
 
 WEIGHTS = Path(__file__).parents[2] / "src" / "gansteer" / "weights" / "portraits.safetensors"
 
@@ -42,6 +42,27 @@ def portraits(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Ite
     (folder / "portraits.safetensors").symlink_to(WEIGHTS)
     with studio(nursery, tmp_path_factory.mktemp("sessions"), folder) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def server(nursery: Nursery, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    flags = ("--most-upload", "1", "--most-pixels", "1", "--most-edits", "6", "--max-concurrent-edits", "4")
+    with studio(nursery, tmp_path_factory.mktemp("sessions"), models, *flags) as server:
+        yield server
+        assert server.alive, "no test may end it"
+
+
+@pytest.fixture
+def page(server: Server) -> Iterator[Page]:
+    page = Page(server)
+    page.settled()
+    yield page
+    for each in list(server.pages):
+        if each.state["run"]:
+            each.send("stop")
+            each.until(lambda each=each: each.state["run"] is None)
+    for each in list(server.pages):
+        each.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
