@@ -211,7 +211,7 @@ def _subject(command: "Drag") -> Sent | None:
     return None if command.subject is None else Sent.read(command.subject, "--subject")
 
 
-def _for_workers(command: "Drag") -> Drag:
+def _for_workers(command: "Drag") -> "Drag":
     """The command as workers are sent it: without what is only for this side, and wherever they run."""
     model, tuned = command.for_workers(command.model), command.for_workers(command.tuned)
     return replace(command, jobs=None, processes=1, cluster=None, mask=None, model=model, tuned=tuned)

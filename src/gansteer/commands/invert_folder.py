@@ -107,6 +107,6 @@ def _fail(name: str, error: Exception, failed: list[str]) -> None:
     print(f"{name}: {' '.join(str(error).split()) or 'out of memory'}", flush=True)
 
 
-def _for_workers(command: "Invert") -> Invert:
+def _for_workers(command: "Invert") -> "Invert":
     """The command as workers are sent it."""
     return replace(command, processes=1, cluster=None, model=command.for_workers(command.model) or command.model)
