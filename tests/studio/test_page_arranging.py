@@ -1,8 +1,6 @@
 """Arranging blobs in a real browser: by pointer, wheel, keys, numbers and buttons; the picture and the history follow."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +9,7 @@ from client import Nursery, Server, studio
 from visitor import Visitor
 
 from gansteer.checkpoints.native import save_model
-
-sys.path.append(str(Path(__file__).parents[1] / "edits"))
-from layouts import tiny_model
+from support.layouts import tiny_model
 
 KNOWN = "window.studio.state.own.layout.known"
 RESTS = f"{KNOWN} && !{KNOWN}.change && {KNOWN}.node === window.studio.state.session.current && !window.studio.state.session.run"

@@ -24,7 +24,8 @@ const FAR = 0.05; // of the picture: as much left to go is far from arrived
 /** @type {import("../draft.js").Field} */
 const pairs = { empty: () => [], pack: (value) => value, unpack: (packed) => packed };
 
-/** @type {import("./index.js").Kind<{broken: number | null}> & {toEdit: (state: State) => import("../protocol").Edit}} */
+/** @typedef {{broken: number | null}} Own  the picture on which a face came apart */
+/** @type {import("./index.js").Kind<Own> & {toEdit: (state: State) => import("../protocol").Edit}} */
 export const drag = {
   tab: "drag",
   label: "Drag",
