@@ -40,10 +40,11 @@ from gansteer.errors import UserError
 from gansteer.evaluation.document import fill, table
 from gansteer.evaluation.drags.cases import Landmarks
 from gansteer.evaluation.drags.judge import Judge
-from gansteer.evaluation.drags.measures import interval, is_whole, mean_distance
+from gansteer.evaluation.drags.measures import interval, mean_distance
 from gansteer.evaluation.records import append, check_records, resume
 from gansteer.executors.choose import chosen
 from gansteer.memory import keep_freed_memory
+from gansteer.models.face_reader import is_whole
 from gansteer.subject import Model, Subject
 
 Changes = dict[str, object] | None
