@@ -72,9 +72,12 @@ def check_mishaps(outcomes: Sequence[Any], tasks: Sequence[Task], folder: Path) 
     assert sorted(errors) == [90, 91, 94, 95]
     assert isinstance(errors[90], UserError)
     assert "90 is no number" in str(errors[90])
-    assert str(errors[91]) == "tried 4 times, the last time: out of memory"
-    assert str(errors[94]).startswith("tried 4 times, the last time: its worker was lost")
-    assert str(errors[95]) == "tried 4 times, the last time: CUDA out of memory"
+    # A worker that dies may take the answer of the task before with it, which is tried again then.
+    lost = "its worker was lost"
+    for number, why in ((91, "out of memory"), (94, lost), (95, "CUDA out of memory")):
+        assert str(errors[number]).startswith(
+            (f"tried 4 times, the last time: {why}", f"tried 4 times, the last time: {lost}")
+        )
     counts = begun(folder)
     # At least: what else a worker had begun when it was ended is begun again.
     assert all(counts[number] >= times for number, times in ((90, 1), (91, 4), (92, 2), (93, 2), (94, 4), (95, 4)))
