@@ -93,7 +93,7 @@ def screenshots(browser: Browser, address: str, out: Path, arguments: argparse.N
     page = opened(browser, address, arguments.seed, 1440, 900)
     stroke(page, handle, target)
     page.click("button.primary")
-    until(page, "s.traces.length > 12 || !s.session.run")
+    until(page, "s.traces.length > 12")
     page.screenshot(path=out / "studio.png")
     page.context.close()
 
