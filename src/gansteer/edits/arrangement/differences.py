@@ -4,7 +4,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from gansteer.models.code import Code
@@ -47,6 +46,8 @@ def centroid(weight: Tensor) -> Place | None:
 
 def regions(mask: Tensor, least: int = 1) -> list[Tensor]:
     """The connected regions (8 neighbours) of a bool map `[H, W]` that have at least `least` pixels."""
+    from scipy import ndimage  # a second and 17 MB, which drags without blobs do without
+
     numbers, count = ndimage.label(mask.numpy(), structure=np.ones((3, 3)))
     sizes = np.bincount(numbers.ravel(), minlength=count + 1)
     return [torch.from_numpy(numbers == n) for n in range(1, count + 1) if sizes[n] >= least]
