@@ -44,7 +44,7 @@ def test_the_strip_scrolls_and_every_control_has_a_name(browser, tiny, width, he
         for entries in range(2, visitor.js("document.querySelector('.history .scroll').clientWidth") // 84 + 2):
             visitor.js("window.studio.clear('pairs', '')")
             visitor.drag((20, 10 + 3 * entries), (40, 30))  # what was asked for before is gone on with
-                visitor.page.wait_for_selector("button.primary:has-text('Start')")
+            visitor.page.wait_for_selector("button.primary:has-text('Start')")
             visitor.start()
             visitor.stop()
             assert len(visitor.session["nodes"]) == entries
