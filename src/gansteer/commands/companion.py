@@ -21,6 +21,16 @@ class Trained:
     """By Ctrl-C."""
 
 
+def collected(what: str, items: Iterable[Step], total: int) -> list[Step]:
+    """All of `total` items, as they come, under a progress bar that is called `what`."""
+    found = []
+    with bar(what) as report:
+        for item in items:
+            found.append(item)
+            report(len(found), total)
+    return found
+
+
 def train(steps: Iterable[Step], total: int, measure: Callable[[Step], float], window: int) -> Trained:
     """Take the steps of a trainer, at most `total`, under a progress bar, until they end or Ctrl-C comes.
 

@@ -96,4 +96,4 @@ class Push(Licensed):
         with TemporaryDirectory() as text:
             self.packed(model, Path(text))
             where = push(Path(text), match[1], self.private)
-        print(f"{where}: gansteer studio --model hf:{match[1]} opens it")
+        print(f"{where}: gansteer sample --model hf:{match[1]} opens it")

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from gansteer.bars import bar
-from gansteer.commands.companion import say, train
+from gansteer.commands.companion import collected, say, train
+from gansteer.commands.starting import open_model
 from gansteer.training.config import TrackerTraining
 
 
@@ -14,6 +14,8 @@ class TrainTracker(TrackerTraining):
 
     model: str
     """Name of a model, a checkpoint's file, or a hub id."""
+    network: str | None = None
+    """Which network of a file that holds several, such as G instead of G_ema."""
     out: Path | None = None
     """The file to write (.safetensors); by default where it is found for this model from now on."""
     device: str = "auto"
@@ -21,19 +23,12 @@ class TrainTracker(TrackerTraining):
     def run(self) -> None:
         import torch
 
-        from gansteer.checkpoints.registry import load
         from gansteer.checkpoints.trackers import TRACKERS, save_tracker
-        from gansteer.memory import keep_freed_memory
         from gansteer.training.trackers import TrackerTrainer, draw_pictures
 
-        keep_freed_memory()
-        model = load(self.model, self.device)
+        model = open_model(self.model, self.device, self.network)
         out = TRACKERS[self.kind].out(model, self.out)
-        pictures = []
-        with bar("drawing pictures") as report:
-            for picture in draw_pictures(model, self.pictures, self.seed):
-                pictures.append(picture)
-                report(len(pictures), self.pictures)
+        pictures = collected("drawing pictures", draw_pictures(model, self.pictures, self.seed), self.pictures)
         trainer = TrackerTrainer(self, torch.stack(pictures))
         trained = train(trainer, self.steps, lambda now: now.error, window=100)
         card = {

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from gansteer.bars import bar
-from gansteer.commands.companion import say, train
+from gansteer.commands.companion import collected, say, train
+from gansteer.commands.starting import open_model
 from gansteer.training.config import TransformerTraining
 
 
@@ -14,27 +14,22 @@ class TrainTransformer(TransformerTraining):
 
     model: str
     """Name of a model, a checkpoint's file, or a hub id."""
+    network: str | None = None
+    """Which network of a file that holds several, such as G instead of G_ema."""
     out: Path | None = None
     """The file to write (.safetensors); by default where it is found for this model from now on."""
     device: str = "auto"
 
     def run(self) -> None:
         from gansteer.checkpoints.latent_transformer import TRANSFORMERS, save_transformer
-        from gansteer.checkpoints.registry import load
         from gansteer.edits.drag.optical_flow import opencv
-        from gansteer.memory import keep_freed_memory
         from gansteer.training.latent_transformer import TransformerTrainer, joined, make_pairs, transformer_layer
 
-        keep_freed_memory()
         opencv()
-        model = load(self.model, self.device)
+        model = open_model(self.model, self.device, self.network)
         out = TRANSFORMERS.out(model, self.out)
         layer = transformer_layer(model)
-        pairs = []
-        with bar("drawing pairs") as report:
-            for pair in make_pairs(model, self.pairs, layer, self.seed):
-                pairs.append(pair)
-                report(len(pairs), self.pairs)
+        pairs = collected("drawing pairs", make_pairs(model, self.pairs, layer, self.seed), self.pairs)
         trainer = TransformerTrainer(model, self, joined(pairs), layer)
         trained = train(trainer, self.steps, lambda now: now.loss, window=100)
         card = {
