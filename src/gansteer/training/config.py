@@ -11,6 +11,8 @@ from gansteer.errors import UserError
 from gansteer.models.spatial.config import MAX_BLOBS
 from gansteer.models.stylegan2.config import GeneratorConfig
 
+FEATURE_SIZES = (64, 128, 256)
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -26,6 +28,9 @@ class TrainConfig:
     """How many real pictures to show in all."""
     loss: Literal["projected", "stylegan2"] = "projected"
     """Projected: a discriminator on frozen EfficientNet features, which needs few pictures; stylegan2: from scratch."""
+    feature_size: int = 128
+    """Width at which the projected discriminator's features look at pictures, real and drawn: 64, 128 or 256; 64 costs a
+    quarter of 128. A run that grows from one with another size begins with a new discriminator."""
     augment: Literal["auto", "none", "diffaugment", "ada"] = "auto"
     """Augmentation of what the discriminator sees. Auto: diffaugment with the projected loss, else ada."""
     augment_colour: float = 1.0
@@ -113,6 +118,8 @@ class TrainConfig:
             raise UserError("--g-lr, --d-lr and --anchor-lr must be above 0")
         if self.ema_images is not None and self.ema_images <= 0:
             raise UserError("--ema-images must be above 0")
+        if self.feature_size not in FEATURE_SIZES:
+            raise UserError(f"--feature-size is one of {', '.join(map(str, FEATURE_SIZES))}, not {self.feature_size}")
         counts = ("workers", "anchor_images", "discriminator_images")
         for name in ("r1_gamma", "path_length", "augment_colour", "anchor_weight", *counts):
             if (getattr(self, name) or 0) < 0:

@@ -38,6 +38,7 @@ STRUCTURE = {
     "encoding",
     "layout_noise",
     "spread",
+    "feature_size",
 }
 """What decides which networks there are: a run with another one may not be able to go on from this one either."""
 
@@ -158,7 +159,8 @@ def read_start(
         before = read_record(path / "config.json")
         with fitting(path / "checkpoint.pt"):
             g: Generator = training.restore(before, state["ema"])
-        if config.loss == before.get("loss") and OBJECTIVES[config.loss].grows:
+        alike = (before.get("loss"), before.get("feature_size", 128)) == (config.loss, config.feature_size)
+        if alike and OBJECTIVES[config.loss].grows:
             discriminator = state["d"]
     else:
         g = training.adopt(load(str(path), device="cpu", network=config.network).generator, str(path))
