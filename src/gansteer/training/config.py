@@ -98,7 +98,7 @@ class TrainConfig:
     spread: bool = False
     """The projected discriminator also sees, at every place, how much the pictures of a group differ; not published."""
     grow: Path | None = None
-    """Start from this checkpoint (a run's folder or a .safetensors of half the resolution, or of the same)."""
+    """Start from this run's folder, or from a model (its name or file), of half the resolution or of the same."""
     network: str | None = None
     """With --grow from a file that holds several networks: which, such as G instead of G_ema."""
     discriminator_images: int = 0
