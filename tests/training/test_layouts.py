@@ -135,7 +135,13 @@ def test_the_reader_sees_what_the_picture_was_drawn_from(tiny):
             "layout_noise": False,
             **PROJECTED,
         },
-        {"layout": "hierarchical", "encoding": "published", "alignment_ramp": 16, "augment": "ada"},
+        {
+            "layout": "hierarchical",
+            "encoding": "published",
+            "alignment_ramp": 16,
+            "augment": "ada",
+            "discriminator_images": 4,
+        },
     ],
     ids=["ours", "published"],
 )
