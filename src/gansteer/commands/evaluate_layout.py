@@ -174,10 +174,10 @@ class LayoutFace(RecordedEvaluation, SampleEvaluation):
         _check_count("--scenes", self.scenes)
 
     def measure(self, model: "Model") -> "FaceLayoutReport":
-        from gansteer.evaluation.layout_face import FaceLayoutReport, check_hierarchy, of_record, rows
+        from gansteer.evaluation.layout_face import FaceLayoutReport, levels_of, of_record, rows
         from gansteer.evaluation.layout_scene import SubjectScene
 
-        check_hierarchy(SubjectScene(model.sample(self.seed, self.psi)))
+        levels_of(SubjectScene(model.sample(self.seed, self.psi)))  # complains before the work
         head = {"of": "layout-face", "model": model.digest, "psi": self.psi}
         seeds = _seeds(self.seed, self.scenes)
         found = self.examined(head, seeds, of_record, prepare_layout_face, self.opener(model), self.psi)
@@ -259,14 +259,15 @@ def prepare_layout_drag(opener: Opener, psi: float, steps: int) -> "Callable[[Ke
 def prepare_layout_face(opener: Opener, psi: float) -> "Callable[[Keys], list[Found]]":
     """What examines the pictures of some seeds."""
     from gansteer.checkpoints.mtcnn import load_face_detector
-    from gansteer.evaluation.layout_face import examine, to_record
+    from gansteer.evaluation.layout_face import examine, levels_of, to_record
     from gansteer.evaluation.layout_scene import SubjectScene
 
     model = opener.open()
     detector = load_face_detector(model.device)
 
     def one(key: str) -> Any:
-        return to_record(examine(SubjectScene(model.sample(int(key), psi)), detector, int(key)))
+        scene = SubjectScene(model.sample(int(key), psi))
+        return to_record(examine(scene, levels_of(scene), detector, int(key)))
 
     return lambda keys: [(key, one(key)) for key in keys]
 

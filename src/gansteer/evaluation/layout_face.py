@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gansteer.edits.arrangement.differences import Place, change
 from gansteer.errors import UserError
-from gansteer.evaluation.layout import LONGEST, MARGIN, SHORTEST, Move, Record, SceneBlob, Variant
+from gansteer.evaluation.layout import LONGEST, MARGIN, SHORTEST, Move, Record, Scene, SceneBlob, Variant
 from gansteer.evaluation.layout_measures import disc, inside_outside
 from gansteer.evaluation.layout_report import Row, share_row, sum_row
 from gansteer.evaluation.layout_report import rows as layout_rows
@@ -67,28 +67,27 @@ class FaceLayoutReport:
     rows: tuple[Row, ...]
 
 
-def check_hierarchy(scene: SubjectScene) -> None:
-    """Raises UserError unless the picture's layout has a first blob that others belong to."""
-    if len(scene.layout) < 2 or not bool((scene.layout.parents[0] == 0).any()):
+def levels_of(scene: SubjectScene) -> list[int]:
+    """The level of each of a picture's blobs. Raises UserError unless they belong to a first one."""
+    if not bool((scene.layout.parents == 0).any()):
         raise UserError(
-            f"{scene.subject.model.card.name} has independent blobs: evaluate layout measures those, "
-            "layout-face models trained with --layout hierarchical"
+            f"{scene.subject.model.card.name} has independent blobs, which evaluate layout is for: "
+            "layout-face takes a model that was trained with --layout hierarchical"
         )
+    levels: list[int] = scene.layout.levels.tolist()
+    return levels
 
 
-def examine(scene: SubjectScene, detector: FaceDetector, seed: int) -> FaceRecord:
-    """Move the first blob by 5 to 25 % of the width, and one blob of each further level by as much."""
+def examine(scene: Scene, levels: Sequence[int], detector: FaceDetector, seed: int) -> FaceRecord:
+    """Move the first blob by 5 to 25 % of the width, and one blob of each further level by as much; `levels` by number."""
     rng = np.random.default_rng(seed)
-    blobs = {blob.number: blob for blob in scene.blobs}
-    layout, size = scene.layout, scene.size
-    first = blobs.get(0) or SceneBlob(0, *layout.centres[0, 0].tolist(), size / 4)
-    levels = layout.levels[0].tolist()
-    further = [
-        int(rng.choice(known))
-        for level in sorted(set(levels) - {levels[0]})
-        if (known := [k for k in blobs if levels[k] == level])
+    size = scene.size
+    chosen = [
+        known[int(rng.integers(len(known)))]
+        for level in sorted(set(levels))
+        if (known := [blob for blob in scene.blobs if levels[blob.number] == level])
     ]
-    moves = [(blob, _shift(blob, size, rng)) for blob in (first, *(blobs[k] for k in further))]
+    moves = [(blob, _shift(blob, size, i == 0, rng)) for i, blob in enumerate(chosen)]
     pictures = scene.draw([Variant(), *(Variant(move=(blob.number, *shift)) for blob, shift in moves)])
     points = [_points(detector, picture) for picture in pictures[:2]]
     changes = [change(pictures[0], picture) for picture in pictures[1:]]
@@ -117,11 +116,11 @@ def _way(before: Tensor | None, after: Tensor | None, size: int) -> Place | None
     return x, y
 
 
-def _shift(blob: SceneBlob, size: int, rng: np.random.Generator) -> Place:
-    """A move of 5 to 25 % of the width after which the centre is in the middle half of the picture, or nearer to it than before."""
-    low, high = (0.5 - LONGEST) * size, (0.5 + LONGEST) * size - 1
-    if blob.number:
-        low, high = MARGIN * size, (1 - MARGIN) * size - 1
+def _shift(blob: SceneBlob, size: int, first: bool, rng: np.random.Generator) -> Place:
+    """A move of 5 to 25 % of the width. It ends inside of the margins, that of the first blob in the middle half, where a
+    head is in the picture, or nearer to the middle than it began."""
+    edge = 0.5 - LONGEST if first else MARGIN
+    low, high = edge * size, (1 - edge) * size - 1
     middle = (size - 1) / 2
     while True:
         length, angle = size * rng.uniform(SHORTEST, LONGEST), rng.uniform(0, 2 * np.pi)
