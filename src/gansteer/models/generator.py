@@ -282,6 +282,10 @@ class Generator(nn.Module, ABC):
         c = None if label is None else self.one_hot([label])
         return self.code_of(self.sample_z(1, rng), c, psi=psi, rng=rng)[0]
 
+    def skip_codes(self, count: int, rng: torch.Generator) -> None:
+        """Move `rng` to where drawing `count` codes with `sample_z` and one call of `code_of` leaves it."""
+        self.sample_z(count, rng)
+
     def sample_w(self, count: int) -> Tensor:
         """`[count, w_dim]` from seeded random z; classes of a conditional model in turn."""
         z = self.sample_z(count, torch.Generator().manual_seed(0))

@@ -66,6 +66,10 @@ class SpatialGenerator(StyleGAN2Generator):
         ws = torch.cat([self.mean_w().expand(len(ws), still, -1), ws[:, still:]], dim=1)
         return Code(ws, layout=self.sample_layout(len(ws), torch.Generator().manual_seed(0) if rng is None else rng))
 
+    def skip_codes(self, count: int, rng: torch.Generator) -> None:
+        super().skip_codes(count, rng)
+        self.sample_layout(count, rng)
+
     def mean_code(self) -> Code:
         """The code of the mean w, in a layout without blobs."""
         return Code(super().mean_code().ws, layout=Layout.of([], self.config.blob_dim).to(self.device, self.dtype))
