@@ -129,12 +129,19 @@ def test_the_reader_sees_what_the_picture_was_drawn_from(tiny):
         {
             "layout": "objects:2",
             "layout_reader": 1.0,
+            "composition": 1.0,
             "blobs_alone": 0.5,
             "spread": True,
             "layout_noise": False,
             **PROJECTED,
         },
-        {"layout": "hierarchical", "encoding": "published", "alignment_ramp": 16, "augment": "ada"},
+        {
+            "layout": "hierarchical",
+            "encoding": "published",
+            "alignment_ramp": 16,
+            "augment": "ada",
+            "discriminator_images": 4,
+        },
     ],
     ids=["ours", "published"],
 )
@@ -193,6 +200,7 @@ def newest(config):
         ({"layout": "objects:1000"}, "from 1 to 64"),
         ({"layout": "objects:2", "layout_reader": 1.0}, "--loss projected"),
         ({"layout": "objects:2", "anchor": 0.5, "loss": "projected"}, "--anchor"),
+        ({"layout": "objects:2", "composition": 1.0}, "--no-layout-noise"),
         ({"layout": "objects:2", "alignment": -1.0}, "must not be negative"),
         ({"layout": "objects:2", "blobs_alone": 1.5}, "share from 0 to 1"),
         ({"spread": True}, "--loss projected"),

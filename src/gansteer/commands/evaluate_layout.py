@@ -1,4 +1,4 @@
-"""`gansteer evaluate layout`, `layout-drag` and `layout-pairs`."""
+"""`gansteer evaluate layout`, `layout-drag`, `layout-face` and `layout-pairs`."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +18,7 @@ from gansteer.executors.api import Prepare
 
 if TYPE_CHECKING:
     from gansteer.evaluation.layout_drag import DragReport
+    from gansteer.evaluation.layout_face import FaceLayoutReport
     from gansteer.evaluation.layout_pairs import PairsReport
     from gansteer.evaluation.layout_report import LayoutReport, Row
     from gansteer.subject import Model
@@ -150,6 +151,35 @@ class LayoutDrag(Examination, SampleEvaluation):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayoutFace(Examination, SampleEvaluation):
+    """Whether the first blob of a hierarchical layout moves the head of a portrait, and the others its eyes and mouth."""
+
+    scenes: int = 200
+    """How many pictures to examine."""
+    seed: int = 7000
+    """The first picture's seed; the others follow."""
+
+    def check(self) -> None:
+        super().check()
+        _check_count("--scenes", self.scenes)
+
+    def measure(self, model: "Model") -> "FaceLayoutReport":
+        from gansteer.evaluation.layout_face import FaceLayoutReport, levels_of, of_record, rows
+        from gansteer.evaluation.layout_scene import SubjectScene
+
+        levels_of(SubjectScene(model.sample(self.seed, self.psi)))  # complains before the work
+        head = {"of": "layout-face", "model": model.digest, "psi": self.psi}
+        seeds = _seeds(self.seed, self.scenes)
+        found = self.examined(head, seeds, of_record, prepare_layout_face, self.opener(model), self.psi)
+        _check_found(found)
+        return FaceLayoutReport(model.card.name, len(found), self.psi, self.seed, rows(found))
+
+    def tell(self, found: "FaceLayoutReport") -> None:
+        print_rows(found.rows)
+        print(f"{found.scenes} pictures of {found.model} at psi {found.psi:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class LayoutPairs(Examination):
     """Known edits: rendered rooms brought in, edited as they were rendered, and compared with what they should become."""
 
@@ -214,6 +244,22 @@ def prepare_layout_drag(opener: Opener, psi: float, steps: int) -> "Callable[[Ke
     model = opener.open()
     gain_of(model)  # measured once for a model: no part of any drag's time
     return lambda keys: [(key, to_record(examine(model, int(key), psi, steps))) for key in keys]
+
+
+def prepare_layout_face(opener: Opener, psi: float) -> "Callable[[Keys], list[Found]]":
+    """What examines the pictures of some seeds."""
+    from gansteer.checkpoints.mtcnn import load_face_detector
+    from gansteer.evaluation.layout_face import examine, levels_of, to_record
+    from gansteer.evaluation.layout_scene import SubjectScene
+
+    model = opener.open()
+    detector = load_face_detector(model.device)
+
+    def one(key: str) -> Any:
+        scene = SubjectScene(model.sample(int(key), psi))
+        return to_record(examine(scene, levels_of(scene), detector, int(key)))
+
+    return lambda keys: [(key, one(key)) for key in keys]
 
 
 def prepare_layout_pairs(opener: Opener, data: Path, projection: int) -> "Callable[[Keys], list[Found]]":

@@ -89,13 +89,16 @@ class TrainConfig:
     """With --layout: attention is what speaks against realism, as published, or for it."""
     layout_reader: float = 0.0
     """With --layout (projected loss only): weight of a reader that learns along to see blobs, their styles and z; not published."""
+    composition: float = 0.0
+    """With --layout and --no-layout-noise: weight of composition. A picture without some of its blobs should be as before where
+    the others stand, and empty where those stood; 3 is a good weight. Not published."""
     blobs_alone: float = 0.0
     """With --layout: in this share of pictures the layers up to 16 px take the mean w, and what they begin with says nothing
     of left and right: blobs alone decide what stands where. New pictures then always do. Not published."""
     spread: bool = False
     """The projected discriminator also sees, at every place, how much the pictures of a group differ; not published."""
     grow: Path | None = None
-    """Start from this checkpoint (a run's folder or a .safetensors of half the resolution, or of the same)."""
+    """Start from this run's folder, or from a model (its name or file), of half the resolution or of the same."""
     network: str | None = None
     """With --grow from a file that holds several networks: which, such as G instead of G_ema."""
     discriminator_images: int = 0
@@ -144,7 +147,7 @@ class TrainConfig:
     def _check_layout(self) -> None:
         if self.spread and self.loss != "projected":
             raise UserError("--spread is of the projected discriminator: use it with --loss projected")
-        for name in ("alignment", "alignment_ramp", "layout_reader"):
+        for name in ("alignment", "alignment_ramp", "layout_reader", "composition"):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name.replace('_', '-')} must not be negative")
         if not 0 <= self.blobs_alone <= 1:
@@ -155,6 +158,8 @@ class TrainConfig:
             raise UserError(f"--layout is none, hierarchical or objects:N such as objects:6, not {self.layout!r}")
         if self.layout_reader and self.loss != "projected":
             raise UserError("--layout-reader looks at frozen features: use it with --loss projected")
+        if self.composition and self.layout_noise:
+            raise UserError("--composition compares pictures that are drawn twice: use it with --no-layout-noise")
         if self.anchor:
             raise UserError("--anchor knows no layouts: leave it or --layout out")
         count = self.layout.partition(":")[2]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gansteer.checkpoints.native import save_model
-from gansteer.checkpoints.registry import load
+from gansteer.checkpoints.registry import load, resolve
 from gansteer.errors import UserError
 from gansteer.models.generator import Generator
 from gansteer.output import replacing, save_picture
@@ -148,10 +148,12 @@ def read_state(path: Path) -> dict[str, Any]:
 def read_start(
     path: Path, config: TrainConfig, training: GeneratorTraining[Any], c_dim: int
 ) -> tuple[Generator, dict[str, Tensor] | None]:
-    """The generator to go on from and, if `path` is a run with the same loss, its discriminator."""
+    """The generator to go on from and, if `path` is a run with the same loss, its discriminator.
+
+    `path` may also be what every command takes for `--model`: the name of a shipped model, or a hub id.
+    """
     discriminator = None
-    if not path.exists():
-        raise UserError(f"there is no run or model at {path} to --grow")
+    path = resolve(path)
     if (path / "checkpoint.pt").exists():
         if config.network is not None:
             raise UserError(f"{path} is a run, which goes on from its average: leave --network out")

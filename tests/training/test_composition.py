@@ -1,0 +1,98 @@
+"""Composition: against loops, and on drawings that are composed, or are not."""
+
+import pytest
+import torch
+from test_step import reals, trainer_for
+
+from gansteer.models.layout import heatmaps
+from gansteer.training.composition import Composition, difference, edges, territory
+
+LABELS = torch.zeros(4, dtype=torch.long)
+
+
+def rand(*size, seed=0):
+    return torch.rand(*size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_difference_and_edges_are_their_formulas():
+    some, full, empty = (2 * rand(2, 3, 12, 12, seed=s) - 1 for s in range(3))
+    kept, gone = rand(2, 1, 12, 12, seed=3), rand(2, 1, 12, 12, seed=4) ** 2
+    fine = total = 0.0
+    away = torch.zeros(2, 3, 12, 12, dtype=torch.float64)
+    weight = torch.ones(2, 12, 12, dtype=torch.float64)
+    for b in range(2):
+        for y in range(12):
+            for x in range(12):
+                k, r = float(kept[b, 0, y, x]) + 0.04, float(gone[b, 0, y, x])
+                m = k * k / (k * k + r * r)
+                weight[b, y, x] = 5.0 if r > 0.1 else 1.0
+                for c in range(3):
+                    composed = m * float(full[b, c, y, x]) + (1 - m) * float(empty[b, c, y, x])
+                    away[b, c, y, x] = (float(some[b, c, y, x]) - composed) * abs(2 * m - 1)
+                    fine += float(away[b, c, y, x].abs() * weight[b, y, x]) / 864
+    for b in range(2):
+        for c in range(3):
+            for y in range(0, 12, 4):
+                for x in range(0, 12, 4):
+                    cell = away[b, c, y : y + 4, x : x + 4].mean().abs() * weight[b, y : y + 4, x : x + 4].mean()
+                    total += 2 * float(cell) / 54
+    assert float(difference(some, full, empty, kept, gone)) == pytest.approx(fine + total, rel=1e-9)
+    rows = [
+        sum(abs(float(empty[b, c, y, x + 1] - empty[b, c, y, x])) for x in range(2, 9))
+        for b in range(2) for c in range(3) for y in range(12)
+    ]  # fmt: skip
+    assert float(edges(empty)) == pytest.approx(sum(rows) / len(rows), rel=1e-9)
+
+
+def test_what_is_composed_costs_nothing_and_a_thing_that_stays_does():
+    kept, gone = torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)
+    kept[..., 2:6, 2:6], gone[..., 9:14, 9:14] = 1, 1
+    empty = torch.full((1, 3, 16, 16), 0.2)
+    full = torch.where((kept + gone) > 0, 0.9, empty)
+    some = torch.where(kept > 0, 0.9, empty)
+    m, clear = territory(kept, gone)
+    assert float(m[..., 2:6, 2:6].min()) == 1
+    assert float(m[..., 9:14, 9:14].max()) < 0.01
+    assert float(clear.min()) > 0.99
+    assert float(difference(some, full, empty, kept, gone)) < 0.003
+    assert float(difference(full, full, empty, kept, gone)) > 0.1
+    assert float(difference(empty, full, empty, kept, gone)) > 0.05
+    assert float(edges(empty)) == 0
+
+
+def test_a_step_draws_the_first_half_again_without_some_blobs_and_without_any(tiny):
+    config = tiny(layout="objects:3", layout_noise=False, alignment=0.0, composition=2.0)
+    trainer = trainer_for(config)
+    (term,) = trainer.terms
+    assert isinstance(term, Composition)
+    seen = []
+    asked = term.loss
+
+    def loss(drawn, d, report):
+        codes = []
+        inner = drawn.redraw
+        object.__setattr__(drawn, "redraw", lambda code: codes.append(code) or inner(code))
+        found = asked(drawn, d, report)
+        seen.append((drawn, codes, found, report, [inner(code).detach() for code in codes]))
+        return found
+
+    term.loss = loss  # type: ignore[method-assign]
+    trainer.step(reals(config), LABELS)
+    ((drawn, (some, none), found, report, pictures),) = seen
+    layout = drawn.code.layout
+    assert len(some.ws) == len(none.ws) == 2
+    assert torch.equal(some.ws, drawn.code.ws[:2])
+    assert bool((some.layout.present <= layout.present[:2]).all())
+    assert not bool(none.layout.present.any())
+    stays = (some.layout.present == layout.present[:2]).double()[..., None, None]
+    heat = heatmaps(layout[:2], 8) * 1.0
+    expected = difference(
+        pictures[0],
+        drawn.pictures[:2].detach(),
+        pictures[1],
+        (heat * stays).amax(1, True),
+        (heat * (1 - stays)).amax(1, True),
+    )
+    torch.testing.assert_close(report["composition/difference"], expected, check_dtype=False)
+    torch.testing.assert_close(found, 2 * (expected + 2 * edges(pictures[1])), check_dtype=False)
+    assert any(p.grad is not None and bool(p.grad.any()) for p in trainer.nets.g.parameters())
