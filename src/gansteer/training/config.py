@@ -250,6 +250,8 @@ class TrackerTraining:
     batch: int = 4
     crop: int = 64
     """Width of the part of a picture that a step looks at, in pixels; a multiple of 4."""
+    least: float = 1 / 32
+    """The smallest warps, as a share of the largest: a step of an edit moves points by a fraction of a pixel, an edit by many."""
     learning_rate: float = 1e-3
     seed: int = 0
 
@@ -257,6 +259,8 @@ class TrackerTraining:
         _check_counts(self, "pictures", "steps", "batch")
         if self.crop < 16 or self.crop % 4:
             raise UserError(f"crop must be a multiple of 4 from 16, not {self.crop}")
+        if not 0 < self.least <= 1:
+            raise UserError(f"least must be a share above 0 and at most 1, not {self.least}")
         _check_sizes(self, "learning_rate")
 
 
