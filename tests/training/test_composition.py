@@ -76,7 +76,7 @@ def test_a_step_draws_the_first_half_again_without_some_blobs_and_without_any(ti
         seen.append((drawn, codes, found, report, [inner(code).detach() for code in codes]))
         return found
 
-    term.loss = loss  # type: ignore[method-assign]
+    term.loss = loss
     trainer.step(reals(config), LABELS)
     ((drawn, (some, none), found, report, pictures),) = seen
     layout = drawn.code.layout
