@@ -90,8 +90,8 @@ class TrainConfig:
     layout_reader: float = 0.0
     """With --layout (projected loss only): weight of a reader that learns along to see blobs, their styles and z; not published."""
     composition: float = 0.0
-    """With --layout and --no-layout-noise: weight of composition. A picture without some of its blobs should be as before where
-    the others stand, and empty where those stood; 3 is a good weight. Not published."""
+    """With --layout and --no-layout-noise: weight of composition. When some blobs go and the others move to the side, these should
+    take their things along, and nothing else stand there; 3 or 4 is a good weight. Not published."""
     blobs_alone: float = 0.0
     """With --layout: in this share of pictures the layers up to 16 px take the mean w, and what they begin with says nothing
     of left and right: blobs alone decide what stands where. New pictures then always do. Not published."""
@@ -250,6 +250,8 @@ class TrackerTraining:
     batch: int = 4
     crop: int = 64
     """Width of the part of a picture that a step looks at, in pixels; a multiple of 4."""
+    least: float = 1 / 32
+    """The smallest warps, as a share of the largest: a step of an edit moves points by a fraction of a pixel, an edit by many."""
     learning_rate: float = 1e-3
     seed: int = 0
 
@@ -257,6 +259,8 @@ class TrackerTraining:
         _check_counts(self, "pictures", "steps", "batch")
         if self.crop < 16 or self.crop % 4:
             raise UserError(f"crop must be a multiple of 4 from 16, not {self.crop}")
+        if not 0 < self.least <= 1:
+            raise UserError(f"least must be a share above 0 and at most 1, not {self.least}")
         _check_sizes(self, "learning_rate")
 
 
