@@ -90,8 +90,8 @@ class TrainConfig:
     layout_reader: float = 0.0
     """With --layout (projected loss only): weight of a reader that learns along to see blobs, their styles and z; not published."""
     composition: float = 0.0
-    """With --layout and --no-layout-noise: weight of composition. A picture without some of its blobs should be as before where
-    the others stand, and empty where those stood; 3 is a good weight. Not published."""
+    """With --layout and --no-layout-noise: weight of composition. When some blobs go and the others move to the side, these should
+    take their things along, and nothing else stand there; 3 or 4 is a good weight. Not published."""
     blobs_alone: float = 0.0
     """With --layout: in this share of pictures the layers up to 16 px take the mean w, and what they begin with says nothing
     of left and right: blobs alone decide what stands where. New pictures then always do. Not published."""
