@@ -293,7 +293,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--fresh-memory", action="store_true", help="let the allocator give memory back, as by default")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--document", type=Path, help="put the tables there, between <!-- MARK --> and <!-- end of MARK -->")
+    parser.add_argument(
+        "--document", type=Path, help="put the tables there, between <!-- MARK --> and <!-- end of MARK -->"
+    )
     parser.add_argument("--mark", default="speed", help="the comment in --document whose tables are replaced")
     parser.add_argument("--steps-only", choices=["ours", "plain"], help=argparse.SUPPRESS)
     args = parser.parse_args()

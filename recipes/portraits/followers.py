@@ -32,7 +32,11 @@ def transformer(out: Path) -> list[list[str]]:
     return [["train-transformer", "--model", "portraits", "--pairs", "4000", "--steps", "6000", "--out", str(out)]]
 
 
-FOLDERS = {"flow": (flow, "trackers/flow"), "points": (points, "trackers/points"), "transformer": (transformer, "transformers")}
+FOLDERS = {
+    "flow": (flow, "trackers/flow"),
+    "points": (points, "trackers/points"),
+    "transformer": (transformer, "transformers"),
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or FOLDERS:
