@@ -235,6 +235,17 @@ def test_info_tells_what_is_in_the_file(run, model):
     assert (told["metrics.quality.floor"], told["limits"]) == ("1.5", "no hats; no cats")
 
 
+def test_info_in_a_terminal_is_in_groups_and_no_wider(model):
+    (reader, terminal), environment = os.openpty(), {**SHELL, "COLUMNS": "72"}
+    subprocess.run([sys.executable, "-m", "gansteer", "info", model], stdout=terminal, env=environment, check=True)
+    os.close(terminal)
+    lines = os.read(reader, 100_000).decode().splitlines()
+    os.close(reader)
+    assert lines[0].split() == ["name", "tiny"]
+    assert "" in lines, "what belongs together stands together"
+    assert max(map(len, lines)) <= 72
+
+
 def test_convert_writes_the_same_model(run, model, tmp_path):
     assert run("convert", model, tmp_path / "b.safetensors")[0] == 0
     assert (tmp_path / "b.safetensors").read_bytes() == model.read_bytes()

@@ -18,6 +18,7 @@ CASES = [
     ("sample --mdel=portraits", "gansteer sample has no --mdel: did you mean --model?"),
     ("drag --no-maks --out x.png", "gansteer drag has no --no-maks: did you mean --no-marks?"),
     ("drag --zzz 3", "gansteer drag has no --zzz: gansteer drag --help lists its flags"),
+    ("drag --from 3", "gansteer drag has no --from: gansteer drag --help lists its flags"),
     ("drag --learning-rat 3", "gansteer drag has no --learning-rat: did you mean --learning-rate?"),
     ("drag --seed three --out x.png", "--seed three: give a whole number, such as 7"),
     ("drag --seed=three --out x.png", "--seed three: give a whole number, such as 7"),
@@ -56,3 +57,16 @@ sys.exit(run())
 def test_ctrl_c_while_it_starts_is_one_line() -> None:
     done = subprocess.run([sys.executable, "-c", SLOW_START], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "gansteer: stopped\n")
+
+
+def test_nothing_that_takes_its_time_is_imported_before_ctrl_c_is_looked_after() -> None:
+    """What Python has loaded by itself when its first line runs cannot be helped; `os` and `signal` are what it takes."""
+    code = "import sys; before = set(sys.modules); import gansteer.__main__; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}; {code}"], capture_output=True, text=True
+    )
+    taken = set(done.stdout.split()) - {"gansteer", "gansteer.__main__"}
+    alone = subprocess.run(
+        [sys.executable, "-S", "-c", code.replace("gansteer.__main__", "os, signal")], capture_output=True, text=True
+    )
+    assert taken <= set(alone.stdout.split()), done.stderr

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 import gansteer
@@ -43,6 +44,14 @@ def test_reprs_are_one_line_and_mistakes_are_explained() -> None:
     subject = model.sample(1)
     assert repr(model) == "<Model portraits, 128 px>"
     assert repr(subject) == "<Subject of portraits, 128 px>"
+    edit = gansteer.Drag(handles=[(64, 76)], targets=[(72, 76)], mask=torch.ones(128, 128), steps=9)
+    assert repr(edit) == "Drag(steps=9, handles=((64.0, 76.0),), targets=((72.0, 76.0),), mask=<128 x 128>)"
+    assert (
+        repr(gansteer.start(subject, gansteer.Attribute({"smile": 1})))
+        == "<Run of Attribute(change={'smile': 1.0}): step 0>"
+    )
+    with pytest.raises(gansteer.UserError, match=r"seed is a whole number and psi a number, not 'three' and 0\.7"):
+        model.sample("three")  # type: ignore[arg-type]
     with pytest.raises(gansteer.UserError, match=r"handles is a list of points \(x, y\)"):
         gansteer.Drag(handles=(64, 76), targets=(72, 76))  # type: ignore[arg-type]
     with pytest.raises(gansteer.UserError, match="'smile' is no edit"):

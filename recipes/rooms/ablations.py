@@ -29,13 +29,14 @@ RESOLUTION = 32
 SCENES, SAMPLES = 60, 320
 BASE: dict[str, object] = {
     "resolution": RESOLUTION, "z_dim": 16, "channel_base": 3072, "batch": 16, "augment_colour": 0.3, "mirror": True, "layout": "objects:6",
-    "layout_noise": False, "blobs_alone": 0.7, "spread": True, "d_lr": 1e-3, "ema_images": 1000, "alignment": 0.0, "snapshot_images": 10**9,
+    "layout_noise": False, "blobs_alone": 0.7, "spread": True, "d_lr": 1e-3, "ema_images": 1000, "alignment": 0.0, "feature_size": 64, "snapshot_images": 10**9,
 }  # fmt: skip
 """What all have in common: the training of `rooms`, with neither of the terms that speak of blobs."""
 ROWS: dict[str, dict[str, object]] = {
-    "reader": {"layout_reader": 1.0},
     "neither term": {},
     "alignment": {"alignment": 1.0},
+    "reader": {"layout_reader": 1.0},
+    "reader, composition": {"layout_reader": 1.0, "composition": 3.0},
     "no encoding": {"encoding": "none"},
     "published encoding, alignment": {"encoding": "published", "alignment": 1.0},
     "alignment, sign reversed": {"alignment": 1.0, "alignment_sign": "reversed"},

@@ -9,10 +9,7 @@
 The names are imported when they are first used, so that `import gansteer` is instant.
 """
 
-from importlib import import_module
-from importlib.metadata import version
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as of `typing`, which takes longer to import than all that is here
 if TYPE_CHECKING:
     from gansteer.bars import watch
     from gansteer.checkpoints.registry import load
@@ -75,10 +72,15 @@ HOMES = {
 
 
 def __getattr__(name: str) -> object:
+    # Imported here, so that Ctrl-C is looked after (__main__.py) before anything takes its time.
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("gansteer")
     if name not in HOMES:
         raise AttributeError(f"module 'gansteer' has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(HOMES[name]), name)
 
 

@@ -3,10 +3,13 @@
 import os
 import signal
 import sys
-from types import FrameType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _leave(number: int, frame: "FrameType | None") -> None:
     """End at once: whatever is being imported is not to be told of it, some of it answers with pages of its own."""
     os.write(2, b"gansteer: stopped\n")
     os._exit(130)

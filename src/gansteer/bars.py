@@ -28,7 +28,7 @@ class Bar:
         self.progress.update(self.task, completed=done, total=total)
 
     def pace(self, done: int, total: int, workers: int) -> None:
-        """So much is done of the whole since the bar was made, by so many workers."""
+        """So much is done of the whole since the bar had its name, by so many workers."""
         each = done / max(monotonic() - self.begun, 1e-3)
         speed = f"{each:.1f} jobs/s" if each >= 1 else f"{60 * each:.1f} jobs/min"
         pace = f"{speed}, {workers} worker{'s' * (workers != 1)}"
@@ -38,7 +38,8 @@ class Bar:
         """So much is done of the part of this name."""
         if what != self.what:
             self.what = what
-            self.progress.reset(self.task, description=what)
+            self.begun = monotonic()
+            self.progress.reset(self.task, description=what, pace="")
         self(done, total)
 
 

@@ -16,7 +16,7 @@ from gansteer.commands.evaluate import Faces, Quality, Smoothness, Tracking
 from gansteer.commands.evaluate_attributes import Attributes
 from gansteer.commands.evaluate_drags import Drags
 from gansteer.commands.evaluate_inversion import InversionQuality
-from gansteer.commands.evaluate_layout import Layout, LayoutDrag, LayoutPairs
+from gansteer.commands.evaluate_layout import Layout, LayoutDrag, LayoutFace, LayoutPairs
 from gansteer.commands.evaluate_trackers import Trackers
 from gansteer.commands.export import Export
 from gansteer.commands.info import Info
@@ -53,6 +53,7 @@ EVALUATE: dict[str, type[Command]] = {
     "trackers": Trackers,
     "layout": Layout,
     "layout-drag": LayoutDrag,
+    "layout-face": LayoutFace,
     "layout-pairs": LayoutPairs,
 }
 

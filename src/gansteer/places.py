@@ -182,7 +182,8 @@ class RemoteLog(Log):
 
     def __post_init__(self) -> None:
         with suppress(FileNotFoundError):
-            self.found = read_bytes(self.where).decode("utf-8", "replace").splitlines()
+            whole = read_bytes(self.where).decode("utf-8", "replace")
+            self.found = whole[: whole.rfind("\n") + 1].splitlines()  # what was cut short is as if it were not there
 
     def lines(self) -> list[str]:
         return list(self.found)

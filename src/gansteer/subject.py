@@ -1,6 +1,7 @@
 """The nouns: a Model (generator and card) draws Subjects, each of which determines one picture."""
 
 import hashlib
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -79,13 +80,17 @@ class Model:
 
         The same seed gives the same subject, on any device. `like` "numpy" draws what NVIDIA's programs draw for it.
         """
-        if not 0 <= seed <= MAX_SEED:
+        try:
+            whole, psi = operator.index(seed), float(psi)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"seed is a whole number and psi a number, not {seed!r} and {psi!r}") from error
+        if not 0 <= whole <= MAX_SEED:
             raise UserError(f"seed must be from 0 to {MAX_SEED}, not {seed}")
         self.check_label(label)
-        rng = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(whole)
         with torch.no_grad():
             if like == "numpy":
-                drawn = np.random.RandomState(seed).randn(1, self.generator.config.z_dim)
+                drawn = np.random.RandomState(whole).randn(1, self.generator.config.z_dim)
                 z = torch.from_numpy(drawn).to(self.generator.mean_w())
                 c = self.condition(label)
                 return Subject(self, self.generator.code_of(z, c, psi=psi, rng=rng)[0])

@@ -1,6 +1,7 @@
 """`gansteer drag` as its user runs it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,11 @@ import torch
 from drag_reference import tiny_subject
 from PIL import Image
 
+import gansteer
 from gansteer.cli import main
+from gansteer.commands.drag_advice import advice, broken
+from gansteer.edits.api import Progress
+from gansteer.edits.drag.edit import Drag
 
 FLAGS = ["--learning-rate", "0.02", "--steps", "5", "--device", "cpu"]
 
@@ -128,3 +133,38 @@ def test_ctrl_c_writes_what_was_reached(
     monkeypatch.setattr(DragGANRun, "_look", look)
     assert drag("--model", model, "--replay", written, "--out", tmp_path / "again.png") == 0
     assert (tmp_path / "again.png").read_bytes() == out.read_bytes()
+
+
+def test_what_to_do_when_handles_do_not_arrive(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("L", (64, 64), 255).save(tmp_path / "mask.png")
+    flags = ["--mask", tmp_path / "mask.png", "--reach", 3, "--out", tmp_path / "out.png"]
+    assert drag("--model", model, "--seed", 7, "--point", "20,33:50,33", *flags) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("wrote")
+    (note,) = (line for line in said.err.splitlines() if line.startswith("note: "))
+    for word in ("half as far", "--steps 5", "--lambda-mask (10)", "--reach 3"):
+        assert word in note
+
+
+@pytest.mark.parametrize(
+    ("left", "why", "says"),
+    [
+        (4.0, "no nearer for 60 steps (the nearest picture is kept)", "part of the way"),
+        (9.0, "no nearer for 60 steps (the nearest picture is kept)", "hardly came nearer"),
+        (0.5, "all handles have arrived", None),
+        (9.0, "the latent blew up: lower the learning rate (the nearest picture is kept)", None),
+    ],
+)
+def test_advice_goes_by_the_way_that_is_left(left: float, why: str, says: str | None) -> None:
+    subject = tiny_subject(64, dtype=torch.float32)
+    first = Progress(0, 1.0, subject, ((1.0, 1.0),), (10.0,))
+    line = advice(Drag([(1, 1)], [(11, 1)]), first, replace(first, distances=(left,), stop_reason=why))
+    assert line is None if says is None else says in (line or "")
+
+
+def test_a_face_that_came_apart_is_told() -> None:
+    start = gansteer.load("portraits").sample(7)
+    far = replace(start, code=replace(start.code, ws=start.code.ws * -3))
+    assert "--reach 10" in (broken(start, far) or "")
+    assert broken(start, start) is None
+    assert broken(far, far) is None  # there was none before

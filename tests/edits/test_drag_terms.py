@@ -113,25 +113,47 @@ def test_neighbourhoods() -> None:
     assert disc(1.0).tolist() == [[0, 0]]
 
 
+@pytest.mark.parametrize("margin", [0, 2])
 @pytest.mark.parametrize("exact", [False, True])
-def test_mask_term(exact: bool) -> None:
-    grid = Grid(32, FeatureFrame(16))
-    first, now = random_features(16), random_features(16, seed=5).requires_grad_()
+def test_mask_term(exact: bool, margin: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gansteer.edits.drag.mask.CHUNK", 50)  # several parts
+    monkeypatch.setattr("gansteer.edits.drag.mask.BLOCK", 12)
+    frame = FeatureFrame(16 + 2 * margin, margin)
+    grid = Grid(32, frame)
+    first, now = random_features(frame.size), random_features(frame.size, seed=5).requires_grad_()
     mask = torch.zeros(32, 32, dtype=torch.bool)
-    mask[5:20, 9:30] = True  # borders inside cells
+    mask[5:25, 9:30] = True  # borders inside cells, and whole blocks
     term = MaskTerm(mask, grid, exact)
     term.remember(as_features(grid, first))
-    loss = term(as_features(grid, now))
+    loss = term(as_features(grid, now), 7.0)
     keep = 1 - mask.double()
+    change = frame.crop(now - first)
     if exact:
-        expected = ((picture_map(now, 32) - picture_map(first, 32)).abs() * keep).mean()
+        expected = 7 * (picture_map(change, 32).abs() * keep).mean()
     else:
         cells = torch.stack([keep[2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean() for i in range(16) for j in range(16)])
-        expected = ((now - first).abs() * cells.view(16, 16)).mean()
-    assert abs(float((loss - expected).detach())) < 1e-12
+        expected = 7 * (change.abs() * cells.view(16, 16)).sum() / change[0].numel() / 5
+        expected = expected * 16**2 / frame.size**2  # a mean over all cells, those beyond the picture too
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-12)
     (got,) = torch.autograd.grad(3 * loss, now)
     (slow,) = torch.autograd.grad(3 * expected, now)
     assert (got - slow).abs().max() < 1e-12
+    need = term.need  # nothing else is looked at
+    known = Features.of(grid, torch.nn.functional.pad(now.flatten(1).t()[need.flatten()], (0, 0, 0, 1)), need)
+    assert torch.equal(term(known, 7.0), loss)
+
+
+def test_nothing_pulls_while_nothing_has_changed() -> None:
+    """At the start F is F0, and the slope of an absolute value is taken as 0 there."""
+    grid = Grid(32, FeatureFrame(16))
+    first = random_features(16).requires_grad_()
+    for exact in (False, True):
+        term = MaskTerm(torch.zeros(32, 32, dtype=torch.bool), grid, exact)
+        term.remember(as_features(grid, first.detach()))
+        loss = term(as_features(grid, first))
+        (slope,) = torch.autograd.grad(loss, first)
+        assert float(loss.detach()) == 0
+        assert not slope.any()
 
 
 def test_mask_polarity() -> None:

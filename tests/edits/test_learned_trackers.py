@@ -95,8 +95,12 @@ def test_units_are_those_of_their_equations() -> None:
 
 
 def test_the_truth_is_what_the_warp_does() -> None:
-    b = random_warp(32, torch.Generator().manual_seed(3))
-    assert b.norm(dim=0).mean() > 0.3
+    lengths = [
+        float(random_warp(32, torch.Generator().manual_seed(seed), 1 / 32).norm(dim=0).mean()) for seed in range(12)
+    ]
+    assert min(lengths) < 0.2  # as a step of an edit moves points
+    assert max(lengths) > 0.8  # as a whole edit does
+    b = random_warp(32, torch.Generator().manual_seed(lengths.index(max(lengths))), 1 / 32)
     y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
     ramp = torch.stack([x, y, x + y])
     q = torch.stack([x, y], dim=-1)[8:20, 6:18]
@@ -182,6 +186,14 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main([*words, "--steps", "1", "--kind", "points", "--out", str(tmp_path / "t.safetensors")]) == 0
     assert "1 steps" in capsys.readouterr().out
     assert read_tracker("points", tmp_path / "t.safetensors").config.resolution == 32
-    for more, said in ((["--crop", "30"], "multiple of 4"), (["--out", "t.txt"], "ends in .safetensors")):
+    going_on = ["--kind", "points", "--begin", str(tmp_path / "t.safetensors"), "--learning-rate", "0"]
+    assert main([*words, *going_on, "--steps", "1", "--out", str(tmp_path / "u.safetensors")]) == 0
+    before, after = (read_tracker("points", tmp_path / f"{name}.safetensors").state_dict() for name in "tu")
+    assert all(torch.equal(before[name], after[name]) for name in before)  # at a rate of 0 it stays
+    capsys.readouterr()
+    for more, said in (
+        (["--crop", "30"], "multiple of 4"), (["--out", "t.txt"], "ends in .safetensors"), (["--least", "0"], "least"),
+        (["--begin", str(tmp_path / "t.safetensors")], "is no flow network"),
+    ):  # fmt: skip
         assert main([*words, *more]) == 2
         assert said in capsys.readouterr().err

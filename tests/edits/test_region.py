@@ -7,7 +7,9 @@ from drag_reference import dense_map, tiny_subject
 from gansteer.edits.drag.features import Extractor, default_layer
 from gansteer.edits.drag.tracking import around, square
 from gansteer.models.code import Code
+from gansteer.models.stylegan2 import doubling
 from gansteer.models.stylegan2.region import RegionSynthesis
+from gansteer.models.stylegan2.region_plan import UpBack, UpPlan
 from gansteer.models.stylegan2.winograd import F2, F4, Winograd
 from support.tiny import tiny_model
 
@@ -70,6 +72,7 @@ def test_whole_map_in_several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     table = region(subject.model.generator.styles(Code(w[None])), torch.ones(64, 64, dtype=torch.bool))
     assert (table[:-1].t().reshape(-1, 64, 64) - dense).abs().max() < 1e-10
     weight = torch.linspace(-1, 1, dense.numel(), dtype=torch.float64).view(dense.shape)
+    weight[:, 3:5] = 0  # so few that they are taken along
     (expected,) = torch.autograd.grad((dense * weight).sum(), w)
     (got,) = torch.autograd.grad((table[:-1].t().reshape(-1, 64, 64) * weight).sum(), w)
     assert (got - expected).abs().max() < 1e-10
@@ -87,12 +90,37 @@ def test_by_tiles_of_either_form(form: Winograd, monkeypatch: pytest.MonkeyPatch
     region = RegionSynthesis(subject.model.generator.synthesis, "b32.conv1")  # type: ignore[arg-type]
     got = region(subject.model.generator.styles(Code(w[None])), need)[:-1]
     assert [bool(kernel._tiled) for kernel in region.kernels] == [not layer.up for layer in region.layers]
+    steps = zip(region.layers, region._plans[-1], strict=True)
+    assert all(isinstance(step, UpPlan) and step.inputs is not None for layer, step in steps if layer.up)
     assert (got - dense).abs().max() < 1e-10
     pull = torch.linspace(-1, 1, dense.numel(), dtype=torch.float64).view(dense.shape)
     pull = pull * (torch.arange(len(dense)) % 5 == 0)[:, None]
     (expected,) = torch.autograd.grad((dense * pull).sum(), w)
     (found,) = torch.autograd.grad((got * pull).sum(), w)
     assert (found - expected).abs().max() < 1e-10
+    ways = zip(region.layers, region._backs[-1][1], strict=True)
+    assert all(isinstance(way, UpBack) and way.inputs is not None for layer, way in ways if layer.up)
+
+
+@pytest.mark.parametrize("size", [4, 5, 6])
+def test_doubling_along_one_axis(size: int) -> None:
+    """`out ((G k) * (into x))` against loops: the transposed convolution, then the blur, for every remainder by a tile."""
+    rng = torch.Generator().manual_seed(size)
+    x, k = torch.randn(size, generator=rng).double(), torch.randn(3, generator=rng).double()
+    z = [0.0] * (2 * size + 4)  # z[-1], z[0], ...
+    for i in range(size):
+        for tap in range(3):
+            z[1 + 2 * i + tap] += float(x[i] * k[tap])
+    blur = (0.25, 0.75, 0.75, 0.25)  # 1, 3, 3, 1 with gain 2
+    expected = torch.tensor(
+        [sum(b * z[m + t] for t, b in enumerate(blur)) for m in range(2 * size)], dtype=torch.float64
+    )
+    axis = doubling.Axis.of(size)
+    g = torch.tensor([[0, 0, 1], [0.5, 0, 0.5], [-0.5, 0, 0.5], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 1, 0]]).double()
+    index, weight = axis.into
+    products = (x[index] * weight).sum(dim=1) * (g @ k).repeat(len(index) // doubling.SIDE)
+    index, weight = axis.out
+    assert ((products[index] * weight).sum(dim=1) - expected).abs().max() < 1e-12
 
 
 def test_a_new_region_needs_a_new_plan() -> None:

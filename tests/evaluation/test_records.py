@@ -3,10 +3,12 @@
 import json
 import re
 
+import fsspec
 import pytest
 
 from gansteer.errors import UserError
-from gansteer.evaluation.records import append, check_records, read_records, resume
+from gansteer.evaluation.records import append, check_records, read_records, recording, resume
+from gansteer.places import place, read_bytes
 
 HEAD = {"model": "abc", "range": (1, 2), "minutes": None}
 
@@ -24,6 +26,38 @@ def test_goes_on_where_it_was(tmp_path):
     assert [record["drag"] for record in resume(path, HEAD, dict)] == [1, 2]
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_records_at_an_address_are_those_of_a_file(tmp_path):
+    fsspec.filesystem("memory").store.clear()
+    there, here = place("memory://records/found.jsonl"), tmp_path / "found.jsonl"
+
+    def stopped(where):
+        with recording(where, HEAD, dict) as (known, add):
+            assert known == []
+            for number in range(3):
+                add({"drag": number})
+            raise KeyboardInterrupt
+
+    for where in (there, here):
+        with pytest.raises(KeyboardInterrupt):
+            stopped(where)  # what there is until then is kept
+        with recording(where, HEAD, dict) as (known, add):
+            assert [record["drag"] for record in known] == [0, 1, 2]
+            add({"drag": 3})
+        with (
+            pytest.raises(UserError, match=f"{re.escape(str(where))} is of other weights"),
+            recording(where, {**HEAD, "model": "other"}, dict),
+        ):
+            raise AssertionError
+    assert read_bytes(there) == read_bytes(here)
+    fsspec.filesystem("memory").pipe_file("/records/found.jsonl", b"a letter\n")
+    with pytest.raises(UserError, match="no file of records, or a damaged one"), recording(there, HEAD, dict):
+        raise AssertionError
+    with recording(None, HEAD, dict) as (known, add):
+        add({"drag": 0})
+        assert known == []
+    assert list(tmp_path.iterdir()) == [here]
 
 
 @pytest.mark.parametrize("length", range(1, len('{"drag": 2}\n')))

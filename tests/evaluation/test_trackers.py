@@ -9,7 +9,9 @@ from gansteer.cli import main
 from gansteer.edits.drag.features import View
 from gansteer.edits.drag.tracking import Tracked
 from gansteer.errors import UserError
-from gansteer.evaluation.drags.trackers import followed, named
+from gansteer.evaluation.drags.cases import Landmarks
+from gansteer.evaluation.drags.trackers import MakeTracker, followed, named
+from gansteer.subject import Model
 from support.tiny import tiny_model
 
 MODEL = tiny_model(32)
@@ -26,6 +28,10 @@ def brightest(picture: torch.Tensor) -> torch.Tensor:
         total = window.sum()
         found.append([x + float((window * columns).sum() / total), y + float((window * rows).sum() / total)])
     return torch.tensor(found, dtype=torch.float64)
+
+
+def reader(model: Model) -> Landmarks:
+    return brightest
 
 
 class Oracle:
@@ -50,8 +56,10 @@ class Guess:
 
 
 def test_the_one_that_is_right_wins_and_the_one_that_guesses_loses() -> None:
-    trackers = {**named(("nearest", "none"), MODEL, 6.0), "right": Oracle, "guess": Guess}
-    found = followed(MODEL, brightest, trackers, walks=3, steps=3, seed=5)
+    def trackers(model: Model) -> dict[str, MakeTracker]:
+        return {**named(("nearest", "none"), model), "right": Oracle, "guess": Guess}
+
+    found = followed(MODEL, reader, trackers, walks=3, steps=3, seed=5)
     rows = sorted(found.rows, key=lambda row: row.error[0])
     assert rows[0].tracker == "right"
     assert rows[0].error == (0, 0, 0)
@@ -59,16 +67,16 @@ def test_the_one_that_is_right_wins_and_the_one_that_guesses_loses() -> None:
     assert rows[-1].tracker == "guess"
     still = next(row for row in found.rows if row.tracker == "none")
     assert still.error[0] == pytest.approx(found.motion)
-    again = followed(MODEL, brightest, trackers, walks=3, steps=3, seed=5)
+    again = followed(MODEL, reader, trackers, walks=3, steps=3, seed=5)
     assert replace(again, rows=()) == replace(found, rows=())
     assert again.rows[0] == found.rows[0]
 
 
 def test_names_and_numbers_that_there_are_not() -> None:
     with pytest.raises(UserError, match="there is no tracker 'raft'"):
-        named(("raft",), MODEL, 6.0)
+        named(("raft",), MODEL)
     with pytest.raises(UserError, match="--strength"):
-        followed(MODEL, brightest, {}, walks=1, strength=2.0)
+        followed(MODEL, reader, lambda model: {}, walks=1, strength=2.0)
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:

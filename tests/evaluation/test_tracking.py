@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gansteer.cli import main
 from gansteer.errors import UserError
-from gansteer.evaluation.tracking import tracking
+from gansteer.evaluation.tracking import Landmarks, tracking
 from gansteer.models.code import Code
 from gansteer.models.generator import Capabilities, FeatureFrame, Generator, LayerSpec
 from gansteer.subject import Card, Model
@@ -81,10 +81,14 @@ def landmarks(pictures: Tensor) -> Tensor:
     return POINTS + pictures[:, :2, 0, 0][:, None] * SIZE
 
 
+def reader(model: Model) -> Landmarks:
+    return landmarks
+
+
 def test_points_are_followed_where_features_move_with_the_picture() -> None:
     model = Model(Card("moving"), Moving())
     told: list[tuple[int, int]] = []
-    found = tracking(model, landmarks, 5, strength=0.3, seed=3, report=lambda *counts: told.append(counts))
+    found = tracking(model, reader, 5, strength=0.3, seed=3, report=lambda *counts: told.append(counts))
     by_name = {layer.layer: layer for layer in found.layers}
     assert list(by_name) == ["none", "blind", "seeing"], "maps of less than 16 cells are too coarse to drag by"
     assert (by_name["seeing"].share, by_name["seeing"].median_error) == (1.0, 0.0)
@@ -100,14 +104,14 @@ def test_points_are_followed_where_features_move_with_the_picture() -> None:
 
 
 def test_one_layer_alone() -> None:
-    found = tracking(Model(Card("moving"), Moving()), landmarks, 1, layers=["seeing"])
+    found = tracking(Model(Card("moving"), Moving()), reader, 1, layers=["seeing"])
     assert [layer.layer for layer in found.layers] == ["none", "seeing"]
 
 
 @pytest.mark.parametrize("wrong", [{"moves": 0}, {"steps": 0}, {"strength": 0.0}, {"strength": 1.5}])
 def test_what_cannot_be_measured_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="must be at least 1, and --strength"):
-        tracking(Model(Card("moving"), Moving()), landmarks, **wrong)
+        tracking(Model(Card("moving"), Moving()), reader, **wrong)
 
 
 @pytest.mark.slow

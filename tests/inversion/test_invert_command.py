@@ -155,7 +155,7 @@ def test_mistakes_are_one_line(args, complaint, folder, capsys):
 
 def test_model_or_subject(folder, capsys):
     assert main(["sample", "--out", "a.png"]) == 2
-    assert "give --model, or --subject" in capsys.readouterr().err
+    assert "give --model, such as" in capsys.readouterr().err
     assert invert("photo.png", "--whole", "--out", "photo.steer") == 0
     assert main(["sample", "--subject", "photo.steer", "--out", "a.png"]) == 2  # models have files, too
     assert "there is no model 'tiny'" in capsys.readouterr().err

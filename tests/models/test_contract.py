@@ -35,6 +35,8 @@ from gansteer.models.registry import ARCHITECTURES, Architecture
 from gansteer.session import Session
 from gansteer.steerfile import from_bytes, to_bytes
 from gansteer.subject import Subject
+from support import layouts
+from support.tiny import smallest_model
 
 # --- the toy generator ------------------------------------------------------------------------------------------------
 
@@ -46,6 +48,15 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def brightness(pictures: Tensor) -> dict[str, Tensor]:
     return {"bright": pictures[:, 0].mean(dim=(1, 2))}
+
+
+@pytest.mark.parametrize("kind", ["toy", "stylegan2", "spatial"])
+def test_codes_that_are_skipped_leave_the_numbers_where_drawing_them_does(kind: str) -> None:
+    generator = {"toy": toy_model, "stylegan2": smallest_model, "spatial": layouts.tiny_model}[kind]().generator
+    drawn, skipped = (torch.Generator().manual_seed(1) for _ in range(2))
+    generator.code_of(generator.sample_z(3, drawn), rng=drawn)
+    generator.skip_codes(3, skipped)
+    assert torch.equal(drawn.get_state(), skipped.get_state())
 
 
 def test_a_sample_is_the_seeds() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from browser import HOW, chromium, find, wanted
 from client import Nursery, Page, Server, make_models, studio
+from visitor import Visitor
 
 WEIGHTS = Path(__file__).parents[2] / "src" / "gansteer" / "weights" / "portraits.safetensors"
 
@@ -42,6 +43,20 @@ def portraits(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Ite
     (folder / "portraits.safetensors").symlink_to(WEIGHTS)
     with studio(nursery, tmp_path_factory.mktemp("sessions"), folder) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Any, portraits: Server) -> Iterator[Visitor]:
+    """A tab for the tests of a file: opening another for each would take longer than most of them."""
+    with Visitor(browser, portraits) as tab:
+        yield tab
+
+
+@pytest.fixture
+def visitor(tab: Visitor) -> Iterator[Visitor]:
+    """Somebody who has just come."""
+    yield tab.anew()
+    assert tab.problems == []
 
 
 @pytest.fixture(scope="module")

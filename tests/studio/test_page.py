@@ -1,10 +1,6 @@
 """The studio's page in a real browser, against the real server, with the shipped model."""
 
-from typing import Any
-
 import numpy as np
-import pytest
-from client import Server
 from visitor import Visitor
 
 from gansteer.studio.protocol import unpack_frame
@@ -22,13 +18,6 @@ def found(after: np.ndarray, before: np.ndarray, at: tuple[int, int], radius: in
     wanted, (x0, y0) = patch(before, *at), at
     places = [(x, y) for x in range(x0 - reach, x0 + reach + 1) for y in range(y0 - reach, y0 + reach + 1)]
     return np.array(min(places, key=lambda place: np.abs(patch(after, *place) - wanted).mean()))
-
-
-@pytest.fixture
-def visitor(browser: Any, portraits: Server) -> Any:
-    with Visitor(browser, portraits) as visitor:
-        yield visitor
-        assert visitor.problems == []
 
 
 def test_the_first_picture_comes_with_the_first_frame_and_each_file_once(browser, portraits):

@@ -1,20 +1,10 @@
 """The page by keyboard alone, by touch, on a narrow screen, and as axe-core sees it."""
 
-from typing import Any
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from client import Server
 from visitor import Visitor
 
 from support.waiting import until
-
-
-@pytest.fixture
-def visitor(browser: Any, portraits: Server) -> Any:
-    with Visitor(browser, portraits) as visitor:
-        yield visitor
-        assert visitor.problems == []
 
 
 def focus(visitor, selector):

@@ -24,13 +24,17 @@ def blobs(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield server
 
 
+@pytest.fixture(scope="module")
+def tab(browser: Any, blobs: Server) -> Iterator[Visitor]:
+    with Visitor(browser, blobs) as tab:
+        yield tab
+
+
 @pytest.fixture
-def visitor(browser: Any, blobs: Server) -> Iterator[Visitor]:
-    with Visitor(browser, blobs) as visitor:
-        visitor.tab("layout")
-        rests(visitor)
-        yield visitor
-        assert visitor.problems == []
+def visitor(visitor: Visitor) -> Visitor:
+    visitor.tab("layout")
+    rests(visitor)
+    return visitor
 
 
 def rests(visitor: Visitor) -> list[dict[str, Any]]:

@@ -16,6 +16,15 @@ IN_VIEW = """() => {
   const [box, entry] = [".history .scroll", ".entry[aria-current]"].map((s) => document.querySelector(s).getBoundingClientRect());
   return entry.left >= box.left && entry.right <= box.right && entry.top >= box.top && entry.bottom <= box.bottom + 1;
 }"""
+CUT = """() => {
+  const box = document.querySelector(".history .scroll").getBoundingClientRect();
+  return [...document.querySelectorAll(".entry .thumb")].map((e) => e.getBoundingClientRect())
+    .filter((r) => r.right > box.left && r.left < box.right && (r.left < box.left || r.right > box.right));
+}"""
+COVERED = """(which) => [...document.querySelectorAll(which)].filter((e) => {
+  const r = e.getBoundingClientRect(), at = document.elementFromPoint(r.left + r.width / 2, r.top + r.height / 2);
+  return !at || !(e.contains(at) || at.contains(e) && at.tagName === "LABEL");
+}).map((e) => e.outerHTML.slice(0, 100))"""
 SCROLLED = "document.scrollingElement.scrollTop"
 SHALL = "document.body.innerText.match(/\\\\bshall\\\\b/i)?.[0] ?? null"
 
@@ -27,40 +36,97 @@ def tiny(nursery: Nursery, models: Any, tmp_path_factory: Any) -> Any:
         yield server
 
 
+@pytest.fixture(scope="module")
+def tab(browser: Any, tiny: Server) -> Any:
+    with Visitor(browser, tiny, bypass_csp=True) as tab:
+        yield tab
+
+
 @pytest.fixture
-def visitor(browser: Any, tiny: Server) -> Any:
-    with Visitor(browser, tiny, 1280, 800) as visitor:
-        visitor.js("window.studio.prefer({ limit: 5000 })")  # steps of a tiny network are quick: none is to be the last
-        yield visitor
-        assert visitor.problems == []
+def visitor(visitor: Visitor) -> Visitor:
+    visitor.js("window.studio.prefer({ limit: 5000 })")  # steps of a tiny network are quick: none is to be the last
+    return visitor
+
+
+@pytest.fixture(scope="module")
+def long(tab: Visitor) -> Any:
+    """A page with more pictures than any window shows."""
+    tab.js("window.studio.prefer({ limit: 5000 })")
+    for entries in range(2, 18):
+        tab.js("(seed) => window.studio.sample(seed)", entries)
+    tab.until("window.studio.state.session.nodes.length === 17")
+    tab.settled()
+    yield tab
+    assert tab.problems == []
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_the_strip_scrolls_and_every_control_has_a_name(browser, tiny, width, height):
-    with Visitor(browser, tiny, width, height, bypass_csp=True) as visitor:
-        page = visitor.page
-        assert visitor.js(SCROLLED) == 0, "the page opens at its top"
-        visitor.js("window.studio.prefer({ limit: 5000 })")
-        for entries in range(2, visitor.js("document.querySelector('.history .scroll').clientWidth") // 84 + 2):
-            visitor.js("window.studio.clear('pairs', '')")
-            visitor.drag((20, 10 + 3 * entries), (40, 30))  # what was asked for before is gone on with
-            visitor.page.wait_for_selector("button.primary:has-text('Start')")
-            visitor.start()
-            visitor.stop()
-            assert len(visitor.session["nodes"]) == entries
-            page.wait_for_selector(".between", state="attached")
-            visitor.until(IN_VIEW)
-            assert visitor.js(SCROLLED) == 0
-        for tab in ("drag", "sliders", "area", "photo", "gallery"):
-            visitor.tab(tab)
-            assert visitor.js(NAMELESS) == [], tab
-            assert visitor.js(SHALL) is None
-            assert visitor.js("document.documentElement.scrollWidth <= innerWidth"), tab
+def test_the_strip_scrolls_and_what_is_worked_with_is_in_view(long, width, height):
+    visitor, page = long, long.page
+    page.set_viewport_size({"width": width, "height": height})
+    visitor.js("scrollTo(0, 0)")  # a browser opens a page again where one was
+    page.reload()
+    visitor.settled()
+    page.wait_for_selector(".between", state="attached")
+    assert visitor.js(SCROLLED) == 0, "the page opens at its top"
+    for id in (visitor.current, 3, 9, len(visitor.session["nodes"])):
+        visitor.js("(id) => window.studio.go(id)", id)
+        visitor.until("(id) => window.studio.state.session.current === id", id)
+        visitor.drawn()
+        visitor.until(IN_VIEW)
+        visitor.until(f"({CUT})().length === 0")
+        assert visitor.js(SCROLLED) == 0
+    before = len(visitor.session["nodes"])
+    visitor.js("window.studio.clear('pairs', '')")
+    visitor.drag((20, 12), (40, 30))
+    page.wait_for_selector("button.primary:has-text('Start')")
+    visitor.start()
+    visitor.until(IN_VIEW)
+    visitor.stop()
+    assert len(visitor.session["nodes"]) == before + 1
+    page.wait_for_selector(".between", state="attached")
+    visitor.until(IN_VIEW)
+    assert visitor.js(SCROLLED) == 0
+    for word in ("Before", "Slide", "Beside", "Changes"):
+        assert page.locator(f".before-after >> text={word}").is_visible(), word
+    assert visitor.js(COVERED, ".looking button") == []
+    for tab in ("sliders", "area", "photo", "gallery", "drag"):
+        visitor.tab(tab)
+        visitor.until(f"({COVERED})('.tabs button').length === 0")
+        page.locator("#panel").press("End")
+        assert visitor.js(COVERED, ".bar button") == [], "Start is in view wherever one is"
+        assert visitor.js(NAMELESS) == [], tab
+        assert visitor.js(SHALL) is None
+        assert visitor.js("document.documentElement.scrollWidth <= innerWidth"), tab
+        if tab in ("area", "gallery") and 400 < width < 1400:  # test_page_access.py asks about the other sizes
             serious = [v for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
             assert [(v["id"], [node["html"][:120] for node in v["nodes"]]) for v in serious] == []
-        visitor.open("Export")
-        assert visitor.js(NAMELESS) == []
-        assert visitor.problems == []
+    visitor.open("Export")
+    assert visitor.js(NAMELESS) == []
+    assert visitor.js(COVERED, "dialog button.primary") == [], "the button is in view without scrolling"
+    visitor.close()
+
+
+def test_a_control_that_has_the_focus_is_behind_nothing(long):
+    for width, height in SIZES[:2]:
+        long.page.set_viewport_size({"width": width, "height": height})
+        long.tab("drag")
+        long.page.click("text=Advanced")
+        fields = long.page.locator("#panel input, #panel select, #panel button")
+        for i in range(fields.count()):
+            fields.nth(i).focus()
+            assert long.js(COVERED, "#panel :focus") == [], (width, i)
+
+
+def test_names_of_sessions_are_not_cut_off(long):
+    for width, height in SIZES:
+        long.page.set_viewport_size({"width": width, "height": height})
+        long.open("Sessions and files")
+        long.page.click("text=Sessions …")
+        long.page.wait_for_selector(".session input")
+        long.js("document.querySelectorAll('.session input').forEach((i) => (i.value = 'Nov 28, 12:34 PM'))")
+        assert long.js("[...document.querySelectorAll('.session input')].every((i) => i.scrollWidth <= i.clientWidth)")
+        long.close()
 
 
 def test_a_point_that_was_added_to_a_stopped_drag_outlives_a_reload(visitor):
@@ -173,6 +239,7 @@ def test_text_of_twice_the_size_fits(visitor):
             assert visitor.js("document.documentElement.scrollWidth <= innerWidth"), (width, tab)
             assert visitor.js(over) == [], width
             assert visitor.js("parseFloat(getComputedStyle(document.querySelector('.panel h2')).fontSize)") > 28
+    sizes.send("Page.setFontSizes", {"fontSizes": {"standard": 16, "fixed": 13}})
 
 
 def test_a_file_over_the_page_lights_it_up(visitor):

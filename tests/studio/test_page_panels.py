@@ -1,23 +1,15 @@
 """Sliders, local changes and the gallery, in a real browser."""
 
 import io
-from typing import Any
 
 import numpy as np
 import pytest
-from client import Server
 from PIL import Image, ImageSequence
 from visitor import Visitor
 
 import gansteer
 from gansteer.mixing import mix
 from support.waiting import until
-
-
-@pytest.fixture
-def visitor(browser: Any, portraits: Server) -> Any:
-    with Visitor(browser, portraits) as visitor:
-        yield visitor
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from client import Nursery, studio
+from client import Nursery, Server, studio
 from PIL import Image
 from visitor import Visitor
 
@@ -29,11 +29,16 @@ def file(picture: Image.Image) -> bytes:
     return data.getvalue()
 
 
-@pytest.fixture
-def visitor(browser: Any, nursery: Nursery, models: Any, tmp_path: Any) -> Any:
-    with studio(nursery, tmp_path, models) as server, Visitor(browser, server) as visitor:
-        yield visitor
-        assert visitor.problems == []
+@pytest.fixture(scope="module")
+def tiny(nursery: Nursery, models: Any, tmp_path_factory: Any) -> Any:
+    with studio(nursery, tmp_path_factory.mktemp("sessions"), models) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Any, tiny: Server) -> Any:
+    with Visitor(browser, tiny) as tab:
+        yield tab
 
 
 def decoded(data: bytes) -> np.ndarray:
@@ -136,11 +141,8 @@ def test_only_its_own_photo_takes_a_picture_back(visitor):
         chooser.value.set_files({"name": "mine.png", "mimeType": "image/png", "buffer": file(photo())})
 
 
-def test_the_photo_on_a_narrow_screen(browser, nursery, models, tmp_path):
-    with (
-        studio(nursery, tmp_path, models) as server,
-        Visitor(browser, server, 360, 740, has_touch=True, bypass_csp=True) as visitor,
-    ):
+def test_the_photo_on_a_narrow_screen(browser, tiny):
+    with Visitor(browser, tiny, 360, 740, has_touch=True, bypass_csp=True) as visitor:
         page = visitor.page
         visitor.drop(file(photo()), "mine.png", "image/png")
         page.wait_for_selector("dialog .photo")

@@ -12,8 +12,8 @@ EDITS = Path(__file__).parents[1] / "edits"
 REGISTER = f"import sys; sys.path.insert(0, {str(EDITS)!r}); import toy_kind; toy_kind.register()"
 
 
-@pytest.fixture
-def visitor(browser: Any, models: Path, tmp_path: Path) -> Any:
+@pytest.fixture(scope="module")
+def tab(browser: Any, models: Path, tmp_path_factory: Any) -> Any:
     def with_toy(route: Any) -> None:
         text = route.fetch().text()
         assert "KINDS = [" in text
@@ -29,9 +29,9 @@ def visitor(browser: Any, models: Path, tmp_path: Path) -> Any:
         )
 
     nursery = Nursery(REGISTER)
-    with studio(nursery, tmp_path, models) as server, Visitor(browser, server, prepare=prepare) as visitor:
-        yield visitor
-        assert visitor.problems == []
+    sessions = tmp_path_factory.mktemp("sessions")
+    with studio(nursery, sessions, models) as server, Visitor(browser, server, prepare=prepare) as tab:
+        yield tab
     nursery.close()
 
 

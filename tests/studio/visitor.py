@@ -44,8 +44,19 @@ class Visitor:
         self.problems: list[str] = []
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("console", lambda message: message.type == "error" and self.problems.append(message.text))
+        self.size = {"width": width, "height": height}
         self.page.goto(server.address)
         self.settled()
+
+    def anew(self) -> "Visitor":
+        """The same tab as if nobody had been there: another session, and nothing that the browser has kept."""
+        self.js("sessionStorage.clear(); localStorage.clear()")
+        self.page.set_viewport_size(self.size)
+        self.page.goto("about:blank")  # what a page that is left says of its requests is no problem of the next
+        self.problems.clear()
+        self.page.goto(self.server.address)
+        self.settled()
+        return self
 
     def __enter__(self) -> "Visitor":
         return self

@@ -1,5 +1,7 @@
 """Training with layouts: what steps draw, what the terms say, runs that are continued, grown and refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from test_run import carry_out, same, state_of
@@ -127,12 +129,19 @@ def test_the_reader_sees_what_the_picture_was_drawn_from(tiny):
         {
             "layout": "objects:2",
             "layout_reader": 1.0,
+            "composition": 1.0,
             "blobs_alone": 0.5,
             "spread": True,
             "layout_noise": False,
             **PROJECTED,
         },
-        {"layout": "hierarchical", "encoding": "published", "alignment_ramp": 16, "augment": "ada"},
+        {
+            "layout": "hierarchical",
+            "encoding": "published",
+            "alignment_ramp": 16,
+            "augment": "ada",
+            "discriminator_images": 4,
+        },
     ],
     ids=["ours", "published"],
 )
@@ -165,6 +174,20 @@ def test_a_run_goes_on_from_a_trained_stylegan2_with_its_pictures(tiny, tmp_path
         carry_out(tiny("back", grow=newest(grown)))
 
 
+def test_features_look_at_the_size_that_they_are_told(tiny):
+    flags = {"layout": "objects:2", "alignment": 0.0, "images": 8, **PROJECTED}
+    small, same_size, wider = (
+        tiny("small", feature_size=64, **flags),
+        tiny("same", feature_size=64, **flags),
+        tiny("wider", feature_size=128, **flags),
+    )
+    for config in (small, replace(same_size, grow=small.out), replace(wider, grow=small.out)):
+        carry_out(config)
+    seen = [state_of(config)["d"] for config in (small, same_size, wider)]
+    assert seen[0].keys() == seen[1].keys()
+    assert set(seen[0]) < set(seen[2])  # at twice the size each level is halved once more: another discriminator
+
+
 def newest(config):
     return max(config.out.glob("snapshot-*.safetensors"))
 
@@ -177,9 +200,11 @@ def newest(config):
         ({"layout": "objects:1000"}, "from 1 to 64"),
         ({"layout": "objects:2", "layout_reader": 1.0}, "--loss projected"),
         ({"layout": "objects:2", "anchor": 0.5, "loss": "projected"}, "--anchor"),
+        ({"layout": "objects:2", "composition": 1.0}, "--no-layout-noise"),
         ({"layout": "objects:2", "alignment": -1.0}, "must not be negative"),
         ({"layout": "objects:2", "blobs_alone": 1.5}, "share from 0 to 1"),
         ({"spread": True}, "--loss projected"),
+        ({"feature_size": 96}, "--feature-size is one of 64, 128, 256"),
     ],
 )
 def test_flags_that_cannot_be_are_refused(tiny, flags, message):

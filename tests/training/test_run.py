@@ -8,6 +8,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -339,7 +340,9 @@ def test_growing_from_what_does_not_fit(tiny, tmp_path):
         ({"w_dim": 6, "resolution": 16}, "has --w-dim 4: give the same"),
         ({"resolution": 32}, "draws 8 px; --grow goes on at 8 or twice that"),
         ({"conditional": True, "resolution": 16}, "of 0 classes; the data has 3 channels of 3"),
-        ({"grow": tmp_path / "none" / "there"}, "there is no run or model at"),
+        ({"grow": tmp_path / "none" / "there"}, "there is no such file"),
+        ({"grow": Path("portraitz")}, "did you mean 'portraits'"),
+        ({"grow": Path("portraits")}, "portraits.safetensors has --z-dim 64: give the same"),  # by name, as everywhere
     ):
         with pytest.raises(UserError, match=message):
             carry_out(tiny("big", **{"data": data, "grow": small.out, **flags}))

@@ -1,5 +1,6 @@
 """`gansteer drag`."""
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,7 +52,17 @@ class Drag(Beginning, Results, Sharing):
         edit = self.edit()
         _, subject = self.begin()
         carried, line = self.drag(subject, edit)
+        self.advise(edit, subject, carried)
         told(carried, f"wrote {self.out}: {line}")
+
+    def advise(self, edit: "DragEdit", subject: "Subject", carried: Carried) -> None:
+        """Say on stderr what to do about handles that have not arrived, or a face that broke."""
+        from gansteer.commands.drag_advice import advice, broken
+
+        last = carried.run.progress or carried.last
+        for line in (advice(edit, carried.progresses[0], last), broken(subject, last.subject)):
+            if line is not None and not carried.stopped:
+                print(f"note: {line}", file=sys.stderr)
 
     def edit(self) -> "DragEdit":
         """The edit that the flags describe."""

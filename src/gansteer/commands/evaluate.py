@@ -1,52 +1,60 @@
 """`gansteer evaluate quality`, `faces`, `smoothness` and `tracking`."""
 
 import json
+import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from gansteer.bars import bar
+from gansteer.bars import Bar, bar
 from gansteer.commands.seeds import check_psi
-from gansteer.commands.sharing import Sharing
+from gansteer.commands.sharing import Place, Sharing
 from gansteer.commands.starting import Opener, open_model
 from gansteer.errors import UserError
-from gansteer.output import check_writable, replacing
+from gansteer.evaluation.records import check_records
+from gansteer.places import check_place, write_bytes
 
 if TYPE_CHECKING:
     from gansteer.evaluation.faces import FacesReport
     from gansteer.evaluation.quality import QualityReport
+    from gansteer.evaluation.sharing import Share
     from gansteer.evaluation.smoothness import SmoothnessReport
     from gansteer.evaluation.tracking import TrackingReport
     from gansteer.subject import Model
 
 
+T = TypeVar("T")
+R = TypeVar("R")
+
+
 @dataclass(frozen=True, kw_only=True)
-class Evaluation(ABC):
+class Evaluation(Sharing, ABC):
     """What every command that measures a model is told, and does."""
 
     model: str
     """Name of a model, a checkpoint's file, or a hub id."""
     network: str | None = None
     """Which network of a file that holds several, such as G instead of G_ema."""
-    json: Path | None = None
-    """Also write the report to this file."""
+    json: Place | None = None
+    """Also write the report to this file (.json), or to an address."""
     device: str = "auto"
 
     def run(self) -> None:
         self.check()
         found = self.measure(open_model(self.model, self.device, self.network))
         if self.json is not None:
-            with replacing(self.json) as path:
-                path.write_text(json.dumps(asdict(found), indent=1, allow_nan=False) + "\n")
+            write_bytes(self.json, (json.dumps(asdict(found), indent=1, allow_nan=False) + "\n").encode())
         self.tell(found)
 
     def check(self) -> None:
         """Raise UserError before the work if it could not be done, or its report not be written after it."""
+        self.check_sharing()
         if self.json is not None:
             if self.json.suffix != ".json":
                 raise UserError(f"{self.json}: the report's file ends in .json")
-            check_writable(self.json)
+            check_place(self.json)
 
     @abstractmethod
     def measure(self, model: "Model") -> Any:
@@ -56,19 +64,49 @@ class Evaluation(ABC):
     def tell(self, found: Any) -> None:
         """Print the report."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class SharedEvaluation(Evaluation, Sharing):
-    """The same of a command whose work can be shared."""
-
-    def check(self) -> None:
-        super().check()
-        self.check_sharing()
-
     def opener(self, model: "Model") -> Opener:
         """What opens the model in every worker; this process has it open."""
         name = self.for_workers(self.model) or self.model
         return Opener(name, self.device, self.network, None if self.is_shared else model)
+
+    def share(self, model: "Model", what: str, report: Bar | None = None) -> "Share":
+        """Has cases measured by whom the flags name, under a bar named `what`: `report`, or one of its own."""
+
+        def share(cases: Iterable[T], count: int, prepare: Callable[..., Callable[[T], R]], *arguments: Any) -> list[R]:
+            found: dict[int, R] = {}
+            for (number, _), result in self.results(
+                what, self.device, enumerate(cases), _name_of_case, None,
+                _prepare_numbered, self.opener(model), prepare, arguments, count=count, report=report,
+            ):  # fmt: skip
+                found[number] = result
+            return [found[number] for number in range(count)]
+
+        return share
+
+
+def _name_of_case(numbered: tuple[int, Any]) -> str:
+    return f"part {numbered[0] + 1} of the work"
+
+
+def _prepare_numbered(
+    opener: Opener, prepare: Callable[..., Callable[[T], R]], arguments: tuple[Any, ...]
+) -> Callable[[tuple[int, T]], R]:
+    measure = prepare(opener.open(), *arguments)
+    return lambda numbered: measure(numbered[1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedEvaluation(Evaluation):
+    """The same of a command that measures one thing after another, and can be stopped and go on."""
+
+    records: Place | None = None
+    """Keep what is found in this file (.jsonl), or at an address, and pass over what is there already."""
+    minutes: float | None = None
+    """Begin nothing more after so long, and report what there is; with --records, started again it goes on."""
+
+    def check(self) -> None:
+        super().check()
+        check_records(self.records, self.minutes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,15 +141,9 @@ class Quality(SampleEvaluation):
 
         with bar("measuring") as report:
             return quality(
-                model,
-                self.data,
-                self.samples,
-                psi=self.psi,
-                seed=self.seed,
-                features=self.features,
-                lpips=self.lpips,
-                report=report.named,
-            )
+                model, self.data, self.samples, psi=self.psi, seed=self.seed, features=self.features, lpips=self.lpips,
+                report=report.named, share=self.share(model, "looking at pictures", report),
+            )  # fmt: skip
 
     def tell(self, found: "QualityReport") -> None:
         from rich.console import Console
@@ -150,8 +182,8 @@ class Faces(SampleEvaluation):
     def measure(self, model: "Model") -> "FacesReport":
         from gansteer.evaluation.faces import faces
 
-        with bar("looking for faces") as report:
-            return faces(model, self.samples, psi=self.psi, seed=self.seed, data=self.data, report=report)
+        share = self.share(model, "looking for faces")
+        return faces(model, self.samples, psi=self.psi, seed=self.seed, data=self.data, share=share)
 
     def tell(self, found: "FacesReport") -> None:
         print(
@@ -173,8 +205,8 @@ class Smoothness(SampleEvaluation):
     def measure(self, model: "Model") -> "SmoothnessReport":
         from gansteer.evaluation.smoothness import smoothness
 
-        with bar("following paths") as report:
-            return smoothness(model, self.paths, self.steps, psi=self.psi, seed=self.seed, report=report)
+        share = self.share(model, "following paths")
+        return smoothness(model, self.paths, self.steps, psi=self.psi, seed=self.seed, share=share)
 
     def tell(self, found: "SmoothnessReport") -> None:
         print(
@@ -194,15 +226,10 @@ class Tracking(SampleEvaluation):
     """How far each goes, as a share of the way to the other sample."""
 
     def measure(self, model: "Model") -> "TrackingReport":
-        from gansteer.checkpoints.readers import FACES
-        from gansteer.evaluation.tracking import tracking
+        from gansteer.evaluation.tracking import of_faces, tracking
 
-        reader = FACES.load(model.device)
-        with bar("following points") as report:
-            return tracking(
-                model, lambda pictures: reader.read(pictures).landmarks, self.moves,
-                strength=self.strength, psi=self.psi, seed=self.seed, report=report,
-            )  # fmt: skip
+        share = self.share(model, "following points")
+        return tracking(model, of_faces, self.moves, strength=self.strength, psi=self.psi, seed=self.seed, share=share)
 
     def tell(self, found: "TrackingReport") -> None:
         print(f"{found.points} points of {found.model} that move by {found.median_motion:.1f} px (median)")
@@ -210,3 +237,20 @@ class Tracking(SampleEvaluation):
             print(
                 f"{layer.layer:<12} {layer.share:6.1%} within {found.within:g} px, median error {layer.median_error:.2f} px"
             )
+
+
+def usable(found: Mapping[str, T], check: Callable[[str, T], None], asked: bool) -> dict[str, T]:
+    """Of what there is by name, what passes the check. The rest is told to be left out, unless it was asked for by name.
+
+    Raises UserError as the check does for what was.
+    """
+    kept = {}
+    for name, value in found.items():
+        try:
+            check(name, value)
+            kept[name] = value
+        except UserError as error:
+            if asked:
+                raise
+            print(f"{name} is left out: {error}", file=sys.stderr)
+    return kept

@@ -4,14 +4,13 @@ import csv
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from gansteer.bars import bar
-from gansteer.commands.evaluate import SharedEvaluation
+from gansteer.commands.evaluate import RecordedEvaluation
 from gansteer.commands.starting import Opener
 from gansteer.errors import UserError
-from gansteer.evaluation.records import append, check_records, resume
+from gansteer.evaluation.records import recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +30,7 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attributes(SharedEvaluation):
+class Attributes(RecordedEvaluation):
     """Whether a portrait model's directions do what their names say and only that, and edits in a region stay there."""
 
     directions: Path | None = None
@@ -39,27 +38,23 @@ class Attributes(SharedEvaluation):
     label: int | None = None
     """The class of the pictures, for a class-conditional model."""
     samples: int = 4000
-    """How many pictures to score, none of them used for fitting."""
+    """How many pictures to score, none of them used for fitting; where the command runs, also with --processes or --cluster."""
     pictures: int = 200
     """How many of them to move along every direction."""
     regions: int = 40
-    """How many pictures for each of the six comparisons of edits in a region; 0 leaves them out. A second or two each."""
+    """How many pictures for each of the six comparisons of edits in a region; 0 leaves them out. A second or two each;
+    --processes and --cluster share them."""
     step: float = 1.0
     """How far to move, in deviations."""
     labels: Path | None = None
     """A CSV file of the training data's labels, a column for each attribute, titles in its first line; attributes without
     a column are left out of the tables."""
     seed: int = 1000
-    records: Path | None = None
-    """Keep what is found of each picture with its region in this file (.jsonl), and pass over what is there already."""
-    minutes: float | None = None
-    """Begin no other comparison in a region after so long; the report says how many pictures were compared."""
 
     def check(self) -> None:
         super().check()
         if self.regions == 1 or self.regions < 0:
             raise UserError("--regions is 0, or at least 2 pictures")
-        check_records(self.records, self.minutes)
 
     def measure(self, model: "Model") -> Report:
         labels = None if self.labels is None else read_columns(self.labels)
@@ -67,51 +62,43 @@ class Attributes(SharedEvaluation):
         from gansteer.checkpoints.readers import FACES
         from gansteer.edits.attribute.portrait_scores import PortraitScorer
         from gansteer.evaluation.attributes import attributes
-        from gansteer.evaluation.regions import Bench
+        from gansteer.evaluation.regions import Bench, of_record
 
         directions = directions_for(model, self.directions)
         scorer = PortraitScorer(FACES.load(model.device))
-        bench, inside = Bench(model, directions, scorer, {}, label=self.label), None
-        if self.records is not None and self.regions:
-            self._kept(bench, self.records)  # complains before the work
-        with bar("measuring") as report:
-            found = attributes(
-                model, directions, scorer, self.samples, self.pictures, step=self.step, seed=self.seed, labels=labels,
-                label=self.label, report=report.named,
-            )  # fmt: skip
-        if self.regions:
-            inside = self._inside(replace(bench, deviations=found.deviations))
-        return Report(found, inside)
+        bench = Bench(model, directions, scorer, {}, label=self.label)
+        # What was kept is read first: it may complain, and before the work.
+        with recording(self.records if self.regions else None, self.about(bench), of_record) as (kept, add):
+            with bar("measuring") as report:
+                found = attributes(
+                    model, directions, scorer, self.samples, self.pictures, step=self.step, seed=self.seed, labels=labels,
+                    label=self.label, report=report.named,
+                )  # fmt: skip
+            if not self.regions:
+                return Report(found, None)
+            return Report(found, self._inside(replace(bench, deviations=found.deviations), kept, add))
 
-    def _inside(self, bench: "Bench") -> "RegionsReport":
-        """The comparisons in a region, some pictures at a time."""
+    def _inside(self, bench: "Bench", kept: "Sequence[Comparison]", add: "Callable[[object], None]") -> "RegionsReport":
+        """The comparisons in a region, some pictures at a time; those that were kept are not made again."""
         from gansteer.evaluation.regions import BATCH, REGIONS, summed_up, tasks, to_record
 
-        with TemporaryDirectory() as folder:
-            records = self.records or Path(folder) / "records.jsonl"
-            first = self.seed + 1000
-            known = [set(bench.directions.names(space)) for space in ("w", "s")]
-            jobs = [job for job in REGIONS if job[1] in known[0] & known[1]]
-            wanted = tasks(self.regions, first, jobs)
-            done = {comparison.task for comparison in self._kept(bench, records)}
-            left = [task for task in wanted if task not in done]
-            # As many at a time wherever they are compared: together they are optimised.
-            batch = max(1, BATCH * 128**2 // bench.model.resolution**2)
-            batches = [left[i : i + batch] for i in range(0, len(left), batch)]
-            for _, found in self.results(
-                "comparing in regions", self.device, batches, _of_batch, self.minutes,
-                prepare, self.opener(bench.model), bench.directions, self.label, bench.deviations, first,
-            ):  # fmt: skip
-                for comparison in found:
-                    append(records, to_record(comparison))
-            kept = {comparison.task: comparison for comparison in self._kept(bench, records)}
-        return summed_up(bench, self.regions, first, [kept[task] for task in wanted if task in kept])
-
-    def _kept(self, bench: "Bench", records: Path) -> "list[Comparison]":
-        """What the file of records holds already; a new one is begun with what it is of. Raises UserError."""
-        from gansteer.evaluation.regions import of_record
-
-        return resume(records, self.about(bench), of_record)
+        first = self.seed + 1000
+        known = [set(bench.directions.names(space)) for space in ("w", "s")]
+        jobs = [job for job in REGIONS if job[1] in known[0] & known[1]]
+        wanted = tasks(self.regions, first, jobs)
+        done = {comparison.task: comparison for comparison in kept}
+        left = [task for task in wanted if task not in done]
+        # As many at a time wherever they are compared: together they are optimised.
+        batch = max(1, BATCH * 128**2 // bench.model.resolution**2)
+        batches = [left[i : i + batch] for i in range(0, len(left), batch)]
+        for _, found in self.results(
+            "comparing in regions", self.device, batches, _of_batch, self.minutes,
+            prepare, self.opener(bench.model), bench.directions, self.label, bench.deviations, first,
+        ):  # fmt: skip
+            for comparison in found:
+                add(to_record(comparison))
+                done[comparison.task] = comparison
+        return summed_up(bench, self.regions, first, [done[task] for task in wanted if task in done])
 
     def about(self, bench: "Bench") -> dict[str, object]:
         """What records are of, to know them again."""

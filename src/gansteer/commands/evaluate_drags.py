@@ -1,17 +1,16 @@
 """`gansteer evaluate drags`."""
 
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gansteer.commands.evaluate import SharedEvaluation
+from gansteer.commands.evaluate import RecordedEvaluation, usable
 from gansteer.commands.seeds import check_psi
 from gansteer.errors import UserError
 from gansteer.evaluation.drags.rows import Settings, chosen
-from gansteer.evaluation.records import append, check_records, resume
+from gansteer.evaluation.records import recording
 
 if TYPE_CHECKING:
     from gansteer.evaluation.drags.run import DragsReport, Plan, RowSummary, Task
@@ -29,7 +28,7 @@ SHARES = ("face", "arrived")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drags(SharedEvaluation):
+class Drags(RecordedEvaluation):
     """The evaluations that the papers on dragging describe: every row on the same cases, with bootstrap intervals."""
 
     protocol: Literal["landmarks", "reconstruction", "there-and-back", "known-motion"] = "landmarks"
@@ -51,15 +50,10 @@ class Drags(SharedEvaluation):
     the other, or by optical flow (needs the extra `trackers`)."""
     projection: int = 100
     """For known-motion, the steps by which a picture is brought in."""
-    records: Path | None = None
-    """Keep what is found in this file (.jsonl), and pass over what is there already; rows can be added later."""
-    minutes: float | None = None
-    """Stop after so long; with --records, started again it goes on."""
 
     def check(self) -> None:
         super().check()
         check_psi(self.psi)
-        check_records(self.records, self.minutes)
         chosen(self.rows)
         self._counts()
         if self.pairs < 1:
@@ -108,15 +102,16 @@ class Drags(SharedEvaluation):
             "model": model.digest, "protocol": plan.protocol, "psi": plan.psi, "data": plan.data,
             "correspondence": plan.correspondence, "projection": plan.projection,
         }  # fmt: skip
-        records = [] if self.records is None else resume(self.records, about, Record.from_json)
         settings = {name: resolved(model, row) for name, row in rows.items()}
-        records = [record for record in records if settings.get(record.row, record) == record.settings]
-        left = tasks(plan, rows, self.first, self.pairs, records)
-        for _, found in self.results("dragging", "cpu", left, of_case, self.minutes, prepare, self._plan_for_workers()):
-            for record in found:
-                if self.records is not None:
-                    append(self.records, record.to_json())
-                records.append(record)
+        with recording(self.records, about, Record.from_json) as (known, add):
+            records = [record for record in known if settings.get(record.row, record) == record.settings]
+            left = tasks(plan, rows, self.first, self.pairs, records)
+            for _, found in self.results(
+                "dragging", "cpu", left, of_case, self.minutes, prepare, self._plan_for_workers()
+            ):
+                for record in found:
+                    add(record.to_json())
+                    records.append(record)
         within = [record for record in records if self.first <= record.number < self.first + self.pairs]
         return summed_up(plan, model, rows, self.first, within)
 
@@ -124,16 +119,7 @@ class Drags(SharedEvaluation):
         """The rows that can be run here; ones that were asked for by name must be. Raises UserError."""
         from gansteer.evaluation.drags.run import check_row
 
-        rows = chosen(self.rows)
-        for name, settings in list(rows.items()):
-            try:
-                check_row(model, settings)
-            except UserError as error:
-                if self.rows:
-                    raise
-                print(f"{name} is left out: {error}", file=sys.stderr)
-                del rows[name]
-        return rows
+        return usable(chosen(self.rows), lambda name, settings: check_row(model, settings), asked=bool(self.rows))
 
     def tell(self, found: "DragsReport") -> None:
         for table in found.tables:

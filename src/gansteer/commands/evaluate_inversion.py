@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gansteer.commands.evaluate import SharedEvaluation
+from gansteer.commands.evaluate import RecordedEvaluation
 from gansteer.commands.starting import Opener
 from gansteer.edits.inversion.config import InversionSettings
 from gansteer.errors import UserError
-from gansteer.evaluation.records import append, check_records, resume
+from gansteer.evaluation.records import recording
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +22,7 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic")
 
 
 @dataclass(frozen=True, kw_only=True)
-class InversionQuality(SharedEvaluation):
+class InversionQuality(RecordedEvaluation):
     """How faithfully photos come in, how well they can be edited then, and what stays of the model's other pictures."""
 
     data: Path
@@ -38,19 +38,14 @@ class InversionQuality(SharedEvaluation):
     projection: int = InversionSettings.projection
     """Steps in w+."""
     tuning_steps: int = InversionSettings.tuning_steps
-    records: Path | None = None
-    """Keep what is found of each picture in this file (.jsonl), and pass over what is there already."""
     part: str = "1/1"
     """Which part of the pictures, as 2/3: several processes, each with its own file of records, share the work."""
-    minutes: float | None = None
-    """Begin no other picture after so long; the report says how many were measured."""
 
     def check(self) -> None:
         super().check()
         if self.count < 1:
             raise UserError(f"--count must be at least 1, not {self.count}")
         self._part()
-        check_records(self.records, self.minutes)
 
     def _part(self) -> tuple[int, int]:
         found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", self.part)
@@ -60,33 +55,25 @@ class InversionQuality(SharedEvaluation):
 
     def measure(self, model: "Model") -> "InversionReport":
         from gansteer.evaluation.editability import ATTRIBUTES
-        from gansteer.evaluation.inversion import summed_up
+        from gansteer.evaluation.inversion import of_picture, summed_up
 
         pictures = self._pictures(model)
-        records = self._kept(model)
-        known = {record.picture for record in records}
-        left = [picture for picture in pictures if picture[1] not in known]
         if self.faces and self.edits and self.judge(model).directions is None:
             print(f"attributes are left out: {model.card.name} has no directions for all of {', '.join(ATTRIBUTES)}")
-        for _, new in self.results(
-            "bringing in", self.device, left, lambda picture: picture[1], self.minutes,
-            prepare, self, self.opener(model),
-        ):  # fmt: skip
-            if self.records is not None:
-                append(self.records, [asdict(record) for record in new])
-            records += new
-        return summed_up(model.card.name, records)
-
-    def _kept(self, model: "Model") -> "list[Record]":
-        """What the file of records holds already."""
-        from gansteer.evaluation.inversion import of_picture
-
-        if self.records is None:
-            return []
         about = {
             "model": model.digest, "projection": self.projection, "tuning_steps": self.tuning_steps, "edits": self.edits,
         }  # fmt: skip
-        return [record for picture in resume(self.records, about, of_picture) for record in picture]
+        with recording(self.records, about, of_picture) as (kept, add):
+            found = {picture[0].picture: picture for picture in kept if picture}
+            left = [picture for picture in pictures if picture[1] not in found]
+            for (_, name, _), new in self.results(
+                "bringing in", self.device, left, lambda picture: picture[1], self.minutes,
+                prepare, self, self.opener(model),
+            ):  # fmt: skip
+                add([asdict(record) for record in new])
+                found[name] = new
+        report = summed_up(model.card.name, [record for name in sorted(found) for record in found[name]])
+        return replace(report, threads=1) if self.is_shared else report
 
     def judge(self, model: "Model") -> "Judge":
         """What measures a picture that was brought in. It has no directions where the model has none for all attributes."""

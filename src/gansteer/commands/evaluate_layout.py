@@ -1,24 +1,24 @@
-"""`gansteer evaluate layout`, `layout-drag` and `layout-pairs`."""
+"""`gansteer evaluate layout`, `layout-drag`, `layout-face` and `layout-pairs`."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
 from gansteer.bars import bar
-from gansteer.commands.evaluate import SampleEvaluation, SharedEvaluation
+from gansteer.commands.evaluate import RecordedEvaluation, SampleEvaluation
 from gansteer.commands.starting import Opener
 from gansteer.errors import UserError
-from gansteer.evaluation.records import append, check_records, resume
+from gansteer.evaluation.records import recording
 from gansteer.executors.api import Prepare
 
 if TYPE_CHECKING:
     from gansteer.evaluation.layout_drag import DragReport
+    from gansteer.evaluation.layout_face import FaceLayoutReport
     from gansteer.evaluation.layout_pairs import PairsReport
     from gansteer.evaluation.layout_report import LayoutReport, Row
     from gansteer.subject import Model
@@ -31,17 +31,8 @@ Found = tuple[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordedEvaluation(SharedEvaluation):
-    """What commands share that examine one picture after another and can be stopped and go on."""
-
-    records: Path | None = None
-    """Keep what is found in each picture in this file (.jsonl), and pass over what is there already."""
-    minutes: float | None = None
-    """Begin no other picture after so long; the report says how many there were."""
-
-    def check(self) -> None:
-        super().check()
-        check_records(self.records, self.minutes)
+class Examination(RecordedEvaluation):
+    """What commands share that examine one picture after another."""
 
     def examined(
         self, head: Mapping[str, Any], keys: Sequence[Keys], of_record: Callable[[Any], T],
@@ -56,22 +47,21 @@ class RecordedEvaluation(SharedEvaluation):
         def parse(value: Any) -> tuple[str, T | None]:
             return str(value["key"]), None if value["found"] is None else of_record(value["found"])
 
-        with TemporaryDirectory() as folder:
-            path = self.records or Path(folder) / "records.jsonl"
-            found: dict[str, T | None] = dict(resume(path, head, parse))
+        with recording(self.records, head, parse) as (known, add):
+            found: dict[str, T | None] = dict(known)
             left = [some for each in keys if (some := tuple(key for key in each if key not in found))]
             with suppress(KeyboardInterrupt):
                 for _, new in self.results(
                     "examining", self.device, left, ", ".join, self.minutes, prepare, *arguments
                 ):
                     for key, record in new:
-                        append(path, {"key": key, "found": record})
+                        add({"key": key, "found": record})
                         found[key] = None if record is None else of_record(json.loads(json.dumps(record)))
         return [value for each in keys for key in each if (value := found.get(key)) is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout(RecordedEvaluation, SampleEvaluation):
+class Layout(Examination, SampleEvaluation):
     """Whether things follow their blobs: moved, removed, added and restyled ones in pictures of a model with a layout."""
 
     scenes: int = 200
@@ -79,7 +69,8 @@ class Layout(RecordedEvaluation, SampleEvaluation):
     seed: int = 5000
     """The first picture's seed; the others follow."""
     data: Path | None = None
-    """Real pictures, a folder or zip: also the Frechet distance to them, with its floor."""
+    """Real pictures, a folder or zip: also the Frechet distance to them, with its floor. What this and --runs ask for is
+    measured where the command runs, the scenes wherever --processes or --cluster say."""
     runs: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
     """With --data, again for each: folders of runs of gansteer train that differ in one thing, to stand beside the model:
     without a layout, with and without the alignment loss. Also whether their discriminators are fooled, and where they look."""
@@ -128,7 +119,7 @@ class Layout(RecordedEvaluation, SampleEvaluation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayoutDrag(RecordedEvaluation, SampleEvaluation):
+class LayoutDrag(Examination, SampleEvaluation):
     """Coarse to fine: things dragged by a point alone, by their blob alone, and by the blob first and then by both."""
 
     scenes: int = 200
@@ -160,7 +151,36 @@ class LayoutDrag(RecordedEvaluation, SampleEvaluation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayoutPairs(RecordedEvaluation):
+class LayoutFace(Examination, SampleEvaluation):
+    """Whether the first blob of a hierarchical layout moves the head of a portrait, and the others its eyes and mouth."""
+
+    scenes: int = 200
+    """How many pictures to examine."""
+    seed: int = 7000
+    """The first picture's seed; the others follow."""
+
+    def check(self) -> None:
+        super().check()
+        _check_count("--scenes", self.scenes)
+
+    def measure(self, model: "Model") -> "FaceLayoutReport":
+        from gansteer.evaluation.layout_face import FaceLayoutReport, levels_of, of_record, rows
+        from gansteer.evaluation.layout_scene import SubjectScene
+
+        levels_of(SubjectScene(model.sample(self.seed, self.psi)))  # complains before the work
+        head = {"of": "layout-face", "model": model.digest, "psi": self.psi}
+        seeds = _seeds(self.seed, self.scenes)
+        found = self.examined(head, seeds, of_record, prepare_layout_face, self.opener(model), self.psi)
+        _check_found(found)
+        return FaceLayoutReport(model.card.name, len(found), self.psi, self.seed, rows(found))
+
+    def tell(self, found: "FaceLayoutReport") -> None:
+        print_rows(found.rows)
+        print(f"{found.scenes} pictures of {found.model} at psi {found.psi:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutPairs(Examination):
     """Known edits: rendered rooms brought in, edited as they were rendered, and compared with what they should become."""
 
     data: Path
@@ -224,6 +244,22 @@ def prepare_layout_drag(opener: Opener, psi: float, steps: int) -> "Callable[[Ke
     model = opener.open()
     gain_of(model)  # measured once for a model: no part of any drag's time
     return lambda keys: [(key, to_record(examine(model, int(key), psi, steps))) for key in keys]
+
+
+def prepare_layout_face(opener: Opener, psi: float) -> "Callable[[Keys], list[Found]]":
+    """What examines the pictures of some seeds."""
+    from gansteer.checkpoints.mtcnn import load_face_detector
+    from gansteer.evaluation.layout_face import examine, levels_of, to_record
+    from gansteer.evaluation.layout_scene import SubjectScene
+
+    model = opener.open()
+    detector = load_face_detector(model.device)
+
+    def one(key: str) -> Any:
+        scene = SubjectScene(model.sample(int(key), psi))
+        return to_record(examine(scene, levels_of(scene), detector, int(key)))
+
+    return lambda keys: [(key, one(key)) for key in keys]
 
 
 def prepare_layout_pairs(opener: Opener, data: Path, projection: int) -> "Callable[[Keys], list[Found]]":

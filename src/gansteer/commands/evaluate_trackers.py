@@ -1,11 +1,10 @@
 """`gansteer evaluate trackers`."""
 
-import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from gansteer.bars import bar
-from gansteer.commands.evaluate import SampleEvaluation
+from gansteer.commands.evaluate import SampleEvaluation, usable
 from gansteer.commands.evaluate_drags import print_aligned
 
 if TYPE_CHECKING:
@@ -27,26 +26,15 @@ class Trackers(SampleEvaluation):
     """Which; by default all that are installed."""
 
     def measure(self, model: "Model") -> "TrackersReport":
-        from gansteer.checkpoints.readers import FACES
         from gansteer.edits.drag.trackers import check_tracker
-        from gansteer.errors import UserError
-        from gansteer.evaluation.drags.judge import reading
-        from gansteer.evaluation.drags.trackers import followed, named
+        from gansteer.evaluation.drags.trackers import followed, named, of_faces
 
-        trackers = named(self.trackers, model, radius=max(6.0, 12 * model.resolution / 512))
-        for name in list(trackers):
-            try:
-                check_tracker(name, model)
-            except UserError as error:
-                if self.trackers:
-                    raise
-                print(f"{name} is left out: {error}", file=sys.stderr)
-                del trackers[name]
-        with bar("walking") as report:
-            return followed(
-                model, reading(FACES.load(model.device)), trackers, self.walks,
-                strength=self.strength, steps=self.steps, psi=self.psi, seed=self.seed, report=report,
-            )  # fmt: skip
+        known = named(self.trackers, model)
+        here = usable(known, lambda name, _: check_tracker(name, model), asked=bool(self.trackers))
+        return followed(
+            model, of_faces, partial(named, tuple(here)), self.walks, strength=self.strength, steps=self.steps,
+            psi=self.psi, seed=self.seed, share=self.share(model, "walking"),
+        )  # fmt: skip
 
     def tell(self, found: "TrackersReport") -> None:
         limits = tuple(found.rows[0].within)

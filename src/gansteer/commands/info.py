@@ -1,7 +1,10 @@
 """`gansteer info`."""
 
+import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 import tyro
@@ -10,6 +13,9 @@ from gansteer.errors import UserError
 
 if TYPE_CHECKING:
     from gansteer.checkpoints.files import Description
+
+CARD = ("name", "description", "domain", "licence", "limits")
+"""What a person asks first."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +32,35 @@ class Info:
         from gansteer.checkpoints.registry import resolve
 
         about = describe(resolve(self.file), self.network)
+        columns = get_terminal_size().columns if sys.stdout.isatty() else 0  # lines of a file are whole
+        group = None
         for name, value in _lines(about):
-            print(f"{name:<40} {value}" if "." in name else f"{name:<16} {value}")
+            if columns and group not in (None, _group(name)):
+                print()
+            group, wide = _group(name), 40 if "." in name else 16
+            print(_hanging(f"{name:<{wide}} ", str(value), columns))
         if about.problem is not None:
             raise UserError(about.problem)
 
 
+def _group(name: str) -> str:
+    """What stands together: the card, the file, its training, and each measurement."""
+    return "card" if name in CARD else ".".join(name.split(".")[:-1][:2]) or "file"
+
+
+def _hanging(name: str, value: str, columns: int) -> str:
+    """A name and its value; in a terminal of so many columns a long value goes on below itself. 0: in one line."""
+    if not columns:
+        return name + value
+    width = max(columns, len(name) + 30)
+    return textwrap.fill(value, width, initial_indent=name, subsequent_indent=" " * len(name), break_on_hyphens=False)
+
+
 def _lines(about: "Description") -> Iterator[tuple[str, object]]:
+    card = {} if about.card is None else {name: value for name, value in vars(about.card).items() if value}
+    for name in CARD:
+        if name in card:
+            yield from _leaves(name, card.pop(name))
     yield "file", about.path
     yield "size", f"{about.size / 1e6:.1f} MB"
     yield "kind", about.kind
@@ -42,10 +70,8 @@ def _lines(about: "Description") -> Iterator[tuple[str, object]]:
         yield "note", note
     if about.config is not None:
         yield from ((name, value) for name, value in asdict(about.config).items() if value is not None)
-    if about.card is not None:
-        for name, value in vars(about.card).items():
-            if value:
-                yield from _leaves(name, value)
+    for name, value in card.items():
+        yield from _leaves(name, value)
 
 
 def _leaves(name: str, value: object) -> Iterator[tuple[str, object]]:

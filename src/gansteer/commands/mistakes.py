@@ -63,8 +63,10 @@ def _command(args: Sequence[str], commands: Commands) -> tuple[str, Any, Sequenc
 
 
 def _meant(word: str, known: Sequence[str] | Mapping[str, Any], otherwise: str) -> str:
-    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else otherwise
+    """The known word that is most like `word`. The dashes, which all flags have alike, do not count."""
+    bare = {each.lstrip("-"): each for each in known}
+    near = get_close_matches(word.lstrip("-"), list(bare), n=1, cutoff=0.6)
+    return f"did you mean {bare[near[0]]}?" if near else otherwise
 
 
 def _flags(command: Any) -> dict[str, Any]:

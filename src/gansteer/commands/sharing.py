@@ -1,7 +1,7 @@
 """Sharing the work of a command: with processes of this machine, or with the workers of a cluster."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
-from gansteer.bars import bar
+from gansteer.bars import Bar, bar
 from gansteer.errors import UserError
 from gansteer.executors.api import Executor, Prepare
 from gansteer.places import place, read_bytes
@@ -123,21 +123,23 @@ class Sharing:
         return chosen(self.processes, self.cluster, gpu=device != "cpu")
 
     def results(
-        self, what: str, device: str, tasks: Sequence[T], name: Callable[[T], str], minutes: float | None,
-        prepare: Prepare[T, R], *arguments: Any,
+        self, what: str, device: str, tasks: Iterable[T], name: Callable[[T], str], minutes: float | None,
+        prepare: Prepare[T, R], *arguments: Any, count: int | None = None, report: Bar | None = None,
     ) -> Iterator[tuple[T, R]]:  # fmt: skip
-        """Each task with its result as it is done, under a progress bar named `what`.
+        """Each task with its result as it is done, under a progress bar named `what`: `report`, or one of its own.
 
-        No task is begun after so many minutes. Raises UserError as a task does. Where workers fail at one again and again, the
-        others are done all the same; then UserError says what was wrong with the first of them by its `name`.
+        `count` says how many tasks there are where they are made as they are asked for. None is begun after so many minutes.
+        Raises UserError as a task does. Where workers fail at one again and again, the others are done all the same; then
+        UserError says what was wrong with the first of them by its `name`.
         """
         executor, failed = self.executor(device), []
+        total = count if count is not None else len(tasks) if isinstance(tasks, Sized) else 0
         end = None if minutes is None else monotonic() + 60 * minutes
         begun = (task for task in tasks if end is None or monotonic() < end)
-        with bar(what) as report:
-            report(0, len(tasks))
+        with bar(what) if report is None else nullcontext(report) as shown:
+            shown.named(what, 0, total)
             for done, outcome in enumerate(executor.outcomes(begun, prepare, *arguments), 1):
-                report.pace(done, len(tasks), executor.workers)
+                shown.pace(done, total, executor.workers)
                 if outcome.error is None:
                     yield outcome.task, outcome.found
                 elif isinstance(outcome.error, UserError) or not self.is_shared:

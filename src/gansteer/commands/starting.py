@@ -56,7 +56,7 @@ def open_start(
         return open_latent(name, subject, device, network, tuned)
     if subject is None:
         if name is None:
-            raise UserError("give --model, or --subject with a .steer file")
+            raise UserError("give --model, such as --model portraits, or --subject with a .steer file")
         return open_model(name, device, network), None
     from gansteer.steerfile import open_subject
 

@@ -162,13 +162,15 @@ class Mix(Pictures):
 
         if len(above) == len(left) == 1:
             mix(above[0], left[0], self.coarse_up_to).save(self.out)
+            what = f"the pose and shape of {self.coarse[0]}, the colours and detail of {self.fine[0]}"
         elif self.out.suffix == ".steer":
             raise UserError(
                 f"{self.out} keeps one picture: give one --coarse and one --fine, or a sheet such as mix.png"
             )
         else:
             self.save_sheet(above, left)
-        print(f"wrote {self.out}: coarse styles up to {self.coarse_up_to} px of {len(above)}, the rest of {len(left)}")
+            what = f"the pose and shape of those above ({len(above)}), the colours and detail of those at the left ({len(left)})"
+        print(f"wrote {self.out}: {what}")
 
     def save_sheet(self, above: "list[Subject]", left: "list[Subject]") -> None:
         """All mixes, beside what they are mixed of. Raises UserError for a sheet that no format holds."""

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 import msgspec
@@ -102,6 +102,11 @@ class Run(Protocol):
 E = TypeVar("E", bound="Edit")
 
 
+def _told(value: object) -> str:
+    """A field's value in a few words: of a tensor how large it is."""
+    return f"<{' x '.join(map(str, value.shape))}>" if isinstance(value, Tensor) else repr(value)
+
+
 class SteppedRun(ABC, Generic[E]):
     """A run whose last progress says where it is: what every kind of edit's run is made of."""
 
@@ -113,6 +118,10 @@ class SteppedRun(ABC, Generic[E]):
         self.edit = edit
         self.history: list[tuple[E, int]] = [(edit, 0)]
         """Every edit of this run and how many pictures were looked at under it: enough to run it again."""
+
+    def __repr__(self) -> str:
+        step = 0 if self.progress is None else self.progress.step
+        return f"<Run of {self.edit!r}: step {step}{f', {self.stop_reason}' if self.stop_reason else ''}>"
 
     @property
     def subject(self) -> Subject:
@@ -169,6 +178,16 @@ class Edit(ABC):
     @abstractmethod
     def title(self) -> str:
         """The edit in a few plain words, for a history: `Drag 2 points`."""
+
+    def __repr__(self) -> str:
+        """What was asked for, without all that is as usual: `Drag(handles=((64.0, 76.0),), targets=((72.0, 76.0),))`."""
+        told = [f"{each.name}={_told(getattr(self, each.name))}" for each in fields(self) if not self._usual(each)]  # type: ignore[arg-type]
+        return f"{type(self).__name__}({', '.join(told)})"
+
+    def _usual(self, each: "Field[Any]") -> bool:
+        value = getattr(self, each.name)
+        usual = each.default_factory() if each.default_factory is not MISSING else each.default
+        return value is usual or (not isinstance(value, Tensor) and type(value) is type(usual) and bool(value == usual))
 
     @property
     def step_limit(self) -> int:

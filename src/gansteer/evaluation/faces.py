@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gansteer.checkpoints.mtcnn import load_face_detector
-from gansteer.evaluation.samples import draw, from_levels
+from gansteer.evaluation.picture_cases import Case, drawn_cases, real_cases
+from gansteer.evaluation.sharing import Share, here
 from gansteer.subject import Model
 from gansteer.training.data import Pictures
 
@@ -33,18 +34,27 @@ def faces(
     seed: int = 0,
     data: Path | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
+    share: Share | None = None,
 ) -> FacesReport:
-    """Look for faces in `samples` pictures of the model and in those of the folder or zip `data`. Raises UserError."""
-    detector = load_face_detector(model.device)
-    found = done = 0
-    for batch in draw(model, samples, psi=psi, seed=seed):
-        for picture in batch:
-            found += len(detector.find(picture).boxes) > 0
-        done += len(batch)
-        report(done, samples)
-    real_share = None
-    if data is not None:
-        real = Pictures(data, model.resolution)
-        hits = [len(detector.find(from_levels(real[i][0].to(model.device))).boxes) > 0 for i in range(len(real))]
-        real_share = sum(hits) / len(hits)
+    """Look for faces in `samples` pictures of the model and in those of the folder or zip `data`.
+
+    `report(done, total)` is told of batches; `share` has them looked at elsewhere. Raises UserError.
+    """
+    count, cases = drawn_cases(model, samples, seed, None)
+    real = None if data is None else Pictures(data, model.resolution)
+    more, real_ones = (0, iter(())) if real is None else real_cases(real, range(len(real)))
+    share = share or here(model, report)
+    hits = share((case for each in (cases, real_ones) for case in each), count + more, prepare, psi)
+    found = sum(hits[:count])
+    real_share = None if real is None else sum(hits[count:]) / len(real)
     return FacesReport(model.card.name, samples, psi, seed, found, found / samples, real_share)
+
+
+def prepare(model: Model, psi: float) -> Callable[[Case], int]:
+    """What counts the pictures of a case that hold a face."""
+    detector = load_face_detector(model.device)
+
+    def look(case: Case) -> int:
+        return sum(len(detector.find(picture).boxes) > 0 for picture in case.shown(model, psi))
+
+    return look

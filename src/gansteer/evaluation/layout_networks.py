@@ -20,7 +20,8 @@ from gansteer.errors import UserError
 from gansteer.evaluation.features import Extractor, extract, extractor
 from gansteer.evaluation.layout_measures import attention_contrast, disequilibrium
 from gansteer.evaluation.layout_report import RESAMPLES
-from gansteer.evaluation.quality import LEAST, MOST_REAL, Measure, batches_of, frechet_measure
+from gansteer.evaluation.picture_cases import batches_of
+from gansteer.evaluation.quality import LEAST, MOST_REAL, Measure, frechet_measure
 from gansteer.evaluation.regions import Interval, interval
 from gansteer.evaluation.samples import draw, from_levels, to_levels
 from gansteer.models.generator import Generator

@@ -37,9 +37,7 @@ def lpips_distance(device: torch.device) -> Distance:
     return distance
 
 
-def mean_distance(pictures: list[Tensor], distance: Distance) -> float:
-    """Between pictures 2i and 2i + 1 of all batches `[B, 3, H, W]` taken together; an odd one is left out."""
-    together = torch.cat(pictures)
-    together = together[: len(together) // 2 * 2]
-    found = [distance(chunk[0::2], chunk[1::2]) for chunk in torch.split(together, 32)]
-    return float(torch.cat(found).double().mean())
+def distances(pictures: Tensor, distance: Distance) -> Tensor:
+    """Between pictures 2i and 2i + 1 of `[B, 3, H, W]`: `[B / 2]`; an odd one is left out."""
+    even = pictures[: len(pictures) // 2 * 2]
+    return torch.cat([distance(chunk[0::2], chunk[1::2]) for chunk in torch.split(even, 32)])

@@ -14,17 +14,19 @@ in nothing but where the pictures come from.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from gansteer.errors import UserError
-from gansteer.evaluation.features import FeatureName, extract, extractor
-from gansteer.evaluation.lpips import Diversity, lpips_distance, mean_distance
-from gansteer.evaluation.samples import draw, from_levels
+from gansteer.evaluation.features import FeatureName, extractor
+from gansteer.evaluation.lpips import Diversity, distances, lpips_distance
+from gansteer.evaluation.picture_cases import Case, drawn_cases, real_cases
+from gansteer.evaluation.sharing import Share, here
 from gansteer.subject import Model
 from gansteer.training.data import Pictures
 
@@ -83,11 +85,12 @@ def quality(
     features: FeatureName = "efficientnet-lite0",
     lpips: bool = False,
     report: Report = lambda what, done, total: None,
+    share: Share | None = None,
 ) -> QualityReport:
     """Compare `samples` pictures of the model with those of `data`, a folder or zip, at the model's resolution.
 
     At most 50,000 real pictures are taken, in an order that `seed` determines. `lpips` adds the perceptual diversity of
-    both, over at most 500 pairs. Raises UserError.
+    both, over at most 500 pairs. `share` has pictures drawn and looked at elsewhere. Raises UserError.
     """
     if samples < LEAST:
         raise UserError(f"--samples must be at least {LEAST}, not {samples}")
@@ -101,28 +104,50 @@ def quality(
     if len(real) < 2 * LEAST:
         raise UserError(f"{data} holds {len(real)} pictures: comparing takes at least {2 * LEAST}")
     order = torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))[:MOST_REAL].tolist()
-    network = extractor(features, model.device)
-    distance = lpips_distance(model.device) if lpips else None
-    reals = extract(
-        batches_of(real, order, model.device), network, lambda done: report("real pictures", done, len(order))
-    )
     labels = [real.labels[i] for i in order] if conditional else None
-    drawn = draw(model, samples, psi=psi, seed=seed, labels=labels)
-    fakes = extract(drawn, network, lambda done: report("samples", done, samples))
+    half = min(len(order) // 2, samples)
+    pairs = min(LPIPS_PAIRS, half // 2) if lpips else 0
+
+    parts = [real_cases(real, order), drawn_cases(model, samples, seed, labels)]
+    if lpips:
+        parts += [
+            real_cases(real, order[: 2 * pairs], paired=True),
+            drawn_cases(model, 2 * pairs, seed, labels, paired=True),
+        ]
+    count = sum(number for number, _ in parts)
+    share = share or here(model, lambda done, total: report("looking at pictures", done, total))
+    found = iter(share((case for _, cases in parts for case in cases), count, prepare, features, psi, lpips))
+    reals, fakes, *diverse = (torch.cat(list(islice(found, number))) for number, _ in parts)
+
     report("comparing", 0, 1)
-    half = min(len(reals) // 2, samples)
     measures = compare(fakes, reals, half, seed)
     diversity = None
-    if distance is not None:
-        pairs = min(LPIPS_PAIRS, half // 2)
-        report("LPIPS", 0, 1)
-        drawn_some = list(draw(model, 2 * pairs, psi=psi, seed=seed, labels=labels))
-        real_some = list(batches_of(real, order[: 2 * pairs], model.device))
-        diversity = Diversity(pairs, mean_distance(drawn_some, distance), mean_distance(real_some, distance))
+    if diverse:
+        real_mean, drawn_mean = (float(each.mean()) for each in diverse)
+        diversity = Diversity(pairs, drawn_mean, real_mean)
     name = model.card.name
     return QualityReport(
-        name, str(data), features, model.resolution, samples, len(reals), half, psi, seed, *measures, diversity
+        name, str(data), features, model.resolution, samples, len(order), half, psi, seed, *measures, diversity
     )
+
+
+def prepare(model: Model, features: FeatureName, psi: float, lpips: bool) -> Callable[[Case], Tensor]:
+    """What gives the features `[B, D]` of a case's pictures, or the distances `[B / 2]`, on the host in float64."""
+    network = extractor(features, model.device)
+    distance = lpips_distance(model.device) if lpips else None
+
+    @torch.no_grad()
+    def look(case: Case) -> Tensor:
+        pictures = case.shown(model, psi)
+        if not case.paired:
+            return network(pictures).cpu().double()
+        assert distance is not None
+        return distances(pictures, distance).cpu().double()
+
+    return look
+
+
+# --- distances --------------------------------------------------------------------------------------------------------
 
 
 def compare(fakes: Tensor, reals: Tensor, half: int, seed: int = 0) -> tuple[Measure, Measure, Measure, Measure]:
@@ -204,9 +229,3 @@ def _share_inside(points: Tensor, centres: Tensor, radii: Tensor) -> float:
     """How many of `points [N, D]` lie in at least one ball."""
     inside = [(torch.cdist(chunk, centres) <= radii).any(dim=1) for chunk in torch.split(points, CHUNK)]
     return float(torch.cat(inside).double().mean())
-
-
-def batches_of(data: Pictures, order: list[int], device: torch.device, size: int = 32) -> Iterator[Tensor]:
-    """The real pictures in this order, as `draw` gives drawn ones."""
-    for start in range(0, len(order), size):
-        yield from_levels(torch.stack([data[i][0] for i in order[start : start + size]]).to(device))

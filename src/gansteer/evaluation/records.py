@@ -5,14 +5,19 @@ The first line says what the records are of, every other is a record; all are JS
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gansteer.errors import UserError
-from gansteer.output import check_writable, replacing
+from gansteer.output import replacing
+from gansteer.places import Address, RemoteLog, check_place
 
 T = TypeVar("T")
+
+DAMAGED = "is no file of records, or a damaged one: remove it to begin anew"
 
 
 def check_records(path: Path | None, minutes: float | None) -> None:
@@ -22,7 +27,28 @@ def check_records(path: Path | None, minutes: float | None) -> None:
     if path is not None:
         if path.suffix != ".jsonl":
             raise UserError(f"{path}: the file of records ends in .jsonl")
-        check_writable(path)
+        check_place(path)
+
+
+@contextmanager
+def recording(
+    where: Path | None, head: Mapping[str, Any], parse: Callable[[Any], T]
+) -> Iterator[tuple[list[T], Callable[[object], None]]]:
+    """What a file, or an address, holds already of `head`, and what adds a record (anything of JSON) to it.
+
+    Without a place nothing is kept. Raises UserError as `resume` does.
+    """
+    if where is None:
+        yield [], lambda record: None
+    elif isinstance(where, Address):
+        with closing(RemoteLog(where)) as log:
+            found = [line + "\n" for line in log.lines()]
+            known = _of_head(where, found, head, parse) if found else []
+            if not found:
+                log.add(json.dumps(head))
+            yield known, lambda record: log.add(json.dumps(record))
+    else:
+        yield resume(where, head, parse), partial(append, where)
 
 
 def resume(path: Path, head: Mapping[str, Any], parse: Callable[[Any], T]) -> list[T]:
@@ -34,9 +60,7 @@ def resume(path: Path, head: Mapping[str, Any], parse: Callable[[Any], T]) -> li
     if not path.exists():
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(head) + "\n", encoding="utf-8")
-    found, records = read_records(path, parse)
-    if found != json.loads(json.dumps(head)):
-        raise UserError(f"{path} is of other weights or settings: give another file, or remove it")
+    records = _of_head(path, _lines(path), head, parse)
     data = path.read_bytes()
     if not data.endswith(b"\n"):
         os.truncate(path, data.rfind(b"\n") + 1)
@@ -55,11 +79,29 @@ def read_records(path: Path, parse: Callable[[Any], T]) -> tuple[dict[str, Any],
     Raises UserError if there is no such file or it holds anything else; `parse` says so by LookupError, TypeError,
     ValueError or AttributeError.
     """
+    return _parsed(path, _lines(path), parse)
+
+
+def _lines(path: Path) -> list[str]:
+    """Of a file, each with its end."""
     try:
-        first, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        head = json.loads(first)
-        return head, [parse(json.loads(line)) for line in lines if line.endswith("\n")]
+        return path.read_text(encoding="utf-8").splitlines(keepends=True)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} {DAMAGED}") from error
+
+
+def _parsed(where: Path, lines: list[str], parse: Callable[[Any], T]) -> tuple[dict[str, Any], list[T]]:
+    try:
+        first, *others = lines
+        return json.loads(first), [parse(json.loads(line)) for line in others if line.endswith("\n")]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} is no file of records, or a damaged one: remove it to begin anew") from error
+        raise UserError(f"{where} {DAMAGED}") from error
+
+
+def _of_head(where: Path, lines: list[str], head: Mapping[str, Any], parse: Callable[[Any], T]) -> list[T]:
+    found, records = _parsed(where, lines, parse)
+    if found != json.loads(json.dumps(head)):
+        raise UserError(f"{where} is of other weights or settings: give another file, or remove it")
+    return records

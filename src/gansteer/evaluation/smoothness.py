@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gansteer.errors import UserError
+from gansteer.evaluation.sharing import Share, here
 from gansteer.models.code import Code
 from gansteer.subject import Model
 
@@ -40,23 +41,32 @@ def smoothness(
     psi: float = 0.7,
     seed: int = 0,
     report: Callable[[int, int], None] = lambda done, total: None,
+    share: Share | None = None,
 ) -> SmoothnessReport:
     """Go from sample to sample (seeds `seed`, `seed + 1`, ...) in straight lines in w+, in `steps` equal steps.
 
-    Raises UserError.
+    `report(done, paths)` is told after every path; `share` has them gone elsewhere. Raises UserError.
     """
     if paths < 1 or steps < 2:
         raise UserError("--paths must be at least 1 and --steps at least 2")
-    classes = model.generator.config.c_dim
-    ends = [model.sample(seed + i, psi, i % classes if classes else None).code for i in range(paths + 1)]
-    ratios = []
-    for i in range(paths):
-        changes = path_changes(model, ends[i], ends[i + 1], steps)
-        ratios.append(changes.max() / changes.median().clamp_min(1e-12))
-        report(i + 1, paths)
-    found = torch.stack(ratios)
+    share = share or here(model, report)
+    found = torch.tensor(share(range(paths), paths, prepare, steps, psi, seed))
     worst, typical = float(found.max()), float(found.median())
     return SmoothnessReport(model.card.name, paths, steps, psi, seed, LIMIT, worst, typical, worst <= LIMIT)
+
+
+def prepare(model: Model, steps: int, psi: float, seed: int) -> Callable[[int], float]:
+    """What goes along the path of a number and gives its largest step as a multiple of the median step."""
+    classes = model.generator.config.c_dim
+
+    def end(i: int) -> Code:
+        return model.sample(seed + i, psi, i % classes if classes else None).code
+
+    def go(path: int) -> float:
+        changes = path_changes(model, end(path), end(path + 1), steps)
+        return float(changes.max() / changes.median().clamp_min(1e-12))
+
+    return go
 
 
 def path_changes(model: Model, start: Code, end: Code, steps: int) -> Tensor:

@@ -13,9 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gansteer.checkpoints.readers import FACES
 from gansteer.edits.drag.features import Features, Grid, View
 from gansteer.edits.drag.tracking import Nearest
 from gansteer.errors import UserError
+from gansteer.evaluation.sharing import Share, here
 from gansteer.models.code import Code
 from gansteer.subject import Model
 
@@ -58,9 +60,20 @@ class TrackingReport:
     layers: tuple[LayerTracking, ...]
 
 
+@dataclass(frozen=True)
+class Moves:
+    """How samples are moved, and in whose features they are followed."""
+
+    strength: float
+    steps: int
+    psi: float
+    seed: int
+    layers: tuple[str, ...]
+
+
 def tracking(
     model: Model,
-    landmarks: Landmarks,
+    landmarks: Callable[[Model], Landmarks],
     moves: int = 50,
     *,
     strength: float = 0.15,
@@ -69,37 +82,53 @@ def tracking(
     seed: int = 0,
     layers: Sequence[str] | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
+    share: Share | None = None,
 ) -> TrackingReport:
     """Follow the landmarks of `moves` samples a share `strength` of the way to another sample, in `steps` steps.
 
-    `layers`: whose features; by default the last of every block from 16 px on. Raises UserError.
+    `landmarks(model)` is what reads them. `layers`: whose features; by default the last of every block from 16 px on.
+    `report(done, moves)` is told after every move; `share` has them followed elsewhere. Raises UserError.
     """
     if moves < 1 or steps < 1 or not 0 < strength <= 1:
         raise UserError("--moves and --steps must be at least 1, and --strength above 0 and at most 1")
     names = layers or [each.name for each in model.generator.last_of_each_size() if each.frame.inner >= 16]
-    errors: dict[str, list[Tensor]] = {name: [] for name in ("none", *names)}
-    motion = []
-    for i in range(moves):
-        start, towards = (model.sample(seed + 2 * i + j, psi).code for j in range(2))
-        path = Code.batch([start] * (steps + 1))
-        share = torch.linspace(0, strength, steps + 1, dtype=path.ws.dtype, device=path.ws.device)
-        path.ws[:, :ROWS] = start.ws[:ROWS].lerp(towards.ws[:ROWS], share[:, None, None])
-        with torch.no_grad():
-            ends = model.generator.synthesize(Code.batch([path[0], path[steps]]))
-            seen = landmarks(ends).double().cpu()  # [2, 68, 2]
-            inside = ((seen[0] >= 0) & (seen[0] <= model.resolution - 1)).all(dim=1)
-            first, last = seen[:, inside]
-            motion.append((last - first).norm(dim=1))
-            errors["none"].append(motion[-1])
-            for name in names:
-                errors[name].append((_follow(model, path, name, first) - last).norm(dim=1))
-        report(i + 1, moves)
-    found = {name: torch.cat(each) for name, each in errors.items()}
+    share = share or here(model, report)
+    errors = share(range(moves), moves, prepare, landmarks, Moves(strength, steps, psi, seed, tuple(names)))
+    found = {name: torch.cat([error[name] for error in errors]) for name in ("none", *names)}
     rows = tuple(LayerTracking(n, float((e <= WITHIN).double().mean()), float(e.median())) for n, e in found.items())
-    moved = torch.cat(motion)
+    moved = found["none"]
     return TrackingReport(
         model.card.name, moves, strength, steps, psi, seed, WITHIN, len(moved), float(moved.median()), rows
     )
+
+
+def prepare(model: Model, landmarks: Callable[[Model], Landmarks], how: Moves) -> Callable[[int], dict[str, Tensor]]:
+    """What carries the move of a number out and gives, for every layer, how far `[n]` its points end from the truth.
+
+    For "none" it is how far the points move.
+    """
+    read = landmarks(model)
+
+    @torch.no_grad()
+    def follow(number: int) -> dict[str, Tensor]:
+        start, towards = (model.sample(how.seed + 2 * number + j, how.psi).code for j in range(2))
+        path = Code.batch([start] * (how.steps + 1))
+        way = torch.linspace(0, how.strength, how.steps + 1, dtype=path.ws.dtype, device=path.ws.device)
+        path.ws[:, :ROWS] = start.ws[:ROWS].lerp(towards.ws[:ROWS], way[:, None, None])
+        ends = model.generator.synthesize(Code.batch([path[0], path[how.steps]]))
+        seen = read(ends).double().cpu()  # [2, 68, 2]
+        inside = ((seen[0] >= 0) & (seen[0] <= model.resolution - 1)).all(dim=1)
+        first, last = seen[:, inside]
+        errors = {name: (_follow(model, path, name, first) - last).norm(dim=1) for name in how.layers}
+        return {"none": (last - first).norm(dim=1), **errors}
+
+    return follow
+
+
+def of_faces(model: Model) -> Landmarks:
+    """The landmark reader that comes with gansteer."""
+    reader = FACES.load(model.device)
+    return lambda pictures: reader.read(pictures).landmarks
 
 
 def _follow(model: Model, path: Code, layer: str, points: Tensor) -> Tensor:

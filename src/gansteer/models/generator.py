@@ -5,8 +5,9 @@ beside `stylegan2/` and a line in `registry.py`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
@@ -21,6 +22,11 @@ NoiseSource = Callable[[int, int], Tensor]
 Noise = Literal["fixed", "random", "none"] | NoiseSource
 """The model's own maps, fresh ones from PyTorch's global generator, none, or those of a source. A generator without noise
 maps draws the same picture with any of them."""
+
+FixedStyles = Mapping[str, Tensor]
+"""Styles `[1, style_dim]` of some layers, by name, that stay while others move."""
+
+NONE_FIXED: FixedStyles = MappingProxyType({})
 
 StyleMap = Callable[[Tensor], Tensor]
 """`w [B, w_dim]` to the style of one layer `[B, style_dim]`."""
@@ -193,10 +199,11 @@ class Generator(nn.Module, ABC):
 
     # --- what it may have beyond that ---
 
-    def local_features(self, layer: str, code: Code) -> LocalFeatures | None:
+    def local_features(self, layer: str, code: Code, fixed: FixedStyles = NONE_FIXED) -> LocalFeatures | None:
         """The exact features of `layer` at few positions, for codes of this layout; None where there is no such way.
 
-        Its weights are packed at once and must not change afterwards; no gradient reaches them.
+        The `fixed` styles of some layers, by name, are those of every call. Weights must not change afterwards; no gradient
+        reaches them.
         """
         return None
 
@@ -281,6 +288,10 @@ class Generator(nn.Module, ABC):
         """The code of one picture: z is drawn first, then whatever else the generator takes, from the same numbers."""
         c = None if label is None else self.one_hot([label])
         return self.code_of(self.sample_z(1, rng), c, psi=psi, rng=rng)[0]
+
+    def skip_codes(self, count: int, rng: torch.Generator) -> None:
+        """Move `rng` to where drawing `count` codes with `sample_z` and one call of `code_of` leaves it."""
+        self.sample_z(count, rng)
 
     def sample_w(self, count: int) -> Tensor:
         """`[count, w_dim]` from seeded random z; classes of a conditional model in turn."""

@@ -81,6 +81,7 @@ class Studio:
         self._opening = asyncio.Lock()
         self.kept = KeptSessions(self.workspaces, self.services, self._opening)
         self.files = Files(self.workspaces, catalogue, limits.upload_bytes, limits.upload_pixels)
+        self._version, self._exports = version("gansteer"), exports()  # found on the disk: once, not for every page
 
     def _queue_changed_elsewhere(self) -> None:  # on the scheduler's thread
         self.services.loop.call_soon_threadsafe(self._queue_changed)
@@ -171,8 +172,8 @@ class Studio:
     def welcome(self, workspace: Workspace) -> protocol.Welcome:
         """What a page is told first."""
         return protocol.Welcome(
-            protocol.VERSION, version("gansteer"), workspace.key, workspace.restored, self.services.catalogue.infos, tuple(KINDS),
-            queries(), exports(), self.limits.upload_bytes, self.limits.upload_pixels,
+            protocol.VERSION, self._version, workspace.key, workspace.restored, self.services.catalogue.infos, tuple(KINDS),
+            queries(), self._exports, self.limits.upload_bytes, self.limits.upload_pixels,
             self.limits.keep_days,
         )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """What one training step is about: the real pictures it is shown, and the drawn ones beside them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -47,3 +48,5 @@ class DrawnBatch:
     """The discriminator's features of `real_seen`, without gradients."""
     targets: LatentTargets | None
     """Latents of the first `k` real pictures, which the first `k` drawn ones draw again."""
+    redraw: Callable[[Code], Tensor]
+    """Draws pictures of another code with the generator as it is in this step, with gradients to it."""

@@ -11,6 +11,8 @@ from gansteer.errors import UserError
 from gansteer.models.spatial.config import MAX_BLOBS
 from gansteer.models.stylegan2.config import GeneratorConfig
 
+FEATURE_SIZES = (64, 128, 256)
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -26,6 +28,9 @@ class TrainConfig:
     """How many real pictures to show in all."""
     loss: Literal["projected", "stylegan2"] = "projected"
     """Projected: a discriminator on frozen EfficientNet features, which needs few pictures; stylegan2: from scratch."""
+    feature_size: int = 128
+    """Width at which the projected discriminator's features look at pictures, real and drawn: 64, 128 or 256; 64 costs a
+    quarter of 128. A run that grows from one with another size begins with a new discriminator."""
     augment: Literal["auto", "none", "diffaugment", "ada"] = "auto"
     """Augmentation of what the discriminator sees. Auto: diffaugment with the projected loss, else ada."""
     augment_colour: float = 1.0
@@ -84,13 +89,16 @@ class TrainConfig:
     """With --layout: attention is what speaks against realism, as published, or for it."""
     layout_reader: float = 0.0
     """With --layout (projected loss only): weight of a reader that learns along to see blobs, their styles and z; not published."""
+    composition: float = 0.0
+    """With --layout and --no-layout-noise: weight of composition. When some blobs go and the others move to the side, these should
+    take their things along, and nothing else stand there; 3 or 4 is a good weight. Not published."""
     blobs_alone: float = 0.0
     """With --layout: in this share of pictures the layers up to 16 px take the mean w, and what they begin with says nothing
     of left and right: blobs alone decide what stands where. New pictures then always do. Not published."""
     spread: bool = False
     """The projected discriminator also sees, at every place, how much the pictures of a group differ; not published."""
     grow: Path | None = None
-    """Start from this checkpoint (a run's folder or a .safetensors of half the resolution, or of the same)."""
+    """Start from this run's folder, or from a model (its name or file), of half the resolution or of the same."""
     network: str | None = None
     """With --grow from a file that holds several networks: which, such as G instead of G_ema."""
     discriminator_images: int = 0
@@ -113,6 +121,8 @@ class TrainConfig:
             raise UserError("--g-lr, --d-lr and --anchor-lr must be above 0")
         if self.ema_images is not None and self.ema_images <= 0:
             raise UserError("--ema-images must be above 0")
+        if self.feature_size not in FEATURE_SIZES:
+            raise UserError(f"--feature-size is one of {', '.join(map(str, FEATURE_SIZES))}, not {self.feature_size}")
         counts = ("workers", "anchor_images", "discriminator_images")
         for name in ("r1_gamma", "path_length", "augment_colour", "anchor_weight", *counts):
             if (getattr(self, name) or 0) < 0:
@@ -137,7 +147,7 @@ class TrainConfig:
     def _check_layout(self) -> None:
         if self.spread and self.loss != "projected":
             raise UserError("--spread is of the projected discriminator: use it with --loss projected")
-        for name in ("alignment", "alignment_ramp", "layout_reader"):
+        for name in ("alignment", "alignment_ramp", "layout_reader", "composition"):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name.replace('_', '-')} must not be negative")
         if not 0 <= self.blobs_alone <= 1:
@@ -148,6 +158,8 @@ class TrainConfig:
             raise UserError(f"--layout is none, hierarchical or objects:N such as objects:6, not {self.layout!r}")
         if self.layout_reader and self.loss != "projected":
             raise UserError("--layout-reader looks at frozen features: use it with --loss projected")
+        if self.composition and self.layout_noise:
+            raise UserError("--composition compares pictures that are drawn twice: use it with --no-layout-noise")
         if self.anchor:
             raise UserError("--anchor knows no layouts: leave it or --layout out")
         count = self.layout.partition(":")[2]
@@ -238,6 +250,8 @@ class TrackerTraining:
     batch: int = 4
     crop: int = 64
     """Width of the part of a picture that a step looks at, in pixels; a multiple of 4."""
+    least: float = 1 / 32
+    """The smallest warps, as a share of the largest: a step of an edit moves points by a fraction of a pixel, an edit by many."""
     learning_rate: float = 1e-3
     seed: int = 0
 
@@ -245,6 +259,8 @@ class TrackerTraining:
         _check_counts(self, "pictures", "steps", "batch")
         if self.crop < 16 or self.crop % 4:
             raise UserError(f"crop must be a multiple of 4 from 16, not {self.crop}")
+        if not 0 < self.least <= 1:
+            raise UserError(f"least must be a share above 0 and at most 1, not {self.least}")
         _check_sizes(self, "learning_rate")
 
 

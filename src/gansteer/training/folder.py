@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gansteer.checkpoints.native import save_model
-from gansteer.checkpoints.registry import load
+from gansteer.checkpoints.registry import load, resolve
 from gansteer.errors import UserError
 from gansteer.models.generator import Generator
 from gansteer.output import replacing, save_picture
@@ -38,6 +38,7 @@ STRUCTURE = {
     "encoding",
     "layout_noise",
     "spread",
+    "feature_size",
 }
 """What decides which networks there are: a run with another one may not be able to go on from this one either."""
 
@@ -147,10 +148,12 @@ def read_state(path: Path) -> dict[str, Any]:
 def read_start(
     path: Path, config: TrainConfig, training: GeneratorTraining[Any], c_dim: int
 ) -> tuple[Generator, dict[str, Tensor] | None]:
-    """The generator to go on from and, if `path` is a run with the same loss, its discriminator."""
+    """The generator to go on from and, if `path` is a run with the same loss, its discriminator.
+
+    `path` may also be what every command takes for `--model`: the name of a shipped model, or a hub id.
+    """
     discriminator = None
-    if not path.exists():
-        raise UserError(f"there is no run or model at {path} to --grow")
+    path = resolve(path)
     if (path / "checkpoint.pt").exists():
         if config.network is not None:
             raise UserError(f"{path} is a run, which goes on from its average: leave --network out")
@@ -158,7 +161,8 @@ def read_start(
         before = read_record(path / "config.json")
         with fitting(path / "checkpoint.pt"):
             g: Generator = training.restore(before, state["ema"])
-        if config.loss == before.get("loss") and OBJECTIVES[config.loss].grows:
+        alike = (before.get("loss"), before.get("feature_size", 128)) == (config.loss, config.feature_size)
+        if alike and OBJECTIVES[config.loss].grows:
             discriminator = state["d"]
     else:
         g = training.adopt(load(str(path), device="cpu", network=config.network).generator, str(path))

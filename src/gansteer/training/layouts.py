@@ -18,6 +18,7 @@ from gansteer.models.spatial.generator import SpatialGenerator, conditioned, gro
 from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.training.alignment import alignment_loss, target_maps
 from gansteer.training.batch import DrawnBatch, Report
+from gansteer.training.composition import Composition
 from gansteer.training.config import TrainConfig
 from gansteer.training.distributed import StepRandom
 from gansteer.training.generators import QUIET, StyleGAN2Training, follow_mean
@@ -201,4 +202,6 @@ def layout_terms(config: TrainConfig, device: torch.device) -> list[AuxiliaryTer
         terms.append(Alignment(config.alignment, config.alignment_ramp, sign))
     if config.layout_reader:
         terms.append(LayoutReader(config.layout_reader, WIDTH, device))
+    if config.composition:
+        terms.append(Composition(config.composition))
     return terms

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -132,7 +133,8 @@ class Trainer:
         with torch.no_grad():
             real_seen = self.augmentation(batch.pictures, alike[1])
             real_features = self.nets.d.features(real_seen.pictures)
-        return DrawnBatch(batch, code, pictures, seen, features, real_seen, real_features, targets)
+        redraw = partial(self.nets.g.synthesize, noise=batch.random.noise)
+        return DrawnBatch(batch, code, pictures, seen, features, real_seen, real_features, targets, redraw)
 
     def teach_discriminator(self, drawn: DrawnBatch) -> tuple[Report, Tensor]:
         """Train the discriminator for a step; returns what it then tells the generator, a scalar loss, with the report."""

@@ -66,7 +66,7 @@ def build_projected(config: TrainConfig, shape: GeneratorConfig, device: torch.d
     """The projected discriminator on EfficientNet-Lite0."""
     with torch.random.fork_rng(devices=[]):  # the backbone's weights are read: they take nothing from the seed
         backbone = load_efficientnet(device)
-    return ProjectedDiscriminator(backbone, spread=config.spread)
+    return ProjectedDiscriminator(backbone, config.feature_size, spread=config.spread)
 
 
 def generator_logistic(judge: Judge, fake: list[Tensor], real: list[Tensor]) -> Tensor:

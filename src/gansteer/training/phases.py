@@ -79,7 +79,7 @@ class DiscriminatorPhase(Phase):
         with torch.no_grad():
             drawn = trainer.draw_beside(batch)
         report, _ = trainer.teach_discriminator(drawn)
-        return {**trainer.auxiliary(drawn)[0], **report, "augment/p": trainer.augmentation.p}
+        return {**report, "augment/p": trainer.augmentation.p}
 
 
 class AdversarialPhase(Phase):

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gansteer.errors import UserError
 from gansteer.models.correlation import sample_map
 from gansteer.models.flow_network import FlowNetwork, FlowNetworkConfig
 from gansteer.models.point_network import WINDOW, PointNetwork, PointNetworkConfig
@@ -41,8 +42,11 @@ class TrackerProgress:
     """How far it was to go, in pixels."""
 
 
-def random_warp(size: int, rng: torch.Generator) -> Tensor:
-    """`b [2, size, size]` (x, y) in pixels: `A (q - c) + s` about the middle c, and a smooth random field."""
+def random_warp(size: int, rng: torch.Generator, least: float) -> Tensor:
+    """`b [2, size, size]` (x, y) in pixels: `A (q - c) + s` about the middle c, and a smooth random field.
+
+    All of it times a random share from `least` to 1, whose logarithm is uniform.
+    """
     turn, stretch_x, stretch_y, *shift = (
         torch.randn(5, generator=rng) * torch.tensor([TURN, STRETCH, STRETCH, SHIFT, SHIFT])
     ).tolist()
@@ -54,7 +58,8 @@ def random_warp(size: int, rng: torch.Generator) -> Tensor:
     ])  # fmt: skip
     knots = torch.randn(1, 2, KNOTS, KNOTS, generator=rng) * BEND * size
     smooth = F.interpolate(knots, (size, size), mode="bicubic", align_corners=True)[0]
-    return linear + smooth
+    share: Tensor = least ** torch.rand((), generator=rng)
+    return (linear + smooth) * share
 
 
 def warped(picture: Tensor, b: Tensor, q: Tensor) -> Tensor:
@@ -105,8 +110,13 @@ class TrackerTrainer:
 
     network: FlowNetwork | PointNetwork
 
-    def __init__(self, training: TrackerTraining, pictures: Tensor) -> None:
-        """`pictures [N, 3, R, R]` in [-1, 1]."""
+    def __init__(
+        self, training: TrackerTraining, pictures: Tensor, begin: FlowNetwork | PointNetwork | None = None
+    ) -> None:
+        """`pictures [N, 3, R, R]` in [-1, 1]; `begin` is the network to go on with, instead of a random one.
+
+        Raises UserError if that has another shape.
+        """
         self.training, self.pictures = training, pictures
         torch.manual_seed(training.seed)
         size = pictures.shape[-1]
@@ -116,6 +126,12 @@ class TrackerTrainer:
             self.network, self._loss = FlowNetwork(FlowNetworkConfig(size)), self._flow_loss
         else:
             self.network, self._loss = PointNetwork(PointNetworkConfig(size)), self._point_loss
+        if begin is not None:
+            if begin.config != self.network.config:
+                raise UserError(
+                    f"the network to begin with has another shape: {begin.config}, not {self.network.config}"
+                )
+            self.network.load_state_dict(begin.state_dict())
         self._adam = torch.optim.AdamW(self.network.parameters(), lr=training.learning_rate, weight_decay=1e-4)
         self._rng = torch.Generator().manual_seed(training.seed)
 
@@ -139,7 +155,7 @@ class TrackerTrainer:
         news, olds, flows = [], [], []
         for _ in range(self.training.batch):
             picture, q = self._picture(), self._window()
-            b = random_warp(picture.shape[-1], self._rng)
+            b = random_warp(picture.shape[-1], self._rng, self.training.least)
             column, row = q.long().unbind(dim=2)
             news.append(self._relit(warped(picture, b, q)))
             olds.append(picture[:, row, column])
@@ -156,7 +172,7 @@ class TrackerTrainer:
         for _ in range(self.training.batch):
             picture, q = self._picture(), self._window()
             size = picture.shape[-1]
-            ways = random_warp(size, self._rng), random_warp(size, self._rng)
+            ways = [random_warp(size, self._rng, self.training.least) for _ in range(2)]
             # Not along a straight line, and not always with the same speed.
             speed = torch.rand(WINDOW - 1, generator=self._rng).cumsum(0)
             share = torch.cat([torch.zeros(1), speed / speed[-1]]).tolist()

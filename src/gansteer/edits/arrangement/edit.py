@@ -40,7 +40,7 @@ class NewBlob:
     """The seed of its style code."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Arrangement(Edit):
     """Change the blobs of a picture's layout. Blobs are called by their index, from 0; added ones get the next ones."""
 

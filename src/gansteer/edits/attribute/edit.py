@@ -23,7 +23,7 @@ MOVES = 1.0
 """Deviations of its own score that an attribute moves from one end of its slider to the other, below which none is shown."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Attribute(Edit):
     """Turn attributes up or down by numbers of standard deviations, with others held."""
 

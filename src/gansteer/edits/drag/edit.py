@@ -43,7 +43,7 @@ TRACKERS: Mapping[Method, TrackerName | None] = {
 """The tracker of those methods for which it is not the nearest feature, unless one is given."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Drag(DragSettings, Edit):
     """Drag handles to targets. Lengths are in pixels of the picture; None means the default of its resolution."""
 
@@ -54,6 +54,8 @@ class Drag(DragSettings, Edit):
     mask: Tensor | None = None
     """`[H, W]`, 1 (or True) = may move, 0 = must stay as it is; None = everything may move."""
     engine: Engine = field(default="auto", kw_only=True)
+
+    __repr__ = Edit.__repr__
 
     def __post_init__(self) -> None:
         super().__post_init__()

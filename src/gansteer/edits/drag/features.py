@@ -193,7 +193,9 @@ class Extractor:
         device = code.ws.device.type
         if engine == "region" and device != "cpu":
             raise UserError(f'engine "region" is for the CPU: choose "dense" or "auto" on {device}')
-        self._region = generator.local_features(layer, code) if engine != "dense" and device == "cpu" else None
+        self._region = (
+            generator.local_features(layer, code, self._fixed) if engine != "dense" and device == "cpu" else None
+        )
         if engine == "region" and self._region is None:
             raise UserError('this model can only be dragged with the dense engine: choose "dense" or "auto"')
         self.passes = 0

@@ -121,7 +121,7 @@ class PointRun(SteppedRun[Drag]):
         edit = self.edit
         loss = self._latent.offset.new_zeros(())
         if self._mask is not None:
-            loss = loss + edit.lambda_mask * self._mask(features)
+            loss = loss + self._mask(features, edit.lambda_mask)
         if edit.pull:
             loss = loss + edit.pull * self._latent.moved().square().mean()
         if edit.manifold:

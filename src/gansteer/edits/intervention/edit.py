@@ -31,7 +31,7 @@ CHANGED = ((0.5, "stayed"), (2.5, "hardly changed"), (6.0, "changed a little"), 
 """What is said of a change outside the region below this many levels."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Intervention(Edit):
     """Turn attributes inside a region of the picture; outside it stays."""
 

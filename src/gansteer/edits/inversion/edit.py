@@ -13,7 +13,7 @@ from gansteer.errors import UserError
 from gansteer.subject import Subject
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Inversion(InversionSettings, Edit):
     """Reconstruct a photo: a first guess, projection into the latent space, then tuning of the weights around it."""
 
@@ -21,6 +21,8 @@ class Inversion(InversionSettings, Edit):
     """`uint8 [R, R, 3]` RGB, R being the model's resolution: what `crop.cut` gives."""
     crop: Crop | None = None
     """Where in the photo it was, for putting it back."""
+
+    __repr__ = Edit.__repr__
 
     def __post_init__(self) -> None:
         super().__post_init__()

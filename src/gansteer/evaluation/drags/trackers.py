@@ -12,6 +12,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from gansteer.checkpoints.readers import FACES
 from gansteer.edits.drag.config import TrackerName
 from gansteer.edits.drag.features import View, default_layer
 from gansteer.edits.drag.trackers import make_tracker
@@ -19,7 +20,9 @@ from gansteer.edits.drag.tracking import Tracker
 from gansteer.errors import UserError
 from gansteer.evaluation.drags.cases import Landmarks
 from gansteer.evaluation.drags.correspondence import view
+from gansteer.evaluation.drags.judge import reading
 from gansteer.evaluation.drags.measures import interval
+from gansteer.evaluation.sharing import Share, here
 from gansteer.models.latent_transformer import MOVING_ROWS
 from gansteer.subject import Model
 
@@ -28,6 +31,19 @@ WITHIN = (1.0, 2.0, 4.0)
 
 MakeTracker = Callable[[View, Tensor], Tracker]
 """From the view of the first picture and the points `[n, 2]` in it."""
+
+RADIUS = 12 / 512
+"""As far as a tracker looks around, as a share of the picture's width; 6 pixels at least."""
+
+
+@dataclass(frozen=True)
+class Walks:
+    """How far samples are walked."""
+
+    strength: float
+    steps: int
+    psi: float
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -60,8 +76,9 @@ class TrackersReport:
     rows: tuple[TrackerRow, ...]
 
 
-def named(names: Sequence[str], model: Model, radius: float) -> dict[str, MakeTracker]:
+def named(names: Sequence[str], model: Model) -> dict[str, MakeTracker]:
     """The trackers of `names` for pictures of `model`, by default all. Raises UserError for a name that there is not."""
+    radius = max(6.0, RADIUS * model.resolution)
     known: tuple[TrackerName, ...] = get_args(TrackerName)
     for name in names:
         if name not in known:
@@ -73,11 +90,10 @@ def named(names: Sequence[str], model: Model, radius: float) -> dict[str, MakeTr
     return {name: maker(name) for name in known if not names or name in names}
 
 
-@torch.no_grad()
 def followed(
     model: Model,
-    landmarks: Landmarks,
-    trackers: Mapping[str, MakeTracker],
+    landmarks: Callable[[Model], Landmarks],
+    trackers: Callable[[Model], Mapping[str, MakeTracker]],
     walks: int = 50,
     *,
     strength: float = 0.4,
@@ -85,37 +101,69 @@ def followed(
     psi: float = 0.7,
     seed: int = 0,
     report: Callable[[int, int], None] = lambda done, total: None,
+    share: Share | None = None,
 ) -> TrackersReport:
-    """Let all `trackers` follow the landmarks of `walks` walks, each a share `strength` of the way to another sample.
+    """Let all trackers follow the landmarks of `walks` walks, each a share `strength` of the way to another sample.
 
-    Raises UserError for numbers that make no walk.
+    `landmarks(model)` reads them and `trackers(model)` follow, by name. `report(done, walks)` is told after every walk;
+    `share` has them walked elsewhere. Raises UserError for numbers that make no walk.
     """
     if walks < 1 or steps < 1 or not 0 < strength <= 1:
         raise UserError("--walks and --steps must be at least 1, and --strength above 0 and at most 1")
     layer = model.card.drag_layer or default_layer(model.generator)
-    errors: dict[str, list[Tensor]] = {name: [] for name in trackers}
-    motion = []
-    for number in range(walks):
-        begin, towards = (model.sample(seed + 2 * number + i, psi) for i in range(2))
-        ws = begin.code.ws.repeat(steps + 1, 1, 1)  # [steps + 1, num_ws, w_dim]
-        share = torch.linspace(0, strength, steps + 1).to(ws)
+    share = share or here(model, report)
+    found = share(range(walks), walks, prepare, landmarks, trackers, Walks(strength, steps, psi, seed))
+    names = list(found[0].errors)
+    rows = tuple(_row(name, [walk.errors[name] for walk in found], model.resolution / 128) for name in names)
+    motion = sum(walk.motion for walk in found) / walks
+    return TrackersReport(model.card.name, model.digest, layer, walks, steps, strength, psi, seed, motion, rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """What was found on one."""
+
+    motion: float
+    """Mean distance that its points move, in pixels."""
+    errors: Mapping[str, Tensor]
+    """By tracker: how far `[n]` the points are from the truth at its end."""
+
+
+def prepare(
+    model: Model,
+    landmarks: Callable[[Model], Landmarks],
+    trackers: Callable[[Model], Mapping[str, MakeTracker]],
+    how: Walks,
+) -> Callable[[int], Walk]:
+    """What walks the walk of a number."""
+    layer = model.card.drag_layer or default_layer(model.generator)
+    read, makers = landmarks(model), trackers(model)
+
+    @torch.no_grad()
+    def walk(number: int) -> Walk:
+        begin, towards = (model.sample(how.seed + 2 * number + i, how.psi) for i in range(2))
+        ws = begin.code.ws.repeat(how.steps + 1, 1, 1)  # [steps + 1, num_ws, w_dim]
+        way = torch.linspace(0, how.strength, how.steps + 1).to(ws)
         rows = slice(MOVING_ROWS)
-        ws[:, rows] = begin.code.ws[rows].lerp(towards.code.ws[rows], share[:, None, None])
+        ws[:, rows] = begin.code.ws[rows].lerp(towards.code.ws[rows], way[:, None, None])
         views = [view(model, replace(begin, code=replace(begin.code, ws=each)), layer) for each in ws]
-        first, last = (landmarks(views[i].picture()) for i in (0, -1))
+        first, last = (read(views[i].picture()) for i in (0, -1))
         kept = ((first >= 0) & (first <= model.resolution - 1)).all(dim=1)
         first, last = first[kept], last[kept]
-        motion.append(float((last - first).norm(dim=1).mean()))
-        for name, make in trackers.items():
+        errors = {}
+        for name, make in makers.items():
             tracker, points = make(views[0], first), first
             for each in views[1:]:
                 points = tracker.track(each, points).points
-            errors[name].append((points - last).norm(dim=1))
-        report(number + 1, walks)
-    found = tuple(_row(name, found, model.resolution / 128) for name, found in errors.items())
-    return TrackersReport(
-        model.card.name, model.digest, layer, walks, steps, strength, psi, seed, sum(motion) / walks, found
-    )
+            errors[name] = (points - last).norm(dim=1)
+        return Walk(float((last - first).norm(dim=1).mean()), errors)
+
+    return walk
+
+
+def of_faces(model: Model) -> Landmarks:
+    """The landmark reader that comes with gansteer."""
+    return reading(FACES.load(model.device))
 
 
 def _row(name: str, errors: Sequence[Tensor], scale: float) -> TrackerRow:

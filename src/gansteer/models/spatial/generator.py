@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gansteer.models.code import Code, Styles
-from gansteer.models.generator import Capabilities, LocalFeatures, Noise
+from gansteer.models.generator import NONE_FIXED, Capabilities, FixedStyles, LocalFeatures, Noise
 from gansteer.models.layers import Fill
 from gansteer.models.layout import Layout
 from gansteer.models.layout_laws import HierarchicalLaw, LayoutLaw, ObjectsLaw
@@ -66,6 +66,10 @@ class SpatialGenerator(StyleGAN2Generator):
         ws = torch.cat([self.mean_w().expand(len(ws), still, -1), ws[:, still:]], dim=1)
         return Code(ws, layout=self.sample_layout(len(ws), torch.Generator().manual_seed(0) if rng is None else rng))
 
+    def skip_codes(self, count: int, rng: torch.Generator) -> None:
+        super().skip_codes(count, rng)
+        self.sample_layout(count, rng)
+
     def mean_code(self) -> Code:
         """The code of the mean w, in a layout without blobs."""
         return Code(super().mean_code().ws, layout=Layout.of([], self.config.blob_dim).to(self.device, self.dtype))
@@ -92,11 +96,11 @@ class SpatialGenerator(StyleGAN2Generator):
     def _noise(self, noise: Noise) -> Noise:
         return noise if self.config.noise else "none"
 
-    def local_features(self, layer: str, code: Code) -> LocalFeatures | None:
+    def local_features(self, layer: str, code: Code, fixed: FixedStyles = NONE_FIXED) -> LocalFeatures | None:
         """The region engine, for the local encoding; the published one looks at the whole picture."""
         if self.config.encoding == "published":
             return None
-        return RegionSynthesis(self.synthesis, layer, self.synthesis.modulations(_layout(code)))
+        return RegionSynthesis(self.synthesis, layer, self.synthesis.modulations(_layout(code)), fixed)
 
     def noise_maps(self) -> dict[str, Tensor]:
         """One for each convolution, if the model has noise."""

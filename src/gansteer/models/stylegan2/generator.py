@@ -8,7 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from gansteer.models.code import Code, Styles
-from gansteer.models.generator import Capabilities, FeatureFrame, Generator, LayerSpec, LocalFeatures, Noise, StyleMap
+from gansteer.models.generator import (
+    NONE_FIXED,
+    Capabilities,
+    FeatureFrame,
+    FixedStyles,
+    Generator,
+    LayerSpec,
+    LocalFeatures,
+    Noise,
+    StyleMap,
+)
 from gansteer.models.layers import Fill
 from gansteer.models.stylegan2.config import GeneratorConfig
 from gansteer.models.stylegan2.network import Mapping, Synthesis, SynthesisLayer, ToRGB
@@ -70,9 +80,9 @@ class StyleGAN2Generator(Generator):
         """The activations after each layer named in `layers`, as `Synthesis.features`."""
         return self.synthesis.features(self.styles(code) if styles is None else styles, layers, noise=noise)
 
-    def local_features(self, layer: str, code: Code) -> LocalFeatures | None:
+    def local_features(self, layer: str, code: Code, fixed: FixedStyles = NONE_FIXED) -> LocalFeatures | None:
         """The region engine, as nothing in this synthesis looks farther than its receptive field."""
-        return RegionSynthesis(self.synthesis, layer)
+        return RegionSynthesis(self.synthesis, layer, fixed=fixed)
 
     def noise_maps(self) -> dict[str, Tensor]:
         """One for each convolution."""

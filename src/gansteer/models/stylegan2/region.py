@@ -8,7 +8,7 @@ everything beyond the border, and a convolution is: gather rows, multiply by the
 rows, borders need no special case, and the whole map is simply the case where every position is needed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -20,16 +20,21 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gansteer.models.code import Styles
+from gansteer.models.generator import NONE_FIXED, FixedStyles
 from gansteer.models.layers import LRELU_GAIN, LRELU_SLOPE
+from gansteer.models.stylegan2 import doubling
 from gansteer.models.stylegan2.network import Synthesis, SynthesisLayer, demodulation
 from gansteer.models.stylegan2.region_plan import LayerBack, LayerPlan, UpBack, UpPlan, plan, plan_back
 from gansteer.models.stylegan2.winograd import Tiles, Winograd
 
 CHUNK = 512
-"""Rows multiplied at a time: small enough that the gathered patches stay in the cache."""
+"""Rows whose neighbours are gathered at a time, so that these stay in the cache; and the most for packed weights."""
+
+MOST = 7 / 8
+"""From this share of rows with gradient on, all are taken to have one."""
 
 
-# --- products with weights that are packed once -------------------------------------------------------------------------
+# --- products with weights that stay ------------------------------------------------------------------------------------
 
 
 Product = Callable[[Tensor], Tensor]
@@ -53,126 +58,28 @@ def packed_product(weight: Tensor) -> Product:
     return lambda x: F.linear(x, weight)
 
 
-def _by_tiles(x: Tensor, tiles: Tiles, products: Sequence[Product]) -> Tensor:
-    """`x [M_in + 1, I]` to `[M, O]`."""
-    points = tiles.inputs(x).chunk(len(products))  # each [T, I]
-    return tiles.results(torch.cat([_in_chunks(*of) for of in zip(products, points, strict=True)]))
-
-
-def _in_chunks(product: Product, x: Tensor) -> Tensor:
-    if x.shape[0] <= CHUNK:
-        return product(x)
-    return torch.cat([product(rows) for rows in torch.split(x, CHUNK)])
-
-
-def _scaled(x: Tensor, factor: Tensor) -> Tensor:
-    """`x [N, C]` times `factor [1, C]`, and a row of zeros: `[N + 1, C]`."""
-    table = x.new_empty(x.shape[0] + 1, x.shape[1])
-    torch.mul(x, factor, out=table[:-1])
-    table[-1] = 0
-    return table
-
-
-def _convolve(x: Tensor, step: LayerPlan, kernel: "Kernel") -> Tensor:
-    """`x [M_in + 1, I]` to `[M, O]`."""
-    out = kernel.out_channels
-    if isinstance(step, UpPlan):  # multiply by the nine taps, then sum them up into the doubled and blurred grid
-        z = _in_chunks(kernel.forward, x)  # [M_in + 1, 3 (ky), 3 (kx), O]
-        t = step.along_y(z.view(-1, 3 * out))  # [M_mid + 1, 3 (kx), O]
-        return step.along_x(t.view(-1, out))
-    if isinstance(step.taps, Tiles):
-        return _by_tiles(x, step.taps, kernel.tiled(step.taps.form))
-    parts = [
-        kernel.forward(x.index_select(0, taps.flatten()).view(taps.shape[0], -1))
-        for taps in torch.split(step.taps, CHUNK)
-    ]
-    return torch.cat(parts) if len(parts) > 1 else parts[0]
-
-
-def _convolve_back(g: Tensor, way: LayerBack, kernel: "Kernel") -> Tensor:
-    """The transpose: `g [N + 1, O]` of the rows with gradient to `[N_below, I]` of those below."""
-    out = kernel.out_channels
-    if isinstance(way, UpBack):
-        gt = way.along_x(g).view(-1, 3 * out)  # [N_mid + 1, 3 (kx), O]
-        gz = way.along_y(gt).view(-1, 9 * out)  # [N_below, 9 O]
-        return _in_chunks(kernel.backward, gz)
-    if isinstance(way.taps, Tiles):
-        return _by_tiles(g, way.taps, kernel.tiled_back(way.taps.form))
-    gx = g.new_zeros(len(way.below) + 1, kernel.in_channels)
-    for rows, taps in zip(torch.split(g[:-1], CHUNK), torch.split(way.taps, CHUNK), strict=True):
-        gx.index_add_(0, taps.flatten(), kernel.backward(rows).view(-1, kernel.in_channels))  # [n, 9 I] spread
-    return gx[:-1]
-
-
-class _Pass(torch.autograd.Function):
-    """All layers in one node of the graph, so that few passes go over the tables and gradients stay on their rows.
-
-    Per layer, with `a` the activations of the one below, s its style, d its demodulation, n noise, b bias:
-    `a' = lrelu(sqrt2 (d conv(s a) + n + b))`, and then `a' m + t` where something modulates positions. Takes every layer's d `[1, O]`, then every layer's s `[1, I]`, which gets
-    the gradient by way of d, too: that of `d = 1 / sqrt(sum_i s_i^2 E_oi + eps)` is `-d^3 E_oi s_i`.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, region: "RegionSynthesis", plans: list[LayerPlan], ds: list[Tensor], *styles: Tensor
-    ) -> Tensor:
-        tables, results = [region.constant], []
-        each = zip(region.layers, region.kernels, plans, styles, ds, region.modulations, strict=True)
-        for layer, kernel, step, style, d, modulation in each:
-            y = torch.addcmul(step.noise, _convolve(_scaled(tables[-1], style), step, kernel), d * LRELU_GAIN)
-            y = F.leaky_relu_(y.add_(layer.bias.detach() * LRELU_GAIN), LRELU_SLOPE)
-            results.append(y if layer.clamp is None else y.clamp_(-layer.clamp, layer.clamp))
-            tables.append(results[-1] if modulation is None else modulation.applied(results[-1], step))
-        ctx.region, ctx.plans, ctx.tables, ctx.results, ctx.ds, ctx.styles = region, plans, tables, results, ds, styles
-        return F.pad(tables[-1], (0, 0, 0, 1))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        region, ds, styles = ctx.region, ctx.ds, ctx.styles
-        gradients: list[Tensor | None] = [None] * len(styles)
-        live = g[:-1].abs().amax(dim=1) > 0
-        ways = region.plan_back(ctx.plans, live)
-        rows = live.nonzero()[:, 0]
-        g, a = (x.index_select(0, rows) for x in (g, ctx.tables[-1]))
-        for i, way in reversed(list(enumerate(ways))):
-            layer, step, modulation = region.layers[i], ctx.plans[i], region.modulations[i]
-            if modulation is not None:
-                g = g * modulation.rows(modulation.gain, step).index_select(0, rows)
-                a = ctx.results[i].index_select(0, rows)
-            if layer.clamp is not None:
-                g = g.masked_fill(a.abs() >= layer.clamp, 0)
-            # Times what stands in lrelu, the gradient there is g a: what came out, times the gradient of that.
-            total = (g * a).sum(dim=0) if styles[i].requires_grad else None
-            g = torch.ops.aten.leaky_relu_backward(g, a, LRELU_SLOPE, True)
-            if total is not None:
-                noise = step.noise.index_select(0, rows)
-                added = noise[:, 0] @ g + layer.bias.detach() * LRELU_GAIN * g.sum(dim=0)
-                gradients[i] = (added - total) * ds[i].square() @ region.energies[i] * styles[i]
-            g = _convolve_back(_scaled(g, ds[i] * LRELU_GAIN), way, region.kernels[i])
-            rows = way.below
-            a = ctx.tables[i].index_select(0, rows)
-            if gradients[i] is not None:
-                gradients[i] = gradients[i] + (g * a).sum(dim=0)
-            if i:
-                g = g * styles[i]
-        return None, None, None, *gradients
-
-
 class Kernel:
-    """One layer's weights, packed for the products of its forward and backward pass when they are first needed."""
+    """One layer's weights, arranged for the products of its forward and backward pass when they are first needed."""
 
-    def __init__(self, layer: SynthesisLayer) -> None:
-        self._weight = layer.weight.detach()  # [O, I, 3, 3]
-        self._up = layer.up
-        self.out_channels, self.in_channels = self._weight.shape[:2]
-        self._tiled: dict[Winograd, list[Product]] = {}
-        self._tiled_back: dict[Winograd, list[Product]] = {}
+    def __init__(self, layer: SynthesisLayer, style: Tensor | None = None) -> None:
+        """With a `style [1, I]` that stays, the weights have it in them, and the demodulation and the activation's gain."""
+        self._layer, self._style = layer, style
+        self.out_channels, self.in_channels = layer.weight.shape[:2]
+        self._tiled: dict[Winograd, Tensor] = {}
+        self._tiled_back: dict[Winograd, Tensor] = {}
+
+    def _weight(self) -> Tensor:
+        """`[O, I, 3, 3]`."""
+        weight = self._layer.weight.detach()
+        if self._style is None:
+            return weight
+        scale = demodulation(self._style, self._layer.energy().detach()) * LRELU_GAIN
+        return weight * (scale.t() * self._style)[..., None, None]
 
     def _matrix(self) -> Tensor:
-        if self._up:
-            return self._weight.permute(2, 3, 0, 1).reshape(-1, self.in_channels)  # [9 O, I]
-        return self._weight.permute(0, 2, 3, 1).reshape(self.out_channels, -1)  # [O, 9 I]
+        if self._layer.up:
+            return self._weight().permute(2, 3, 0, 1).reshape(-1, self.in_channels)  # [9 O, I]
+        return self._weight().permute(0, 2, 3, 1).reshape(self.out_channels, -1)  # [O, 9 I]
 
     @cached_property
     def forward(self) -> Product:
@@ -184,18 +91,165 @@ class Kernel:
         """The transpose of `forward`."""
         return packed_product(self._matrix().t().contiguous())
 
-    def tiled(self, form: Winograd) -> list[Product]:
-        """Per point of Winograd's transform, `[T, I]` to `[T, O]`."""
+    def tiled(self, form: Winograd) -> Tensor:
+        """The matrix of each point of Winograd's transform, `[points, I, O]`."""
         if form not in self._tiled:
-            self._tiled[form] = [packed_product(weight) for weight in form.transform_weights(self._weight)]
+            self._tiled[form] = form.transform_weights(self._weight().transpose(0, 1))
         return self._tiled[form]
 
-    def tiled_back(self, form: Winograd) -> list[Product]:
-        """The transposes of `tiled`."""
+    def tiled_back(self, form: Winograd) -> Tensor:
+        """The transposes of `tiled`, `[points, O, I]`."""
         if form not in self._tiled_back:
-            weights = form.transform_weights(self._weight.transpose(0, 1))
-            self._tiled_back[form] = [packed_product(weight) for weight in weights]
+            self._tiled_back[form] = form.transform_weights(self._weight())
         return self._tiled_back[form]
+
+    @cached_property
+    def doubled(self) -> Tensor:
+        """The kernels of `doubling.py`, `[25, I, O]`."""
+        return doubling.transform_weights(self._weight().transpose(0, 1))
+
+
+def _by_tiles(x: Tensor, tiles: Tiles, weights: Tensor, more: Tensor | None = None) -> Tensor:
+    """The table `x [M_in + 1, I]` to `[M + 1, O]`, by `weights [points, I, O]`; `more` are rows that results may have added."""
+    points, _, out = weights.shape
+    given = tiles.inputs(x).view(-1, points, x.shape[1]).transpose(0, 1)  # [points, T, I]
+    count = given.shape[1] * points
+    products = x.new_empty(count if more is None else count + len(more), out)
+    if more is not None:
+        products[count:] = more
+    torch.bmm(given, weights, out=products[:count].view(-1, points, out).transpose(0, 1))
+    return tiles.results(products)
+
+
+def _by_doubling(given: Tensor, kernels: Tensor) -> Tensor:
+    """`given [T * POINTS, A]`, each times its own of `kernels [25, A, B]`: `[T * POINTS, B]`."""
+    x = given.view(-1, doubling.POINTS, given.shape[1])
+    products = x.new_empty(*x.shape[:2], kernels.shape[2])
+    kinds, each = kernels.unbind(), zip(x.unbind(dim=1), products.unbind(dim=1), strict=True)
+    for point, (of, to) in enumerate(each):
+        torch.mm(of, kinds[doubling.kernel_of(point)], out=to)
+    return products.flatten(0, 1)
+
+
+def _convolve(x: Tensor, step: LayerPlan, kernel: Kernel, more: Tensor) -> Tensor:
+    """The table `x [M_in + 1, I]` to `[M + 1, O]`: the convolution, plus `more[0]`, plus the noise times `more[1]`."""
+    out = kernel.out_channels
+    if isinstance(step, UpPlan):  # multiply, then sum up into the doubled and blurred grid
+        if step.inputs is None:
+            z = kernel.forward(x).view(-1, 3 * out)  # [(M_in + 1) 3 (ky), 3 (kx) O]
+        else:
+            z = _by_doubling(step.inputs(x), kernel.doubled)  # [T POINTS, O]
+        t = step.along_y(z).view(-1, out)
+        t[-2:] = more
+        return step.along_x(t)
+    if isinstance(step.taps, Tiles):
+        return _by_tiles(x, step.taps, kernel.tiled(step.taps.form), more)
+    y = x.new_empty(len(step.taps) + 1, out)
+    for rows, taps in zip(torch.split(y[:-1], CHUNK), torch.split(step.taps, CHUNK), strict=True):
+        rows[:] = kernel.forward(x.index_select(0, taps.flatten()).view(len(taps), -1))
+    y[:-1].addcmul_(step.noise, more[1:]).add_(more[:1])
+    y[-1] = 0
+    return y
+
+
+def _convolve_back(g: Tensor, way: LayerBack, kernel: Kernel) -> Tensor:
+    """The transpose: the table `g [N + 1, O]` of the rows with gradient to `[N_below + 1, I]` of those below."""
+    out = kernel.out_channels
+    if isinstance(way, UpBack):
+        if way.inputs is not None:
+            z = way.along_y(way.along_x(g))  # [T POINTS, O]
+            return way.inputs(_by_doubling(z, kernel.doubled.transpose(1, 2)))
+        gt = way.along_x(g).view(-1, 3 * out)  # [N_mid + 1, 3 (kx), O]
+        return kernel.backward(way.along_y(gt).view(-1, 9 * out))  # of [N_below + 1, 9 O]
+    if isinstance(way.taps, Tiles):
+        return _by_tiles(g, way.taps, kernel.tiled_back(way.taps.form))
+    gx = g.new_zeros(len(way.below) + 1, kernel.in_channels)
+    for rows, taps in zip(torch.split(g[:-1], CHUNK), torch.split(way.taps, CHUNK), strict=True):
+        gx.index_add_(0, taps.flatten(), kernel.backward(rows).view(-1, kernel.in_channels))  # [n, 9 I] spread
+    gx[-1] = 0
+    return gx
+
+
+def _chosen(table: Tensor, rows: Tensor) -> Tensor:
+    """The `rows [N]`, ascending, of a table `[M + 1, C]`; without a copy if they are all."""
+    return table[:-1] if len(rows) == len(table) - 1 else table.index_select(0, rows)
+
+
+class _Pass(torch.autograd.Function):
+    """All layers in one node of the graph, so that few passes go over the tables and gradients stay on their rows.
+
+    Per layer, with `a` the activations of the one below, s its style, d its demodulation, n noise, b bias:
+    `a' = lrelu(sqrt2 (d conv(s a) + n + b))`, and then `a' m + t` where something modulates positions. Takes every layer's
+    d `[1, O]`, then every layer's s `[1, I]`, which gets the gradient by way of d, too: that of
+    `d = 1 / sqrt(sum_i s_i^2 E_oi + eps)` is `-d^3 E_oi s_i`. Both are None where the weights hold them.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, region: "RegionSynthesis", plans: list[LayerPlan], ds: list[Tensor | None], *styles: Tensor | None
+    ) -> Tensor:
+        tables, results = [region.constant], []
+        each = zip(region.kernels, plans, region.added, styles, ds, region.layers, region.modulations, strict=True)
+        for kernel, step, added, style, d, layer, modulation in each:
+            if style is None or d is None:
+                y = _convolve(tables[-1], step, kernel, added)
+            else:
+                scale = d * LRELU_GAIN
+                y = _convolve(tables[-1] * style, step, kernel, added / scale).mul_(scale)
+            F.leaky_relu_(y, LRELU_SLOPE)
+            results.append(y if layer.clamp is None else y.clamp_(-layer.clamp, layer.clamp))
+            tables.append(results[-1] if modulation is None else modulation.applied(results[-1], step))
+        ctx.region, ctx.plans, ctx.ds, ctx.styles = region, plans, ds, styles
+        ctx.tables, ctx.results = (
+            tables[:-1],
+            [x.detach() for x in results],
+        )  # not what is returned: that holds this node
+        return tables[-1]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        region = ctx.region
+        gradients: list[Tensor | None] = [None] * len(region.layers)
+        live = _live(g)
+        ways = region.plan_back(ctx.plans, live)
+        rows = live.nonzero()[:, 0]
+        g = _chosen(g, rows)
+        table = g.new_empty(len(rows) + 1, g.shape[1])
+        for i, way in reversed(list(enumerate(ways))):
+            layer, step, modulation, style, d = (
+                of[i] for of in (region.layers, ctx.plans, region.modulations, ctx.styles, ctx.ds)
+            )
+            a = _chosen(ctx.results[i], rows)
+            if modulation is not None:
+                g = g * modulation.rows(modulation.gain, step).index_select(0, rows)
+            if layer.clamp is not None:
+                g = g.masked_fill(a.abs() >= layer.clamp, 0)
+            moves = style is not None and style.requires_grad
+            # Times what stands in lrelu, the gradient there is g a: what came out, times the gradient of that.
+            total = (g * a).sum(dim=0) if moves else None
+            torch.ops.aten.leaky_relu_backward.grad_input(g, a, LRELU_SLOPE, True, grad_input=table[:-1])
+            table[-1] = 0
+            if total is not None:
+                bias, one = region.added[i]
+                noise = step.noise.index_select(0, rows)[:, 0]
+                beside = noise @ table[:-1] * one + bias * table.sum(dim=0)
+                gradients[i] = (beside - total) * d.square() @ region.energies[i] * style
+            if style is not None:
+                table.mul_(d * LRELU_GAIN)
+            table = _convolve_back(table, way, region.kernels[i])
+            g, rows = table[:-1], way.below
+            if gradients[i] is not None:
+                gradients[i] = gradients[i] + (g * _chosen(ctx.tables[i], rows)).sum(dim=0)
+            if style is not None and i:
+                g.mul_(style)
+        return None, None, None, *gradients
+
+
+def _live(g: Tensor) -> Tensor:
+    """Which rows of the gradient `g [M + 1, C]` of a table are not zero, `[M]`; all, if so few are that a copy costs more."""
+    live: Tensor = g[:-1].abs().amax(dim=1) > 0
+    return torch.ones_like(live) if int(live.sum()) > MOST * len(live) else live
 
 
 @dataclass(frozen=True)
@@ -212,19 +266,23 @@ class Modulation:
         return table.index_select(0, step.need.flatten().nonzero()[:, 0].to(table.device))
 
     def applied(self, x: Tensor, step: LayerPlan) -> Tensor:
-        """Results `[M, C]` modulated."""
-        return torch.addcmul(self.rows(self.shift, step), x, self.rows(self.gain, step))
+        """Results `[M + 1, C]` modulated, but for the last row, which stays zero."""
+        return F.pad(torch.addcmul(self.rows(self.shift, step), x[:-1], self.rows(self.gain, step)), (0, 0, 0, 1))
 
 
 class RegionSynthesis:
     """A synthesis network that evaluates its layers up to `layer` at chosen positions only.
 
-    Weights are packed at construction and must not change afterwards; no gradient reaches them, nor the modulations, which
-    some layers have by name.
+    Weights are arranged when they are first needed and must not change afterwards; no gradient reaches them, nor the
+    modulations, which some layers have by name, nor the `fixed` styles, which then are those of every call.
     """
 
     def __init__(
-        self, synthesis: Synthesis, layer: str, modulations: Mapping[str, Modulation] = MappingProxyType({})
+        self,
+        synthesis: Synthesis,
+        layer: str,
+        modulations: Mapping[str, Modulation] = MappingProxyType({}),
+        fixed: FixedStyles = NONE_FIXED,
     ) -> None:
         self.layers: list[SynthesisLayer] = []
         for each in synthesis.layers():
@@ -232,33 +290,28 @@ class RegionSynthesis:
             if each.name == layer:
                 break
         self.modulations = [modulations.get(each.name) for each in self.layers]
+        self._fixed = fixed
         with torch.no_grad():
-            self.kernels = [Kernel(each) for each in self.layers]
+            self.kernels = [Kernel(each, fixed.get(each.name)) for each in self.layers]
             self.energies = [each.energy().detach() for each in self.layers]
-            self.constant = synthesis.constant.detach().flatten(1).t().contiguous()  # [16, C]
+            constant = synthesis.constant.detach().flatten(1).t()
+            self.constant = F.pad(constant, (0, 0, 0, 1))  # [16 + 1, C]
+            biases = [each.bias.detach() * LRELU_GAIN for each in self.layers]
+            self.added = [torch.stack([bias, torch.ones_like(bias)]) for bias in biases]
         self._backs: list[tuple[list[LayerPlan], list[LayerBack]]] = []
         self._plans: list[list[LayerPlan]] = []
-        self._constant: dict[str, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, styles: Styles, need: Tensor) -> Tensor:
         """Features at `need [r, r]` (bool, CPU), row by row: `[M + 1, C]`, the last row zero.
 
-        `styles` gives every layer's style `[1, I]`; gradients flow to those that ask for one.
+        `styles` gives the style `[1, I]` of every layer whose style is not fixed; gradients flow to those that ask for one.
         """
-        each = [styles[layer.name] for layer in self.layers]
+        each = [None if layer.name in self._fixed else styles[layer.name] for layer in self.layers]
         with torch.no_grad():
-            ds = [self._demodulation(*of) for of in zip(self.layers, each, self.energies, strict=True)]
+            of = zip(each, self.energies, strict=True)
+            ds = [None if style is None else demodulation(style, energy) for style, energy in of]
         table: Tensor = _Pass.apply(self, self._plan(need), ds, *each)  # type: ignore[no-untyped-call]
         return table
-
-    def _demodulation(self, layer: SynthesisLayer, style: Tensor, energy: Tensor) -> Tensor:
-        """Computed once for the styles that are constants of the edit."""
-        name = layer.name
-        if style.requires_grad:
-            return demodulation(style, energy)
-        if name not in self._constant or self._constant[name][0] is not style:
-            self._constant[name] = style, demodulation(style, energy)
-        return self._constant[name][1]
 
     def _plan(self, need: Tensor) -> list[LayerPlan]:
         """The plan for `need`; the last two are kept, as consecutive steps need nearly the same, and below exactly."""

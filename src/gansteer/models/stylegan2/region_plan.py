@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gansteer.models.layers import BLUR_TAPS, LRELU_GAIN
+from gansteer.models.stylegan2 import doubling
 from gansteer.models.stylegan2.network import SynthesisLayer
 from gansteer.models.stylegan2.tables import Gather, halve, number
 from gansteer.models.stylegan2.winograd import F2, F4, Tiles, Winograd, held_tiles, plan_tiles, plan_tiles_back
@@ -70,12 +71,14 @@ class ConvPlan:
 
 @dataclass(frozen=True)
 class UpPlan:
-    """Where a doubling convolution finds its inputs: first along y, then along x."""
+    """Where a doubling convolution finds its inputs, and brings its products: first along y, then along x."""
 
     need: Tensor
     noise: Tensor
     along_y: Gather
     along_x: Gather
+    inputs: Gather | None = None
+    """Of `doubling.py`'s products, where they cost less than all inputs times the nine taps."""
 
 
 LayerPlan = ConvPlan | UpPlan
@@ -90,6 +93,13 @@ def _cheapest(need: Tensor, channels: int) -> tuple[Winograd, Tensor] | None:
         if cost < least:
             least, best = cost, (form, held)
     return best
+
+
+def doubling_pays(need: Tensor, inputs: int, channels: int) -> bool:
+    """Whether a doubling convolution to `need [2h, 2w]` costs less by `doubling.py` than as its `inputs` times nine taps."""
+    tiles = int(doubling.held(need)[1].sum())
+    cost = doubling.POINTS * (tiles * (1 + TRANSFORMS * doubling.TERMS / channels) + LOADING)
+    return cost < 9.0 * (inputs + LOADING)
 
 
 def _taps(need: Tensor, rows: Tensor) -> Tensor:
@@ -130,7 +140,9 @@ def plan(layers: list[SynthesisLayer], need: Tensor, known: Sequence[list[LayerP
         noise = noise.detach().cpu()[:, None]
         # The learned constant is a table of all its positions.
         below = _below(layer, need) if at else torch.ones_like(need)
-        plans.append(_plan_up(need, below, noise) if layer.up else _plan_conv(layer, need, below, noise))
+        plans.append(
+            _plan_up(need, below, noise, layer.out_channels) if layer.up else _plan_conv(layer, need, below, noise)
+        )
         need = below
     return plans[::-1]
 
@@ -138,16 +150,22 @@ def plan(layers: list[SynthesisLayer], need: Tensor, known: Sequence[list[LayerP
 def _plan_conv(layer: SynthesisLayer, need: Tensor, below: Tensor, noise: Tensor) -> ConvPlan:
     rows = number(below, (1, 1))
     best = _cheapest(need, layer.out_channels)
-    return ConvPlan(need, noise, plan_tiles(*best, need, rows, noise.dtype) if best else _taps(need, rows))
+    return ConvPlan(need, noise, plan_tiles(*best, need, rows, noise) if best else _taps(need, rows))
 
 
-def _plan_up(need: Tensor, below: Tensor, noise: Tensor) -> UpPlan:
+def _plan_up(need: Tensor, below: Tensor, noise: Tensor, channels: int) -> UpPlan:
     """`need [2h, 2w]`, `below [h, w]`."""
     middle, dtype = _middle(need), noise.dtype
+    if doubling_pays(need, int(below.sum()), channels):
+        along_y, along_x = doubling.plan_outputs(need, noise)
+        return UpPlan(need, noise, along_y, along_x, doubling.plan_inputs(doubling.held(need)[1], number(below), dtype))
     y, x = need.nonzero(as_tuple=True)
     along_x = _up_gather(x, y, number(middle, (0, 1)), 1, dtype)
     y, x = middle.nonzero(as_tuple=True)
-    return UpPlan(need, noise, _up_gather(y, x, number(below, (1, 0)), 0, dtype).and_zeros(), along_x)
+    along_y = _up_gather(y, x, number(below, (1, 0)), 0, dtype)
+    # After the rows of `middle`, three columns each, one of zeros, and one whose last two are what every result has added.
+    after = 3 * (int(middle.sum()) + 2) - 2
+    return UpPlan(need, noise, along_y.and_zeros(2), along_x.plus(after, noise).and_zeros())
 
 
 # --- the same walk for gradients ---------------------------------------------------------------------------------------
@@ -173,6 +191,7 @@ class UpBack:
     below: Tensor
     along_x: Gather
     along_y: Gather
+    inputs: Gather | None = None
 
 
 LayerBack = ConvBack | UpBack
@@ -196,7 +215,9 @@ def plan_back(
         below = _below(layer, live)
         known_below = plans[at - 1].need if at else torch.ones_like(below)
         rows, dtype = below[known_below].nonzero()[:, 0], plans[at].noise.dtype
-        ways.append(_up_back(live, below, rows, dtype) if layer.up else _conv_back(layer, live, below, rows, dtype))
+        ways.append(
+            _up_back(layer, live, below, rows, dtype) if layer.up else _conv_back(layer, live, below, rows, dtype)
+        )
         live = below
     return ways[::-1]
 
@@ -207,10 +228,12 @@ def _conv_back(layer: SynthesisLayer, live: Tensor, below: Tensor, rows: Tensor,
     return ConvBack(live, rows, way)
 
 
-def _up_back(live: Tensor, below: Tensor, rows: Tensor, dtype: torch.dtype) -> UpBack:
+def _up_back(layer: SynthesisLayer, live: Tensor, below: Tensor, rows: Tensor, dtype: torch.dtype) -> UpBack:
     """`live [2h, 2w]`, `below [h, w]`."""
+    if doubling_pays(live, int(below.sum()), layer.out_channels):
+        return UpBack(live, rows, *doubling.plan_back(live, below, dtype))
     middle = _middle(live)
     y, x = middle.nonzero(as_tuple=True)
     along_x = _down_gather(x, y, number(live, (0, 2)), 1, dtype).and_zeros(3)
     y, x = below.nonzero(as_tuple=True)
-    return UpBack(live, rows, along_x, _down_gather(y, x, number(middle, (2, 0)), 0, dtype))
+    return UpBack(live, rows, along_x, _down_gather(y, x, number(middle, (2, 0)), 0, dtype).and_zeros(3))

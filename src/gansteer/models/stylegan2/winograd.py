@@ -13,12 +13,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from gansteer.models.stylegan2.tables import Gather, halve, number
+from gansteer.models.stylegan2.tables import Gather, Terms, halve, number, terms
 
 Matrix = tuple[tuple[float, ...], ...]
-
-Terms = tuple[Tensor, Tensor]
-"""Sums, one a row: `[q, K]` what they take, and with which weight `[q, K]` (float64, 0 where there are fewer terms)."""
 
 
 def _both_axes(rows: Matrix, *, transposed: bool = False) -> Tensor:
@@ -26,13 +23,6 @@ def _both_axes(rows: Matrix, *, transposed: bool = False) -> Tensor:
     matrix = torch.tensor(rows, dtype=torch.float64)
     matrix = matrix.t() if transposed else matrix
     return torch.kron(matrix, matrix)
-
-
-def _terms(matrix: Tensor) -> Terms:
-    """What is not zero in each row of `matrix [q, p]`."""
-    used = matrix != 0
-    index = used.byte().argsort(dim=1, descending=True, stable=True)[:, : int(used.sum(dim=1).max())]
-    return index, matrix.gather(1, index)
 
 
 @dataclass(frozen=True)
@@ -53,8 +43,13 @@ class Winograd:
 
     @property
     def side(self) -> int:
-        """m + 2, the inputs along each side of a tile; their square are the points of the transform."""
+        """m + 2, the inputs along each side of a tile."""
         return len(self.b)
+
+    @property
+    def points(self) -> int:
+        """Of the transform, as many as inputs."""
+        return self.side**2
 
     def transform_weights(self, weight: Tensor) -> Tensor:
         """`weight [O, I, 3, 3]` to the weights of every point `[points, O, I]`."""
@@ -64,17 +59,17 @@ class Winograd:
     @cached_property
     def inputs(self) -> Terms:
         """`[points, K]` of the `side * side` inputs of a tile."""
-        return _terms(_both_axes(self.b))
+        return terms(_both_axes(self.b))
 
     @cached_property
     def results(self) -> Terms:
         """`[tile * tile, K]` of the points."""
-        return _terms(_both_axes(self.a))
+        return terms(_both_axes(self.a))
 
     @cached_property
     def results_back(self) -> Terms:
         """`[points, K]` of the `tile * tile` results, the transpose."""
-        return _terms(_both_axes(self.a, transposed=True))
+        return terms(_both_axes(self.a, transposed=True))
 
     @cached_property
     def inputs_back(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,9 +99,9 @@ class Tiles:
 
     form: Winograd
     inputs: Gather
-    """`[points * T, K]` of the table below."""
+    """`[T * points, K]` of the table below: tile by tile, so that what is gathered together stands together."""
     results: Gather
-    """`[M, K]` of `[points * T]`."""
+    """`[M + 1, K]` of `[T * points]`, and zeros; forward also of two rows after those, bias and what noise multiplies."""
 
 
 def held_tiles(form: Winograd, need: Tensor) -> Tensor:
@@ -122,19 +117,19 @@ def _gather_inputs(terms: Terms, side: int, tile: int, held: Tensor, rows: Tenso
     width = rows.shape[1]
     index, weight = terms
     corner = tile * (y * width + x)
-    place = (index // side * width + index % side)[:, None] + corner[:, None]  # [points, T, K]
+    place = index // side * width + index % side + corner[:, None, None]  # [T, points, K]
     index = rows.view(-1)[place].flatten(0, 1)
-    return Gather(index, weight.to(dtype)[:, None].expand_as(place).reshape(index.shape))
+    return Gather(index, weight.to(dtype).expand_as(place).reshape(index.shape))
 
 
-def plan_tiles(form: Winograd, held: Tensor, need: Tensor, rows: Tensor, dtype: torch.dtype) -> Tiles:
-    """For results at `need [r, r]`, from the table below whose rows are `rows [r + 2, r + 2]`, its border included."""
-    tile, numbers = form.tile, number(held)
+def plan_tiles(form: Winograd, held: Tensor, need: Tensor, rows: Tensor, noise: Tensor) -> Tiles:
+    """For results at `need [r, r]` that `noise [M, 1]` is added to, from the table below whose rows are `rows [r + 2, r + 2]`, its border included."""
+    tile, numbers, dtype = form.tile, number(held), noise.dtype
     y, x = need.nonzero(as_tuple=True)
     index, weight = form.results
     within = y % tile * tile + x % tile
-    index = index[within] * held.sum() + numbers[y // tile, x // tile][:, None]
-    results = Gather(index, weight.to(dtype)[within])
+    index = index[within] + form.points * numbers[y // tile, x // tile][:, None]
+    results = Gather(index, weight.to(dtype)[within]).plus(form.points * int(held.sum()), noise).and_zeros()
     return Tiles(form, _gather_inputs(form.inputs, form.side, tile, held, rows, dtype), results)
 
 
@@ -147,10 +142,10 @@ def plan_tiles_back(form: Winograd, held: Tensor, live: Tensor, below: Tensor, d
     within = position % tile
     (y, x), (point_y, point_x) = position[:, :, None] // tile - back[within], point[within]  # each [M, K]
     numbers = number(held, (1, 1))[y[:, :, None] + 1, x[:, None] + 1]  # [M, K, K], count where there is no tile
-    index = (point_y[:, :, None] * form.side + point_x[:, None]) * count + numbers.clamp(max=count - 1)
+    index = point_y[:, :, None] * form.side + point_x[:, None] + form.points * numbers.clamp(max=count - 1)
     down, across = weight.to(dtype)[within]
     factor = down[:, :, None] * across[:, None] * (numbers < count)
-    return Tiles(form, inputs, Gather(index.flatten(1), factor.flatten(1)))
+    return Tiles(form, inputs, Gather(index.flatten(1), factor.flatten(1)).and_zeros())
 
 
 F2 = Winograd(

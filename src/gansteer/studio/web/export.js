@@ -116,7 +116,7 @@ export function Export({ studio }) {
         </label>
       `
     }
-    <div class="row">
+    <div class="row begin">
       <button class="primary" disabled=${busy} onClick=${save}>${busy ? "One moment …" : "Export"}</button>
       ${
         busy &&

@@ -45,7 +45,7 @@ export function arranged(nodes) {
 
 const [WIDE, HIGH] = [84, 92]; // CSS pixels of a cell
 const THUMB = 64;
-const EDGE = 24; // CSS pixels at the ends of the strip, where it fades
+const EDGE = 12; // CSS pixels beside an entry; the strip is as wide as whole entries with these
 
 /** @param {{studio: import("./studio.js").Studio}} props */
 export function History({ studio }) {
@@ -69,31 +69,33 @@ export function History({ studio }) {
   const before = beforeOf(state);
   return html`
     <section class=${`history${tall ? " tall" : ""}`} aria-label="History">
-      <div class="scroll" ref=${box}>
-        <div class="tree" style=${{ width: `${columns * WIDE + 8}px`, height: `${rows * HIGH}px` }}>
-          <svg class="branches" aria-hidden="true" width=${columns * WIDE} height=${rows * HIGH}>
-            ${placed.flatMap((one) =>
-              [above(one.node), one.node.mixed?.a].map((id) => {
-                const from = id == null ? undefined : at.get(id);
-                return (
-                  from &&
-                  html`
-                    <path d=${line(from, one)} />
-                  `
-                );
-              }),
+      <div class="strip">
+        <div class="scroll" ref=${box}>
+          <div class="tree" style=${{ width: `${columns * WIDE - 4}px`, height: `${rows * HIGH}px` }}>
+            <svg class="branches" aria-hidden="true" width=${columns * WIDE} height=${rows * HIGH}>
+              ${placed.flatMap((one) =>
+                [above(one.node), one.node.mixed?.a].map((id) => {
+                  const from = id == null ? undefined : at.get(id);
+                  return (
+                    from &&
+                    html`
+                      <path d=${line(from, one)} />
+                    `
+                  );
+                }),
+              )}
+            </svg>
+            ${placed.map(
+              (one) => html`
+                <${Entry}
+                  key=${one.node.id}
+                  studio=${studio}
+                  placed=${one}
+                  before=${one.node.id === before && state.comparing !== "off"}
+                />
+              `,
             )}
-          </svg>
-          ${placed.map(
-            (one) => html`
-              <${Entry}
-                key=${one.node.id}
-                studio=${studio}
-                placed=${one}
-                before=${one.node.id === before && state.comparing !== "off"}
-              />
-            `,
-          )}
+          </div>
         </div>
       </div>
       ${

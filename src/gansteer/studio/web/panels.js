@@ -2,7 +2,7 @@
 
 import { Gallery } from "./gallery.js";
 import { kindsOf } from "./state.js";
-import { html } from "./vendor/preact.js";
+import { html, useEffect, useRef } from "./vendor/preact.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
 /** @typedef {{studio: Studio}} Props */
@@ -17,6 +17,13 @@ export function Panels({ studio }) {
   /** @type {Tab[]} */
   const tabs = [...kindsOf(state), GALLERY];
   const chosen = tabs.find(({ tab }) => tab === state.tab) ?? tabs[0];
+  /** @type {import("./vendor/preact.js").Ref<HTMLElement>} */
+  const top = useRef(null);
+  const was = useRef(chosen.tab);
+  useEffect(() => {
+    if (was.current !== chosen.tab) top.current.scrollIntoView(); // on a telephone it is below the picture
+    was.current = chosen.tab;
+  }, [chosen.tab]);
   /** @param {KeyboardEvent} event */
   const key = (event) => {
     const way = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -28,7 +35,7 @@ export function Panels({ studio }) {
   };
   return html`
     <section class="panels" aria-label="What to change">
-      <div class="tabs" role="tablist" onKeyDown=${key}>
+      <div class="tabs" ref=${top} role="tablist" onKeyDown=${key}>
         ${tabs.map(
           (one) => html`
             <button
@@ -45,7 +52,14 @@ export function Panels({ studio }) {
           `,
         )}
       </div>
-      <div class="panel" id="panel" role="tabpanel" aria-labelledby=${`tab-${chosen.tab}`} tabindex="0">
+      <div
+        class="panel"
+        id="panel"
+        key=${chosen.tab}
+        role="tabpanel"
+        aria-labelledby=${`tab-${chosen.tab}`}
+        tabindex="0"
+      >
         <${chosen.Panel} studio=${studio} />
       </div>
     </section>
