@@ -81,7 +81,7 @@ def _connect(address: Address) -> Callable[[], None]:
     if "RAY_AUTH_MODE" not in os.environ:
         if not address.host:  # nobody else on this machine gives it work
             os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        elif _has_token() and _asks_for_token(address):
+        elif _has_token() and asks_for_token(address):
             os.environ["RAY_AUTH_MODE"] = "token"
     try:
         import ray
@@ -124,7 +124,7 @@ def _has_token() -> bool:
     return given or (Path.home() / ".ray" / "auth_token").is_file()
 
 
-def _asks_for_token(address: Address) -> bool:
+def asks_for_token(address: Address) -> bool:
     """Whether the cluster refuses who brings none: `ray start` makes it so where a token was ever made. One that asks for none
     gives no work to who brings one."""
     command = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", f"{address.host}:{address.number}"]
