@@ -293,7 +293,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--fresh-memory", action="store_true", help="let the allocator give memory back, as by default")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--document", type=Path, help="put the tables between <!-- speed --> and <!-- end of speed -->")
+    parser.add_argument(
+        "--document", type=Path, help="put the tables there, between <!-- MARK --> and <!-- end of MARK -->"
+    )
+    parser.add_argument("--mark", default="speed", help="the comment in --document whose tables are replaced")
     parser.add_argument("--steps-only", choices=["ours", "plain"], help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -325,7 +328,7 @@ def main() -> None:
     if args.json:
         args.json.write_text(json.dumps({"machine": machine(), **report}, indent=1))
     if args.document:
-        fill(args.document, "speed", in_words(report, machine()))
+        fill(args.document, args.mark, in_words(report, machine()))
 
 
 if __name__ == "__main__":

@@ -33,9 +33,10 @@ BASE: dict[str, object] = {
 }  # fmt: skip
 """What all have in common: the training of `rooms`, with neither of the terms that speak of blobs."""
 ROWS: dict[str, dict[str, object]] = {
-    "reader": {"layout_reader": 1.0},
     "neither term": {},
     "alignment": {"alignment": 1.0},
+    "reader": {"layout_reader": 1.0},
+    "reader, composition": {"layout_reader": 1.0, "composition": 3.0},
     "no encoding": {"encoding": "none"},
     "published encoding, alignment": {"encoding": "published", "alignment": 1.0},
     "alignment, sign reversed": {"alignment": 1.0, "alignment_sign": "reversed"},

@@ -34,7 +34,7 @@ class TrainTransformer(TransformerTraining):
         trained = train(trainer, self.steps, lambda now: now.loss, window=100)
         card = {
             "model": model.card.name, "pairs": self.pairs, "steps": trained.steps, "batch": self.batch,
-            "error": trained.mean,
+            "error": trained.mean, "data": "its own pictures, and optical flow between them", "licence": model.card.licence,
         }  # fmt: skip
         save_transformer(trainer.network, model, out, card)
         say(trained, out, f"error {trained.mean:.2f} of predicting nothing")
