@@ -22,14 +22,19 @@ class Bar:
         self.what = what
         self.task = progress.add_task(what, total=None, pace="")
         self.begun = monotonic()
+        self.first: tuple[float, int] | None = None
+        """When the first result came, and how many were done then."""
 
     def __call__(self, done: int, total: int) -> None:
         """So much is done of the whole."""
         self.progress.update(self.task, completed=done, total=total)
 
     def pace(self, done: int, total: int, workers: int) -> None:
-        """So much is done of the whole since the bar had its name, by so many workers."""
-        each = done / max(monotonic() - self.begun, 1e-3)
+        """So much is done of the whole by so many workers. What they needed to begin is no part of the pace."""
+        now = monotonic()
+        since, before = self.first or (self.begun, 0)
+        self.first = self.first or (now, done)
+        each = (done - before) / max(now - since, 1e-3)
         speed = f"{each:.1f} jobs/s" if each >= 1 else f"{60 * each:.1f} jobs/min"
         pace = f"{speed}, {workers} worker{'s' * (workers != 1)}"
         self.progress.update(self.task, completed=done, total=total, pace=pace)
@@ -38,7 +43,7 @@ class Bar:
         """So much is done of the part of this name."""
         if what != self.what:
             self.what = what
-            self.begun = monotonic()
+            self.begun, self.first = monotonic(), None
             self.progress.reset(self.task, description=what, pace="")
         self(done, total)
 

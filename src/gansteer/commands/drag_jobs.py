@@ -56,6 +56,13 @@ class Task:
 
 def run_jobs(command: "Drag") -> None:
     """Every line of the jobs file that has no result yet; a failed one is reported and does not stop the others."""
+    try:
+        _run(command)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(str(stop) or "stopped: the same command goes on from there") from stop
+
+
+def _run(command: "Drag") -> None:
     assert command.jobs is not None
     lines = _lines(command.jobs)
     out = open_folder(command.out)
