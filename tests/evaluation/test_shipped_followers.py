@@ -12,18 +12,18 @@ from gansteer.checkpoints.trackers import TRACKERS
 from gansteer.cli import main
 
 
-@pytest.mark.parametrize(("name", "most"), [("trackers/flow", 3e6), ("transformers", 5e6)])
+@pytest.mark.parametrize(("name", "most"), [("trackers/flow", 3e6), ("trackers/points", 3e6), ("transformers", 5e6)])
 def test_they_are_small_and_say_where_they_are_from(name: str, most: float) -> None:
     (path,) = package_folder(name).glob("*.safetensors")
     assert path.stat().st_size < most
     about = read_about(path)
-    assert about["kind"] in (TRACKERS["flow"].kind, TRANSFORMERS.kind)
+    assert about["kind"] in {TRANSFORMERS.kind, *(each.kind for each in TRACKERS.values())}
     assert about["model_digest"] == gansteer.load("portraits").digest
     assert about["card"]["licence"].startswith("MIT")
     assert "its own pictures" in about["card"]["data"]
 
 
-def test_learned_flow_follows_better_than_nothing(tmp_path: Path) -> None:
+def test_learned_trackers_follow_better_than_nothing(tmp_path: Path) -> None:
     words = [
         "evaluate",
         "trackers",
@@ -38,9 +38,11 @@ def test_learned_flow_follows_better_than_nothing(tmp_path: Path) -> None:
         "--steps",
         "8",
     ]
-    assert main([*words, "--trackers", "none", "learned-flow", "--json", str(tmp_path / "a.json")]) == 0
+    assert (
+        main([*words, "--trackers", "none", "learned-flow", "learned-points", "--json", str(tmp_path / "a.json")]) == 0
+    )
     error = {row["tracker"]: row["error"][0] for row in json.loads((tmp_path / "a.json").read_text())["rows"]}
-    assert error["learned-flow"] < 0.9 * error["none"]
+    assert max(error["learned-flow"], error["learned-points"]) < 0.9 * error["none"]
 
 
 def test_the_transformer_brings_landmarks_nearer(tmp_path: Path) -> None:
