@@ -138,7 +138,7 @@ def test_fixed_leaves_the_layout_alone(subject: Subject) -> None:
     assert last.subject.code.layout is subject.code.layout
 
 
-@pytest.mark.parametrize("method", ["draggan", "gauss-newton", "freedrag"])
+@pytest.mark.parametrize("method", ["draggan", "gauss-newton", "freedrag", "natural"])
 def test_every_method_begins_with_the_blob_and_runs_to_its_end(subject: Subject, method: Any) -> None:
     run, _, _ = dragged(subject, "move+joint", 6, method=method)
     steps = list(run)

@@ -39,14 +39,14 @@ def test_an_edit_survives_json() -> None:
     assert replace(back, mask=None).__dict__ == replace(edit, mask=None).__dict__
 
 
-@pytest.mark.parametrize("method", ["draggan", "gauss-newton", "freedrag"])
+@pytest.mark.parametrize("method", ["draggan", "gauss-newton", "freedrag", "natural"])
 def test_replay_is_the_same_bit_for_bit(method: str) -> None:
     """Also after the run was revised, with style offsets, and when it was left in the middle."""
     subject = subject32()
     subject = Subject(subject.model, Code(subject.code.ws, {"b16.conv1": torch.linspace(-0.3, 0.4, 8)}))
-    run = start(subject, replace(masked(), method=method))  # type: ignore[arg-type]
+    run = start(subject, replace(masked(), method=method, patience=20))  # type: ignore[arg-type]
     progresses = [run.step() for _ in range(4)]
-    run.revise(replace(EDIT, handles=[(30, 12)], targets=[(36, 15)], method=method))  # type: ignore[arg-type]
+    run.revise(replace(EDIT, handles=[(30, 12)], targets=[(36, 15)], method=method, patience=20))  # type: ignore[arg-type]
     progresses += [run.step() for _ in range(3)]
     written = json.loads(json.dumps(record(run, progresses, {"seed": 3})))
     again = replay(written, subject32().model)

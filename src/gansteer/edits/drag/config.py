@@ -6,11 +6,11 @@ from typing import Literal
 
 from gansteer.errors import UserError
 
-Method = Literal["adaptive", "draggan", "gauss-newton", "freedrag", "transformer"]
+Method = Literal["natural", "adaptive", "draggan", "gauss-newton", "freedrag", "transformer"]
 Metric = Literal["model", "plain"]
 LayoutMode = Literal["move+joint", "joint", "fixed"]
 TrackerName = Literal[
-    "nearest", "nearest-l2", "between-pixels", "confident", "none",
+    "nearest", "nearest-l2", "between-pixels", "patch-flow", "confident", "none",
     "lucas-kanade", "dense-flow", "learned-flow", "learned-points",
 ]  # fmt: skip
 
@@ -20,10 +20,11 @@ class DragSettings:
     """How a drag is carried out. Lengths are in pixels of the picture; None means the default of its resolution."""
 
     method: Method = "draggan"
-    """draggan: as published, with a larger rate; adaptive: the same with steps that follow the distance left and handles followed between the pixels;
+    """draggan: as published, with a larger rate; natural: steps that change the picture least for the way that the handles go; adaptive: the same with steps that follow the distance left and handles followed between the pixels;
     freedrag, gauss-newton; transformer: one pass of a network that `gansteer train-transformer` trained. docs/evaluation.md compares them."""
     tracker: TrackerName | None = None
-    """nearest (L1, the paper's, and DragGAN's unless given), nearest-l2, between-pixels (L2, adaptive's), confident (StableDrag's
+    """nearest (L1, the paper's, and DragGAN's unless given), nearest-l2, between-pixels (L2, adaptive's), patch-flow (from picture to picture,
+    natural's), confident (StableDrag's
     idea), none; and for comparison, looking at the picture, lucas-kanade and dense-flow (extra `trackers`), and learned-flow and
     learned-points, of the shape of RAFT and PIPs, trained by `gansteer train-tracker`. FreeDrag takes none."""
     layout: LayoutMode = "move+joint"
@@ -49,7 +50,8 @@ class DragSettings:
     r2: float | None = None
     """Half width of the tracking window, in pixels; 12 at 512 px, in proportion, at least 6."""
     stride: float | None = None
-    """How far the patch is pulled at a time, in pixels; 1 is the paper's, gauss-newton takes 1.5 cells of the features."""
+    """How far the patch is pulled at a time, in pixels; 1 is the paper's, gauss-newton takes 1.5 cells of the features,
+    natural a 96th of the picture for the handle that has farthest to go."""
     lambda_mask: float = 10.0
     """Weight of the mask term, in the mean form. The larger, the stiller the rest; where handles no longer move, take less."""
     exact_mask: bool = False
@@ -59,11 +61,11 @@ class DragSettings:
     adaptive takes 2e-2 far from the target and less near it."""
     tolerance: float | None = None
     """A handle this near its target, in pixels, has arrived; 1 at 512 px and below (2 with more than five handles), of adaptive half, on
-    average, and each handle within these."""
+    average, and each handle within these; of natural as of adaptive."""
     steps: int = 300
     """Latent steps at most."""
     patience: int | None = None
-    """Steps that bring the handles no nearer before it gives up; 60, of adaptive's and gauss-newton's, which are larger, 20."""
+    """Steps that bring the handles no nearer before it gives up; 60, of adaptive's and gauss-newton's, which are larger, 20, of natural's 2."""
     as_released: bool = False
     """Method draggan, as its authors' released code does it where that differs from the paper: pixels of the patch are counted from
     coordinates stretched by size / (size - 1), handles are tracked by L2 in a window that has its border, r1 and r2 are
@@ -87,9 +89,9 @@ class DragSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} must be at least 1, not {value}")
-        if self.as_released and self.method in ("freedrag", "gauss-newton"):
+        if self.as_released and self.method in ("freedrag", "gauss-newton", "natural"):
             raise UserError(f"--as-released is DragGAN's code: leave out --method {self.method}")
-        if self.method == "gauss-newton" and self.layout == "joint":
-            raise UserError("gauss-newton moves w only: choose the layout move+joint or fixed")
-        if self.method == "gauss-newton" and self.exact_mask:
-            raise UserError("gauss-newton holds the mask on the feature map's grid: leave exact_mask off")
+        if self.method in ("gauss-newton", "natural") and self.layout == "joint":
+            raise UserError(f"{self.method} moves w only: choose the layout move+joint or fixed")
+        if self.method in ("gauss-newton", "natural") and self.exact_mask:
+            raise UserError(f"{self.method} holds the mask on the feature map's grid: leave exact_mask off")

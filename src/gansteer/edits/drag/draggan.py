@@ -79,13 +79,13 @@ class DragGANRun(PointRun):
             features = self._features(self._needed(self._points))
             assert self.edit.tracker is not None
             view, model = self._view(features), self.start.model
-            self._tracker = make_tracker(self.edit.tracker, model, view, self._points, self._r2)
+            self._tracker = make_tracker(self.edit.tracker, model, view, self._points, self._r2, self._r1)
             self._first_patches = features.sample(around(self._points, disc(self._disc)))  # [n, K, C]
             self._remember(features)
 
     def _needed(self, p: Tensor) -> Tensor:
         """The cells that tracking around `p [n, 2]` and motion supervision from there look at."""
-        beyond = {"none": 1.0 - self._r2, "between-pixels": 1.0}
+        beyond = {"none": 1.0 - self._r2, "between-pixels": 1.0, "patch-flow": self._r1 + 2.0}
         window = reach(self._r2 + beyond.get(self.edit.tracker or "", 0.0))
         return self._grid.need_around(p, window) | self._supervised(p)
 

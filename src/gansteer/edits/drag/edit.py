@@ -29,11 +29,17 @@ RATES: Mapping[Method, float] = {
     "draggan": 5e-3,
     "freedrag": 5e-3,
     "gauss-newton": 5e-3,
+    "natural": 0.0,
     "transformer": 0.0,
 }
-"""Adam's learning rate of each method unless one is given; Gauss-Newton and the transformer need none."""
+"""Adam's learning rate of each method unless one is given; Gauss-Newton, natural and the transformer need none."""
 
-TRACKERS: Mapping[Method, TrackerName | None] = {"adaptive": "between-pixels", "freedrag": None}
+PATIENCE: Mapping[Method, int] = {"adaptive": 20, "gauss-newton": 20, "natural": 2}
+"""Steps without gain of those methods for which it is not 60, unless given: the larger the steps, the fewer."""
+
+TRACKERS: Mapping[Method, TrackerName | None] = {
+    "adaptive": "between-pixels", "natural": "patch-flow", "freedrag": None,
+}  # fmt: skip
 """The tracker of those methods for which it is not the nearest feature, unless one is given."""
 
 
@@ -128,11 +134,11 @@ class Drag(DragSettings, Edit):
         given = self._released(size) if self.as_released else self
         scale = size / 512
         few = len(self.handles) <= 5
-        layer = self.layer or subject.model.card.drag_layer or default_layer(subject.model.generator)
+        layer = self.layer or self._layer(subject)
         r1 = max(3.0, 3 * scale)
         if given.method == "gauss-newton":
             r1 = min(max(r1, WIDE_PATCH * Grid.of(subject.model.generator, layer).cell), self._largest("r1"))
-        closeness = 0.5 if given.method == "adaptive" else 1.0
+        closeness = 0.5 if given.method in ("adaptive", "natural") else 1.0
         fitted = replace(
             given,
             layer=layer,
@@ -142,7 +148,7 @@ class Drag(DragSettings, Edit):
             if given.tolerance is not None
             else max(1.0, scale) * (1 if few else 2) * closeness,
             rows=min(self.rows, len(subject.code.ws)),
-            patience=given.patience or (20 if given.method in ("adaptive", "gauss-newton") else 60),
+            patience=given.patience or PATIENCE.get(given.method, 60),
             tracker=given.tracker or TRACKERS.get(given.method, "nearest"),
             layout="fixed" if given.method == "transformer" else given.layout,
             learning_rate=RATES[given.method] if self.learning_rate is None else self.learning_rate,
@@ -162,6 +168,15 @@ class Drag(DragSettings, Edit):
                     raise UserError(f"the mask fixes the handle {x:g},{y:g}: paint it free (white) there")
         fitted._check_cost()
         return fitted
+
+    def _layer(self, subject: Subject) -> str:
+        """The layer to follow: the model's own choice; of `natural` with several handles the finer one, where the card names a coarse one.
+
+        A coarse layer tells parts from each other, a fine one follows motion without lagging behind it: several handles hold each other.
+        """
+        fine = default_layer(subject.model.generator)
+        several = self.method == "natural" and len(self.handles) > 1
+        return fine if several else subject.model.card.drag_layer or fine
 
     def _released(self, size: int) -> "Drag":
         """What the released code does on a picture of `size` pixels."""

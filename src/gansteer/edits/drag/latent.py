@@ -40,6 +40,10 @@ class Latent:
         """Of the offset in deviations (root mean square over the rows), `[]`; never 0."""
         return whitening(self.moved()).square().sum(dim=1).mean().sqrt().clamp_min(1e-12)
 
+    def size(self) -> float:
+        """Root mean square of the offset."""
+        return float(self.offset.detach().square().mean().sqrt())
+
     def w(self) -> Tensor:
         """All of w+ `[num_ws, w_dim]`, without gradient; rows that do not move are the start's, bit for bit."""
         w = self._start.clone()

@@ -8,6 +8,7 @@ from gansteer.edits.drag.draggan import DragGANRun
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.freedrag import FreeDragRun
 from gansteer.edits.drag.gauss_newton import GaussNewtonRun
+from gansteer.edits.drag.natural import NaturalRun
 from gansteer.edits.drag.run import PointRun
 from gansteer.edits.drag.transformer import TransformerRun
 from gansteer.subject import Subject
@@ -16,6 +17,7 @@ METHODS: Mapping[Method, type[PointRun]] = {
     "adaptive": AdaptiveRun,
     "draggan": DragGANRun,
     "gauss-newton": GaussNewtonRun,
+    "natural": NaturalRun,
     "freedrag": FreeDragRun,
     "transformer": TransformerRun,
 }

@@ -64,11 +64,10 @@ class PointRun(SteppedRun[Drag]):
         self._grid = self._extract.grid
         self._points = torch.tensor(edit.handles, dtype=torch.float64)  # p_i, [n, 2]
         self._targets = torch.tensor(edit.targets, dtype=torch.float64)  # t_i, [n, 2]
-        by_model = edit.metric == "model"
-        self._latent = Latent(present.code.ws, edit.rows, edit.space, self._whitening if by_model else None)
+        self._latent = self._make_latent(present.code.ws, edit)
         assert edit.learning_rate is not None
         self._rate = edit.learning_rate
-        self._adam = Adam(self._latent.offset, self._rate, together=by_model)
+        self._adam = Adam(self._latent.offset, self._rate, together=edit.metric == "model")
         layout = None if edit.layout == "fixed" else present.code.layout
         self._blobs = None if layout is None else MovingLayout(layout, present.model.resolution)
         self._blobs_first = self._blobs is not None and edit.layout == "move+joint"
@@ -80,6 +79,10 @@ class PointRun(SteppedRun[Drag]):
         self._best: Progress | None = None
         self._since_best = 0
         self._begin()
+
+    def _make_latent(self, w: Tensor, edit: Drag) -> Latent:
+        """What is optimised, from `w [num_ws, w_dim]` on."""
+        return Latent(w, edit.rows, edit.space, self._whitening if edit.metric == "model" else None)
 
     @property
     def passes(self) -> int:
@@ -175,7 +178,7 @@ class PointRun(SteppedRun[Drag]):
 
     def _ending(self, now: Progress, distances: Tensor) -> Progress | None:
         """The last progress if the run ends with this picture."""
-        edit, size = self.edit, float(self._latent.offset.detach().square().mean().sqrt())
+        edit, size = self.edit, self._latent.size()
         if not math.isfinite(now.loss) or size > BLOW_UP * self._spread:
             return self._end("the latent blew up: lower the learning rate (the nearest picture is kept)", now)
         if self._best is None or self._nearer(now, self._best) or edit.tracker == "none":

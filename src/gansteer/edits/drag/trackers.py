@@ -9,6 +9,7 @@ from gansteer.edits.drag.config import TrackerName
 from gansteer.edits.drag.features import View
 from gansteer.edits.drag.learned_trackers import LearnedFlow, LearnedPoints
 from gansteer.edits.drag.optical_flow import DenseFlow, LucasKanade, opencv
+from gansteer.edits.drag.patch_flow import PatchFlow
 from gansteer.edits.drag.tracking import BetweenPixels, Confident, Nearest, Still, Tracker
 from gansteer.models.flow_network import FlowNetwork
 from gansteer.subject import Model
@@ -24,7 +25,9 @@ def check_tracker(name: str, model: Model) -> None:
         find_tracker(LEARNED[name], model)
 
 
-def make_tracker(name: TrackerName, model: Model, view: View, points: Tensor, radius: float) -> Tracker:
+def make_tracker(
+    name: TrackerName, model: Model, view: View, points: Tensor, radius: float, patch: float = 3.0
+) -> Tracker:
     """The tracker `name` with its templates taken from `view` of a picture of `model`, where the handles are at `points [n, 2]`.
 
     Raises UserError as `check_tracker` does.
@@ -36,6 +39,8 @@ def make_tracker(name: TrackerName, model: Model, view: View, points: Tensor, ra
             return Confident(view, points, radius)
         case "between-pixels":
             return BetweenPixels(view, points, radius)
+        case "patch-flow":
+            return PatchFlow(view, points, radius, patch)
         case "lucas-kanade":
             return LucasKanade(view)
         case "dense-flow":

@@ -24,6 +24,7 @@ ROWS: dict[str, Settings] = {
     "no tracking": {**PUBLISHED, "tracker": "none"},
     "DragGAN, published": PUBLISHED,
     "default": {},
+    "natural": {"method": "natural"},
     "adaptive": {"method": "adaptive"},
     "Lucas-Kanade tracking": {**PUBLISHED, "tracker": "lucas-kanade"},
     "dense flow tracking": {**PUBLISHED, "tracker": "dense-flow"},

@@ -27,6 +27,7 @@ export const CHOICES = {
     label: "Method",
     options: [
       [METHOD, "DragGAN"],
+      ["natural", "Least change, few steps"],
       ["adaptive", "DragGAN, steps by distance"],
       ["gauss-newton", "Gauss-Newton"],
       ["freedrag", "FreeDrag"],
@@ -39,6 +40,7 @@ export const CHOICES = {
       ["", "What suits the method"],
       ["nearest", "The nearest feature"],
       ["between-pixels", "The nearest, between pixels"],
+      ["patch-flow", "From picture to picture"],
       ["confident", "The confident tracker"],
       ["none", "Nothing"],
     ],
