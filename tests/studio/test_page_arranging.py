@@ -52,6 +52,7 @@ def after(visitor: Visitor, before: int) -> list[dict[str, Any]]:
 
 def test_a_blob_that_is_dragged_takes_the_picture_along_in_one_entry(visitor: Visitor) -> None:
     root, blobs = visitor.current, rests(visitor)
+    assert visitor.page.inner_text(".readout") == "What is moved here happens at once."
     smallest = min(range(len(blobs)), key=lambda i: blobs[i]["size"])
     x, y = blobs[smallest]["x"], blobs[smallest]["y"]
     dx = 6 if x < 16 else -6

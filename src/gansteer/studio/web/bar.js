@@ -2,7 +2,7 @@
 
 import { tip } from "./controls.js";
 import { icon } from "./icons.js";
-import { goesOn, inHand, running, traceOf } from "./state.js";
+import { goesOn, inHand, openKind, running, traceOf } from "./state.js";
 import { html } from "./vendor/preact.js";
 import { ahead, ending, numbers } from "./words.js";
 
@@ -84,8 +84,10 @@ function Readout({ studio }) {
         <span class="muted">${numbers(trace)}</span>
       </p>
     `;
+  const open = openKind(state); // where the pointer moves what needs no Start, it places no points
+  const atOnce = open?.tool === "own" && !open.toEdit && !ready?.ok;
   return html`
-    <p class="readout muted">${ready?.says}</p>
+    <p class="readout muted">${atOnce ? "What is moved here happens at once." : ready?.says}</p>
   `;
 }
 
