@@ -62,16 +62,20 @@ def test_elsewhere_is_as_here(what: str, folder: Path, monkeypatch: pytest.Monke
     assert measure[what](share=elsewhere(model)) == here
 
 
-def test_the_command_writes_the_same_report_with_processes(
+def test_commands_write_the_same_with_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     save_model(smallest_model(), "tiny.safetensors")
-    words = ["evaluate", "smoothness", "--model", "tiny.safetensors", "--device", "cpu", "--paths", "3"]
+    words = ["evaluate", "smoothness", "--model", "tiny.safetensors", "--device", "cpu", "--paths", "1"]
     assert main([*words, "--json", "here.json"]) == 0
     here = capsys.readouterr().out
     assert main([*words, "--json", "memory://there/found.json", "--processes", "2"]) == 0
     assert capsys.readouterr().out == here
     assert read_bytes(place("memory://there/found.json")) == Path("here.json").read_bytes()
+    sample = ["sample", "--model", "tiny.safetensors", "--device", "cpu", "--seeds", "0-4,2", "--out"]
+    assert main([*sample, "here.png"]) == 0
+    assert main([*sample, "there.png", "--processes", "2"]) == 0
+    assert Path("there.png").read_bytes() == Path("here.png").read_bytes()
     assert main([*words, "--processes", "65"]) == 2
     assert capsys.readouterr().err.strip() == "gansteer: --processes is from 1 to 64, not 65"

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from gansteer.output import replacing
 from gansteer.session import Session
 from gansteer.steerfile import ENTRY, JSON, MAX_ENTRIES, MAX_SOURCE, MAX_STEPS, from_bytes, to_bytes
 from gansteer.studio import protocol
-from gansteer.studio.export import MAX_CHUNKS, SIGNATURE, settings
+from gansteer.studio.export import CHUNK, MAX_CHUNKS, SIGNATURE, settings
 from gansteer.studio.store import Store
 from support.waiting import PATIENCE
 
@@ -81,6 +82,12 @@ def refusals(whole: bytes) -> dict[str, tuple[bytes, str]]:
     }  # fmt: skip
 
 
+def as_settings(data: bytes) -> bytes:
+    """A PNG of that chunk alone."""
+    crc = zlib.crc32(CHUNK + data).to_bytes(4, "big")
+    return SIGNATURE + len(data).to_bytes(4, "big") + CHUNK + data + crc
+
+
 def test_small_files_that_ask_much_are_refused_before_they_are_read(whole: bytes, server: Server) -> None:
     page = Page(server)
     page.settled()
@@ -91,6 +98,9 @@ def test_small_files_that_ask_much_are_refused_before_they_are_read(whole: bytes
         status, _, answer = page.file("file", data=data)
         assert status == 400, name
         assert says in json.loads(answer)["error"]
+        if name in ("numbers", "entries", "steps"):  # as the settings of a picture they are no better
+            status, _, answer = page.file("file", data=as_settings(data))
+            assert (status, says in json.loads(answer)["error"]) == (400, True), name
     assert page.file("file", data=with_tree(whole, changed(whole)))[0] == 200
     page.close()
 

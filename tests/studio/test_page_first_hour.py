@@ -263,3 +263,13 @@ def test_a_notice_covers_no_button(visitor):
           && r.top < notice.bottom && r.bottom > notice.top; }).map((e) => e.outerHTML.slice(0, 80));
     }"""
     assert visitor.js(covered) == []
+
+
+def test_another_model_begins_with_the_picture_that_was_chosen_for_it(visitor):
+    page = visitor.page
+    page.click("button.model")
+    page.click("dialog button:has-text('Use')")
+    visitor.until("window.studio.state.session.nodes.length === 2")
+    other = visitor.js("window.studio.state.welcome.models[1]")
+    assert visitor.session["nodes"][1]["model"] == other["name"]
+    assert visitor.session["source"]["seed"] == other["first"] == 214

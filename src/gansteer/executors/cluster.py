@@ -5,7 +5,10 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -75,8 +78,11 @@ def _connect(address: Address) -> Callable[[], None]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if not address.host or address.host in LOOPBACK:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    if not address.host and "RAY_AUTH_MODE" not in os.environ:  # nobody else on this machine gives it work
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    if "RAY_AUTH_MODE" not in os.environ:
+        if not address.host:  # nobody else on this machine gives it work
+            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        elif _has_token() and asks_for_token(address):
+            os.environ["RAY_AUTH_MODE"] = "token"
     try:
         import ray
     except ImportError as error:
@@ -89,25 +95,57 @@ def _connect(address: Address) -> Callable[[], None]:
     ray._private.worker._worker_logs_enabled = False
     for left in reversed(range(STARTS)):
         try:
-            if address.host:
-                ray.init(address=f"{address.host}:{address.number}", **quiet)
-            else:
-                ray.init(
-                    address="local",
-                    num_cpus=address.number,
-                    include_dashboard=False,
-                    object_store_memory=STORE,
-                    **quiet,
-                )
+            with _unheard():
+                ray.init(**_whereabouts(address), **quiet)
         except Exception as error:  # of many kinds, some of them Exception itself
             ray.shutdown()
             if left and not address.host and "timed out" in str(error):
                 continue
-            what = f"the Ray cluster at {address.host}:{address.number} cannot be joined" if address.host else (
-                "Ray could not start on this machine")  # fmt: skip
-            raise UserError(f"{what}: {_in_short(error)}") from error
+            what = "Ray could not start on this machine: "
+            if address.host:
+                what = f"the Ray cluster at {address.host}:{address.number} cannot be joined (is this machine a node of it, "
+                what += "with its token in ~/.ray/auth_token?): "
+            raise UserError(what + _in_short(error)) from error
         break
     return ray.shutdown
+
+
+def _whereabouts(address: Address) -> dict[str, Any]:
+    """What `ray.init` is told to join, or to begin."""
+    if address.host:
+        return {"address": f"{address.host}:{address.number}"}
+    own = {"num_cpus": address.number, "include_dashboard": False, "object_store_memory": STORE}
+    return {"address": "local", **own}
+
+
+def _has_token() -> bool:
+    """Whether Ray would find one."""
+    given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return given or (Path.home() / ".ray" / "auth_token").is_file()
+
+
+def asks_for_token(address: Address) -> bool:
+    """Whether the cluster refuses who brings none: `ray start` makes it so where a token was ever made. One that asks for none
+    gives no work to who brings one."""
+    command = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", f"{address.host}:{address.number}"]
+    found = subprocess.run(
+        command, env={**os.environ, "RAY_AUTH_MODE": "disabled"}, capture_output=True, check=False, text=True
+    )
+    return "AuthenticationError" in found.stderr
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep what Ray's C++ says on stderr while it connects to itself; what went wrong is in the error."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 class RayFleet:

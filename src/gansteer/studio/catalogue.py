@@ -12,6 +12,11 @@ from gansteer.errors import UserError
 from gansteer.studio.protocol import ModelInfo
 from gansteer.subject import Model, Subject
 
+FIRST_SEEDS = {"portraits": 214, "rooms": 25}
+"""The pictures to begin with, chosen by recipes/first_picture.py."""
+USUAL_SEED = 214
+"""Of other models."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -77,6 +82,10 @@ class Catalogue:
         """The name of the model that a new session begins with."""
         return next(iter(self._entries))
 
+    def first(self, name: str) -> int:
+        """The seed of the picture that a model begins with."""
+        return self._entries[name].info.first
+
     def load(self, name: str) -> Model:
         """The model of a name in `infos`. Raises UserError for others. May be called on any thread."""
         with self._lock:
@@ -98,7 +107,7 @@ def _info(about: Description) -> ModelInfo:
     assert config is not None
     return ModelInfo(
         card.name, config.resolution, card.domain, card.licence, card.description, card.limits, dict(card.training),
-        dict(card.metrics), config.c_dim,
+        dict(card.metrics), config.c_dim, FIRST_SEEDS.get(card.name, USUAL_SEED),
     )  # fmt: skip
 
 

@@ -167,6 +167,8 @@ class ModelInfo(Part):
     metrics: dict[str, Any]
     classes: int
     """Labels go from 0 to `classes - 1`; 0: this model has none."""
+    first: int
+    """The seed of the picture to begin with."""
 
 
 class Welcome(Message):

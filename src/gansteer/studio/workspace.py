@@ -25,7 +25,6 @@ from gansteer.studio.state_encoder import StateEncoder
 from gansteer.studio.workers import Draw, Job, explained
 from gansteer.subject import Subject
 
-FIRST_SEED = 214  # chosen by recipes/first_picture.py
 MAX_NODES = 1000
 MAX_POINTS = 100
 """Of a drag: a step takes the longer the more there are, and stops only at its end."""
@@ -76,7 +75,8 @@ class Workspace:
         connection.post(welcome)
         if self.session.current is None:
             try:
-                await self._sample(protocol.Sample(seed=FIRST_SEED))
+                first = self.services.catalogue.first(self.services.catalogue.default)
+                await self._sample(protocol.Sample(seed=first))
             except Exception as error:
                 self.fault(explained(error))
         self.tell()

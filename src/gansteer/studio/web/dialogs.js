@@ -119,7 +119,7 @@ function Models({ studio }) {
   const now = present(studio.state)?.model;
   /** @param {import("./protocol").ModelInfo} model */
   const choose = (model) => {
-    studio.sample(0, model.name, model.classes ? 0 : null);
+    studio.sample(model.first, model.name, model.classes ? 0 : null);
     studio.store.set({ dialog: null, view: null });
   };
   return html`

@@ -109,6 +109,8 @@ export interface ModelInfo {
   metrics: Json;
   /** Labels go from 0 to `classes - 1`; 0: this model has none. */
   classes: number;
+  /** The seed of the picture to begin with. */
+  first: number;
 }
 
 /** The first message. It is followed by `State` and the frame of the present node. */
