@@ -28,6 +28,9 @@ EARLIER = Path(__file__).parent / "data" / "earlier"
 SESSIONS = ("small", "killed", "attribute", "intervention", "inversion")
 LEVEL = 1
 """Of 256, by which pictures may differ: other processors round otherwise."""
+LOSS, LATENT = 1e-3, 1e-3
+"""By which share losses may, and by how much latents: the order of sums is the version's and the machine's, and Adam, which
+divides by a gradient's own size, amplifies what is rounded in a small one."""
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +87,9 @@ def test_the_edits_of_a_session_replay(model: Model, id: int) -> None:
     steps = list(replayed(node, session.nodes[node.parent].subject))
     assert [step.step for step in steps[:-1]] == [record.step for record in node.steps][: len(steps) - 1]
     for step, record in zip(steps, node.steps, strict=False):
-        assert step.loss == pytest.approx(record.loss, rel=1e-5, abs=1e-7)
+        assert step.loss == pytest.approx(record.loss, rel=LOSS, abs=1e-7)
         np.testing.assert_allclose(step.points, record.points, rtol=0, atol=1e-3)
-    torch.testing.assert_close(steps[-1].subject.code.ws, node.subject.code.ws, rtol=0, atol=1e-5)
+    torch.testing.assert_close(steps[-1].subject.code.ws, node.subject.code.ws, rtol=0, atol=LATENT)
     assert_drawn(steps[-1].subject, f"small-{id}")
 
 
@@ -138,7 +141,7 @@ def test_a_record_comes_out_again(model: Model, method: str) -> None:
     for expected in recorded["steps"][: entry["pictures"]]:
         step = run.step()
         assert step.step == expected["step"]
-        assert step.loss == pytest.approx(expected["loss"], rel=1e-5, abs=1e-7)
+        assert step.loss == pytest.approx(expected["loss"], rel=LOSS, abs=1e-7)
         np.testing.assert_allclose(step.points, expected["points"], rtol=0, atol=1e-3)
     assert run.stop_reason == recorded["ended"]
     assert_drawn(run.subject, method)

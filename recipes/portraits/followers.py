@@ -29,7 +29,7 @@ def points(out: Path) -> list[list[str]]:
 
 
 def transformer(out: Path) -> list[list[str]]:
-    return [["train-transformer", "--model", "portraits", "--pairs", "4000", "--steps", "6000", "--out", str(out)]]
+    return [["train-transformer", "--model", "portraits", "--pairs", "4000", "--steps", "1800", "--out", str(out)]]
 
 
 FOLDERS = {

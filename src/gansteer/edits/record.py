@@ -172,7 +172,7 @@ def replay(recorded: Mapping[str, Any], model: Model) -> Run:
     """Run a record again, as far as it went.
 
     Raises UserError if the record is damaged, another model's, or does not come out the same, which happens on another
-    machine, device, number of threads or version of PyTorch.
+    machine, device, number of threads or version of PyTorch or gansteer.
     """
     try:
         if recorded["format"] != FORMAT:
