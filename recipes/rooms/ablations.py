@@ -4,7 +4,7 @@ usage: python ablations.py ROOMS OUT PICTURES [NAME ...]
 
 ROOMS is the folder of the data, OUT one for the runs (a run that is there goes on), PICTURES how many real pictures each shows, at
 32 px; with names only those. Prints the table of all that are done, and puts it into docs/layout.md if that is here. A picture
-takes about 0.1 s of a core, and measuring a network a minute or two.
+takes less than 0.1 s of a core, and measuring a network a minute or two.
 """
 
 import json
@@ -52,6 +52,8 @@ SHOWN = {
     "within 10 %": "displacement within 10 % of the width by difference",
     "outside/inside": "move: change outside over inside",
     "restyle": "restyle: change inside over outside",
+    "gone": "thing gone without its blob",
+    "added": "thing appears where a blob is added",
 }
 """Columns, and the measures that they show."""
 
