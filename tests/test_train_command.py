@@ -60,7 +60,7 @@ def test_train_refuses_data(refused, pictures, tmp_path, spoil, reason):
         (["--batch", "0"], "must be at least 1"),
         (["--resolution", "9"], "must be a power of two"),
         (["--out", "none/run"], "there is no folder none"),
-        (["--grow", "none.pkl"], "there is no run or model at none.pkl"),
+        (["--grow", "none.pkl"], "none.pkl: there is no such file"),
     ],
 )
 def test_train_refuses(refused, pictures, tmp_path, monkeypatch, flags, reason):

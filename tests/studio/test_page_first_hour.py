@@ -78,7 +78,7 @@ def test_the_strip_scrolls_and_what_is_worked_with_is_in_view(long, width, heigh
         assert visitor.js(SCROLLED) == 0
     before = len(visitor.session["nodes"])
     visitor.js("window.studio.clear('pairs', '')")
-    visitor.drag((20, 12), (40, 30))
+    visitor.drag((20, 12), (40, 30 + SIZES.index((width, height))))  # the points of the drag before would go on with it
     page.wait_for_selector("button.primary:has-text('Start')")
     visitor.start()
     visitor.until(IN_VIEW)

@@ -78,7 +78,7 @@ def kept(page: Page) -> tuple[int, int]:
     stores = {
         each.untyped_storage().data_ptr(): each.untyped_storage().nbytes()
         for each in every
-        if issubclass(type(each), torch.Tensor)
+        if type(each) in (torch.Tensor, torch.nn.Parameter)  # one that an exporter left traces has no storage
     }
     return pictures, sum(stores.values())
 
