@@ -19,6 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from processes import family
+
 from gansteer.commands.drag import Drag
 from gansteer.commands.drag_jobs import Line, Task, prepare
 from gansteer.edits.drag.config import DragSettings
@@ -49,20 +51,6 @@ def prepare_waits() -> Callable[[float], None]:
 # --- measuring ----------------------------------------------------------------------------------------------------------
 
 
-def family(process: int) -> set[int]:
-    """A process and all that it has started, directly or not."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-        except OSError:  # it has ended meanwhile
-            continue
-    found = [process]
-    for one in found:
-        found += [pid for pid, parent in parents.items() if parent == one]
-    return set(found)
-
-
 def cpu_seconds(processes: set[int]) -> float:
     """What they have used so far."""
     total = 0
@@ -87,13 +75,13 @@ class Side:
 
     @classmethod
     def begun(cls, executor: Any, workers: int, tasks: Any, *prepared: Any) -> "Side":
-        before, begin = family(os.getpid()), time.monotonic()
+        before, begin = set(family(os.getpid())), time.monotonic()
         outcomes = executor.outcomes(tasks, *prepared)
         while executor.workers < workers:
             _ = next(outcomes).found
         _ = [next(outcomes).found for _ in range(workers)]
         started = time.monotonic() - begin
-        return cls(outcomes, executor, (family(os.getpid()) - before) | {os.getpid()}, started)
+        return cls(outcomes, executor, (set(family(os.getpid())) - before) | {os.getpid()}, started)
 
     def turn(self, workers: int, jobs: int) -> tuple[float, float]:
         """Jobs a second, and CPU seconds of a job."""

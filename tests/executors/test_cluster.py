@@ -26,7 +26,9 @@ from gansteer.executors.cluster import Address, asks_for_token
 from support.waiting import until
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "inversion"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from inverting import tiny_model
+from processes import family
 
 NODE = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": 80 * 2**20, "node_ip_address": "127.0.0.1"}
 QUICK = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
@@ -208,20 +210,6 @@ def test_a_driver_is_killed_and_started_again_and_writes_the_same_as_one_process
         assert "3 of 12 jobs failed" in said.err
     here = set(alone.out.replace("alone/", "shared/").splitlines())
     assert {line for line in shared.out.splitlines() if "done before" not in line} < here
-
-
-def family(process: int) -> list[int]:
-    """A process and all that it has started, directly or not."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-        except OSError:  # it has ended meanwhile
-            continue
-    found = [process]
-    for one in found:
-        found += [pid for pid, parent in parents.items() if parent == one]
-    return found
 
 
 def listening(process: int) -> list[Any]:

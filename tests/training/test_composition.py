@@ -7,7 +7,8 @@ import torch
 from test_step import reals, trainer_for
 
 from gansteer.models.layout import heatmaps
-from gansteer.training.composition import Composition, difference, edges, moved, territory
+from gansteer.training.augment import shifted
+from gansteer.training.composition import Composition, difference, edges, territory
 
 
 def rand(*size, seed=0):
@@ -47,7 +48,7 @@ def test_difference_and_edges_are_their_formulas():
 
 def test_pictures_move_by_whole_pixels():
     x = rand(3, 2, 4, 8)
-    found, known = moved(x, torch.tensor([2, -3, 0]))
+    found, known = shifted(x, torch.tensor([[2], [-3], [0]]), torch.zeros(3, 1, dtype=torch.long))
     assert torch.equal(found[0, ..., 2:], x[0, ..., :-2])
     assert torch.equal(found[1, ..., :-3], x[1, ..., 3:])
     assert torch.equal(found[2], x[2])
@@ -101,7 +102,7 @@ def test_a_step_draws_the_first_half_again_with_some_blobs_moved_and_with_none(t
     assert int(shift.abs().max()) <= 2  # a quarter of eight pixels
     stays = (some.layout.present == layout.present).double()[..., None, None]
     heat = heatmaps(replace(layout, centres=some.layout.centres), 8)
-    full, known = moved(drawn.pictures[:8].detach(), shift)
+    full, known = shifted(drawn.pictures[:8].detach(), shift[:, None], torch.zeros(8, 1, dtype=torch.long))
     expected = difference(
         pictures[0], full, pictures[1], (heat * stays).amax(1, True), (heat * (1 - stays)).amax(1, True), known
     )

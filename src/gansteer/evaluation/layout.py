@@ -140,7 +140,7 @@ def examine(scene: Scene, segment: Segment, seed: int, moves: int = 2) -> Record
     rng = np.random.default_rng(seed)
     blobs = list(scene.blobs)
     chosen = [blobs[i] for i in rng.permutation(len(blobs))[:moves]]
-    shifts = [_shift(blob, scene.size, rng) for blob in chosen]
+    shifts = [shift_of(blob, scene.size, rng) for blob in chosen]
     restyled = [blobs[int(rng.integers(len(blobs)))]] if blobs else []
     place = _free_place(blobs, scene.size, rng)
     variants = [
@@ -184,15 +184,18 @@ class _Pair:
     kinds: Tensor
 
 
-def _shift(blob: SceneBlob, size: int, rng: np.random.Generator) -> Place:
-    """A move of 5 to 25 % of the width in any direction that leaves the centre inside of the margins."""
-    low, high = MARGIN * size, (1 - MARGIN) * size - 1
+def shift_of(blob: SceneBlob, size: int, rng: np.random.Generator, margin: float = MARGIN) -> Place:
+    """A move of 5 to 25 % of the width in any direction that leaves the centre inside of the margins, in pixels.
+
+    Where there is none such, the blob is beyond them: it goes by 25 % towards the middle.
+    """
+    low, high = margin * size, (1 - margin) * size - 1
     for _ in range(100):
         length, angle = size * rng.uniform(SHORTEST, LONGEST), rng.uniform(0, 2 * np.pi)
         shift = float(length * np.cos(angle)), float(length * np.sin(angle))
         if low <= blob.x + shift[0] <= high and low <= blob.y + shift[1] <= high:
             return shift
-    towards = (size - 1) / 2 - blob.x, (size - 1) / 2 - blob.y  # a blob beyond the border comes in
+    towards = (size - 1) / 2 - blob.x, (size - 1) / 2 - blob.y
     far = max(float(np.hypot(*towards)), 1e-6)
     return towards[0] / far * LONGEST * size, towards[1] / far * LONGEST * size
 
@@ -218,11 +221,15 @@ def _moved(size: int, blob: SceneBlob, shift: Place, before: _Pair, base: _Pair,
     kept = None
     if read is not None and read_after is not None:
         kept = kind_of(before.kinds, read) == kind_of(after.kinds, read_after)
-    old = disc(size, (blob.x, blob.y), blob.radius)
-    new = disc(size, (blob.x + shift[0], blob.y + shift[1]), blob.radius)
-    inside, outside = inside_outside(change(before.picture, after.picture), old | new)
+    inside, outside = in_places(size, blob, shift, change(before.picture, after.picture))
     asked = shift[0] / size, shift[1] / size
     return Move(asked, by_difference, by_reader, (drawn[0] is not None, read is not None), kept, inside, outside)
+
+
+def in_places(size: int, blob: SceneBlob, shift: Place, x: Tensor) -> tuple[float, float]:
+    """The mean of a map of change `[H, H]` in a blob's old and new place (discs of its radius), and elsewhere."""
+    old = disc(size, (blob.x, blob.y), blob.radius)
+    return inside_outside(x, old | disc(size, (blob.x + shift[0], blob.y + shift[1]), blob.radius))
 
 
 def _way(before: Tensor | None, after: Tensor | None, size: int) -> Place | None:

@@ -15,13 +15,15 @@ from torch import Tensor
 
 from gansteer.edits.arrangement.differences import Place, change
 from gansteer.errors import UserError
-from gansteer.evaluation.layout import LONGEST, MARGIN, SHORTEST, Move, Record, Scene, SceneBlob, Variant
+from gansteer.evaluation.layout import MARGIN, Move, Record, Scene, Variant, in_places, shift_of
 from gansteer.evaluation.layout_measures import disc, inside_outside
 from gansteer.evaluation.layout_report import Row, share_row, sum_row
 from gansteer.evaluation.layout_report import rows as layout_rows
 from gansteer.evaluation.layout_scene import SubjectScene
 from gansteer.models.mtcnn import FaceDetector
 
+HEAD_MARGIN = 0.25
+"""The first blob is moved to this share of the width inside of the border at least, where its head is in the picture."""
 PART = 0.12
 """Radius of a disc around an eye, or around the middle of the mouth, in widths of the picture."""
 
@@ -87,11 +89,12 @@ def examine(scene: Scene, levels: Sequence[int], detector: FaceDetector, seed: i
         for level in sorted(set(levels))
         if (known := [blob for blob in scene.blobs if levels[blob.number] == level])
     ]
-    moves = [(blob, _shift(blob, size, i == 0, rng)) for i, blob in enumerate(chosen)]
+    edges = [HEAD_MARGIN, *[MARGIN] * (len(chosen) - 1)]
+    moves = [(blob, shift_of(blob, size, rng, edge)) for blob, edge in zip(chosen, edges, strict=True)]
     pictures = scene.draw([Variant(), *(Variant(move=(blob.number, *shift)) for blob, shift in moves)])
     points = [_points(detector, picture) for picture in pictures[:2]]
     changes = [change(pictures[0], picture) for picture in pictures[1:]]
-    sides = [_sides(size, blob, shift, x) for (blob, shift), x in zip(moves, changes, strict=True)]
+    sides = [in_places(size, blob, shift, x) for (blob, shift), x in zip(moves, changes, strict=True)]
     shift = moves[0][1]
     return FaceRecord(
         seed, (shift[0] / size, shift[1] / size), _way(points[0], points[1], size),
@@ -114,24 +117,6 @@ def _way(before: Tensor | None, after: Tensor | None, size: int) -> Place | None
         return None
     x, y = ((after.mean(dim=0) - before.mean(dim=0)) / size).tolist()
     return x, y
-
-
-def _shift(blob: SceneBlob, size: int, first: bool, rng: np.random.Generator) -> Place:
-    """A move of 5 to 25 % of the width. It ends inside of the margins, that of the first blob in the middle half, where a
-    head is in the picture, or nearer to the middle than it began."""
-    edge = 0.5 - LONGEST if first else MARGIN
-    low, high = edge * size, (1 - edge) * size - 1
-    middle = (size - 1) / 2
-    while True:
-        length, angle = size * rng.uniform(SHORTEST, LONGEST), rng.uniform(0, 2 * np.pi)
-        dx, dy = float(length * np.cos(angle)), float(length * np.sin(angle))
-        if all(low <= v + d <= high or abs(v + d - middle) < abs(v - middle) for v, d in ((blob.x, dx), (blob.y, dy))):
-            return dx, dy
-
-
-def _sides(size: int, blob: SceneBlob, shift: Place, x: Tensor) -> tuple[float, float]:
-    old = disc(size, (blob.x, blob.y), blob.radius)
-    return inside_outside(x, old | disc(size, (blob.x + shift[0], blob.y + shift[1]), blob.radius))
 
 
 def _of_parts(points: Tensor | None, x: Tensor) -> tuple[float | None, float | None]:

@@ -69,15 +69,25 @@ def diffaugment(x: Tensor, random: StepRandom, colour: float = 1.0) -> Augmented
 
 def translate(x: Tensor, random: StepRandom, ratio: float = 0.125) -> Augmented:
     """Shift every picture of `x [B, C, H, W]` by whole pixels, up to `ratio` of the side, zeros coming in."""
-    batch, _, height, width = x.shape
+    height, width = x.shape[2:]
     down, right = (random.uniform(-ratio * n, ratio * n + 1, 1).floor().long() for n in (height, width))  # [B, 1]
+    moved, inside = shifted(x, right, down)
+    shift = torch.cat([right * (2 / width), down * (2 / height)], dim=1).to(x.dtype)  # [B, 2]
+    source = torch.cat([unchanged(x).transform.source[..., :2], -shift[..., None]], dim=2)
+    return Augmented(moved * inside, GeometricTransform(source, "zeros"))
+
+
+def shifted(x: Tensor, right: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
+    """Pictures `[B, C, H, W]` moved by `right` and `down [B, 1]` whole pixels, and where they are known, bool `[B, 1, H, W]`.
+
+    Elsewhere the border's pixels are repeated.
+    """
+    batch, _, height, width = x.shape
     rows, cols = torch.arange(height, device=x.device) - down, torch.arange(width, device=x.device) - right
     inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((cols >= 0) & (cols < width))[:, None, None, :]
     picture = torch.arange(batch, device=x.device)[:, None, None]
     moved = x.permute(0, 2, 3, 1)[picture, rows.clamp(0, height - 1)[:, :, None], cols.clamp(0, width - 1)[:, None, :]]
-    shift = torch.cat([right * (2 / width), down * (2 / height)], dim=1).to(x.dtype)  # [B, 2]
-    source = torch.cat([unchanged(x).transform.source[..., :2], -shift[..., None]], dim=2)
-    return Augmented(moved.permute(0, 3, 1, 2) * inside, GeometricTransform(source, "zeros"))
+    return moved.permute(0, 3, 1, 2), inside
 
 
 def cutout(x: Tensor, random: StepRandom, ratio: float = 0.2) -> Tensor:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gansteer.models.layout import heatmaps
+from gansteer.training.augment import shifted
 from gansteer.training.batch import DrawnBatch, Report
 from gansteer.training.objectives import DiscriminatorNetwork
 from gansteer.training.terms import AuxiliaryTerm
@@ -49,23 +50,14 @@ def territory(kept: Tensor, gone: Tensor) -> tuple[Tensor, Tensor]:
 def difference(some: Tensor, full: Tensor, empty: Tensor, kept: Tensor, gone: Tensor, known: Tensor) -> Tensor:
     """How far a picture with some blobs is from being composed of the full one and of the one without any, a scalar.
 
-    Pictures are `[B, 3, H, W]`, largest heatmaps `[B, 1, H, W]` as in `territory`; `known [B, 1, 1, W]` is 0 in columns
-    where the full one, which was moved along, says nothing.
+    Pictures are `[B, 3, H, W]`, largest heatmaps `[B, 1, H, W]` as in `territory`; `known [B, 1, H, W]` is 0 where
+    the full one, which was moved along, says nothing.
     """
     m, clear = territory(kept, gone)
     away = (some - m * full - (1 - m) * empty) * clear * known
     weight = 1 + GONE_WEIGHT * (gone > STRONG).to(away) + KEPT_WEIGHT * (kept > STRONG).to(away)
     coarse, coarse_weight = (F.avg_pool2d(x, COARSE) for x in (away, weight))
     return (away.abs() * weight).mean() + COARSE_WEIGHT * (coarse.abs() * coarse_weight).mean()
-
-
-def moved(pictures: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """Pictures `[B, C, H, W]` moved to the right by `shift [B]` whole pixels, and which columns are known, `[B, 1, 1, W]`."""
-    size = pictures.shape[-1]
-    source = torch.arange(size, device=pictures.device) - shift[:, None]  # [B, W]
-    known = (source >= 0) & (source < size)
-    columns = source.clamp(0, size - 1)[:, None, None].expand_as(pictures)
-    return pictures.gather(3, columns), known[:, None, None].to(pictures)
 
 
 def edges(empty: Tensor) -> Tensor:
@@ -91,9 +83,9 @@ class Composition(AuxiliaryTerm):
         reach = int(FARTHEST * size)
         shift = ((2 * reach + 1) * random[:, 0]).long() - reach
         shift = torch.where(random[:, 1] < MOVED, shift, 0)
-        full, known = moved(drawn.pictures[:count], shift)
-        right = torch.stack([shift, torch.zeros_like(shift)], dim=1)[:, None]  # [B, 1, 2]
-        layout = replace(code.layout, centres=code.layout.centres + right)
+        way = torch.stack([shift, torch.zeros_like(shift)], dim=1)  # [B, 2]
+        full, known = shifted(drawn.pictures[:count], way[:, :1], way[:, 1:])
+        layout = replace(code.layout, centres=code.layout.centres + way[:, None])
         kept = layout.present * (random[:, 2:] < KEPT)
         some, empty = (
             drawn.redraw(replace(code, layout=replace(layout, present=present)))

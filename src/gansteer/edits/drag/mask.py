@@ -136,8 +136,7 @@ class MaskTerm:
     def __init__(self, mask: Tensor, grid: Grid, exact: bool) -> None:
         """`mask [H, W]` bool, True = may move. `exact` evaluates every pixel instead of the map's own cells."""
         fixed = 1.0 - mask.double()
-        self._fixed = grid.frame.pool(fixed)
-        self._parts = pixel_parts(fixed, grid) if exact else cell_parts(self._fixed)
+        self._parts = pixel_parts(fixed, grid) if exact else cell_parts(grid.frame.pool(fixed))
         self._cells = torch.cat([part.cells for part in self._parts])
         self.need = torch.zeros(grid.r * grid.r, dtype=torch.bool).index_fill(0, self._cells, True).view(grid.r, grid.r)
         """The cells `[r, r]` that it looks at."""

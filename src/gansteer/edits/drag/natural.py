@@ -23,7 +23,7 @@ from gansteer.edits.drag.draggan import DragGANRun
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.features import Features
 from gansteer.edits.drag.latent import Latent
-from gansteer.edits.drag.patch_flow import CROSS, patch_slopes
+from gansteer.edits.drag.patch_flow import CROSS, normal_matrix, patch_slopes
 from gansteer.edits.drag.picture_metric import MetricLatent, PictureMetric
 from gansteer.edits.drag.tracking import around, disc, inside
 from gansteer.subject import Subject
@@ -51,10 +51,7 @@ def solving(features: Features, p: Tensor, r1: float) -> tuple[Tensor, Tensor]:
     q = around(p, disc(r1))
     _, slope = patch_slopes(features, q)
     slope = slope * inside(q, features.grid.size)[:, :, None, None].to(slope)
-    normal = torch.einsum("nkca,nkcb->nab", slope, slope)
-    ridge = RIDGE * normal.diagonal(dim1=1, dim2=2).sum(dim=1).clamp_min(1e-12)
-    normal = normal + ridge[:, None, None] * torch.eye(2).to(normal)
-    solved: Tensor = torch.einsum("nab,nkcb->nkca", torch.linalg.inv(normal), slope)
+    solved: Tensor = torch.einsum("nab,nkcb->nkca", torch.linalg.inv(normal_matrix(slope, RIDGE)), slope)
     return q.clamp(0, features.grid.size - 1), solved
 
 

@@ -21,6 +21,13 @@ def patch_slopes(features: Features, q: Tensor) -> tuple[Tensor, Tensor]:
     return here, torch.stack([right - left, below - above], dim=3) / 2
 
 
+def normal_matrix(slope: Tensor, ridge: float) -> Tensor:
+    """`G^T G [n, 2, 2]` of differences `[n, K, C, 2]`; `ridge`, as a share of its trace, is added to the diagonal."""
+    normal = torch.einsum("nkca,nkcb->nab", slope, slope)
+    added = ridge * normal.diagonal(dim1=1, dim2=2).sum(dim=1).clamp_min(1e-12)
+    return normal + added[:, None, None] * torch.eye(2).to(normal)
+
+
 class PatchFlow:
     """The patch of the picture before is looked for from where the handle is expected.
 
@@ -48,11 +55,8 @@ class PatchFlow:
         for _ in range(STEPS):
             q = around(found, self._offsets).clamp(0, last)
             here, slope = patch_slopes(features, q)
-            normal = torch.einsum("nkca,nkcb->nab", slope, slope)
-            ridge = RIDGE * normal.diagonal(dim1=1, dim2=2).sum(dim=1).clamp_min(1e-12)
-            normal = normal + ridge[:, None, None] * torch.eye(2).to(normal)
             wanted = torch.einsum("nkca,nkc->na", slope, self._patch - here)
-            step = torch.linalg.solve(normal, wanted[..., None])[..., 0]
+            step = torch.linalg.solve(normal_matrix(slope, RIDGE), wanted[..., None])[..., 0]
             found = (found + step.clamp(-LONGEST, LONGEST).cpu()).clamp(0, last)
         lost = (found - points).norm(dim=1) > self.radius / 2
         if bool(lost.any()):
