@@ -88,7 +88,7 @@ def reader() -> str:
 
 def main(reports: Path, page: Path) -> None:
     fill(page, "reader", reader())
-    for name in ("layout", "layout-drag", "layout-pairs"):
+    for name in ("layout", "layout-drag", "layout-drag-draggan", "layout-pairs"):
         path = reports / f"{name}.json"
         if path.exists():
             report = json.loads(path.read_text())

@@ -9,6 +9,7 @@ import torch
 
 from gansteer.edits.arrangement.differences import gain_of
 from gansteer.edits.arrangement.edit import layout_of
+from gansteer.edits.drag import natural
 from gansteer.edits.drag.blobs import COVERS, MovingLayout, covering, first_move
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.features import Extractor
@@ -130,6 +131,46 @@ def test_joint_steps_move_w_and_centres_together_from_the_start(subject: Subject
     assert not torch.equal(second.subject.code.ws, subject.code.ws)
     moved = (layout_of(second.subject).centres - layout_of(subject).centres).abs()
     assert 0 < float(moved.max()) <= 0.01 * 16 * 1.001  # Adam's first step is the learning rate
+
+
+def test_a_joint_step_of_least_change_by_the_equations(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`(J^T J + mu)^-1 J^T u` over w in the metric of pictures and over the centres, J by differences; in float64."""
+    monkeypatch.setattr("gansteer.edits.drag.picture_metric.SAMPLES", (2, 2))
+    for name, value in (("CG_STEPS", 60), ("LONGEST", 1e9), ("PROBE", 1e-6), ("ENOUGH", 0.0)):
+        monkeypatch.setattr(natural, name, value)
+    subject = replace(model, generator=tiny_model().generator.double()).sample(3)
+    handle = handle_on(subject, 1)
+    drag = Drag(
+        [handle], [(handle[0] + 3, handle[1] + 1)], method="natural", layout="joint", layer="b16.conv1", space="w"
+    )
+    run: Any = start(subject, drag)
+    loss, latent, moving = run._look(), run._latent, run._blobs
+    unknowns = [latent.offset, moving.offset]
+    units = torch.cat([torch.ones(latent.offset.numel()), torch.full((moving.offset.numel(),), natural.BLOB_UNIT)])
+    q, solved = natural.solving(run._seen.detach(), run._points, run._r1)
+
+    def set_to(z: torch.Tensor) -> None:
+        with torch.no_grad():
+            for parameter, part in zip(unknowns, (units * z).split([p.numel() for p in unknowns]), strict=True):
+                parameter.copy_(part.view_as(parameter))
+
+    def motion(z: torch.Tensor) -> torch.Tensor:
+        set_to(z)
+        with torch.no_grad():
+            seen = run._extract(latent.rows(), torch.ones(16, 16, dtype=torch.bool), moving.layout()).sample(q)
+        return -torch.einsum("nkca,nkc->a", solved, seen)
+
+    eye = 1e-5 * torch.eye(len(units), dtype=torch.float64)
+    j = torch.stack([(motion(e) - motion(-e)) / 2e-5 for e in eye], dim=1)
+    assert j[:, latent.offset.numel() :].abs().max() > 1e-3  # centres do move the handle
+    set_to(torch.zeros(len(units), dtype=torch.float64))
+    u = run._way()[0]
+    d = j.t() @ u
+    mu = natural.DAMPING * (j @ d).square().sum() / d.square().sum()
+    expected = units * torch.linalg.solve(j.t() @ j + mu * torch.eye(len(d)), d)
+    run._advance(loss)
+    found = torch.cat([parameter.detach().flatten() for parameter in unknowns])
+    assert (found - expected).norm() < 1e-3 * expected.norm()
 
 
 def test_fixed_leaves_the_layout_alone(subject: Subject) -> None:

@@ -188,5 +188,3 @@ def test_what_suits_it() -> None:
     assert replace(EDIT, method="draggan").fitted(coarse).layer == "b16.conv1"
     with pytest.raises(UserError, match="exact_mask"):
         replace(EDIT, exact_mask=True)
-    with pytest.raises(UserError, match="natural moves w only"):
-        replace(EDIT, layout="joint")

@@ -14,7 +14,7 @@ import numpy as np
 
 from gansteer.edits.arrangement.differences import Place, centroid, drawn_by_difference
 from gansteer.edits.arrangement.edit import layout_of
-from gansteer.edits.drag.config import LayoutMode
+from gansteer.edits.drag.config import LayoutMode, Method
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.registry import start
 from gansteer.evaluation.layout import LONGEST, SHORTEST, WITHIN
@@ -37,7 +37,7 @@ class Found:
     error: float | None
     """Pixels from where the thing is to where it was asked to go; None where the blob draws nothing any more."""
     arrived: bool
-    """Whether the handle is at its target by the drag's own tracker, to its tolerance."""
+    """Whether the handle is within a pixel of its target (a 512th of a wider picture) by the drag's own tracker."""
     steps: int
     """Steps taken; 1 where only the blob was moved."""
     seconds: float
@@ -64,6 +64,7 @@ class DragReport:
     """What was measured, and how."""
 
     model: str
+    method: Method
     scenes: int
     steps: int
     """Steps at most."""
@@ -72,8 +73,8 @@ class DragReport:
     rows: tuple[Row, ...]
 
 
-def examine(model: Model, seed: int, psi: float, steps: int) -> DragRecord:
-    """Drag one thing of one picture in every way."""
+def examine(model: Model, seed: int, psi: float, steps: int, method: Method) -> DragRecord:
+    """Drag one thing of one picture in every way, by a method that can."""
     subject = model.sample(seed, psi)
     rng = np.random.default_rng(seed)
     size = model.resolution
@@ -81,7 +82,9 @@ def examine(model: Model, seed: int, psi: float, steps: int) -> DragRecord:
     if task is None:
         return DragRecord(seed, 0.0, size, None)
     blob, handle, target = task
-    found = {way: _carried_out(subject, blob, handle, target, way, steps) for way in WAYS}
+    found = {
+        way: _carried_out(subject, blob, Drag([handle], [target], method=method, steps=steps), way) for way in WAYS
+    }
     return DragRecord(seed, float(np.hypot(target[0] - handle[0], target[1] - handle[1])), size, found)
 
 
@@ -108,9 +111,10 @@ def _middle(subject: Subject, blob: int) -> Place | None:
     return None if region is None else centroid(region)
 
 
-def _carried_out(subject: Subject, blob: int, handle: Place, target: Place, way: Way, steps: int) -> Found:
+def _carried_out(subject: Subject, blob: int, drag: Drag, way: Way) -> Found:
     mode: LayoutMode = "move+joint" if way == "move" else way
-    edit = Drag([handle], [target], method="draggan", layout=mode, steps=1 if way == "move" else steps)
+    edit = replace(drag, layout=mode, steps=1 if way == "move" else drag.steps)
+    (target,) = drag.targets
     begun = time.thread_time()
     run = start(subject, edit)
     taken = pictures = 0

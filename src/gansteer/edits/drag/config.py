@@ -91,7 +91,7 @@ class DragSettings:
                 raise UserError(f"{name} must be at least 1, not {value}")
         if self.as_released and self.method in ("freedrag", "gauss-newton", "natural"):
             raise UserError(f"--as-released is DragGAN's code: leave out --method {self.method}")
-        if self.method in ("gauss-newton", "natural") and self.layout == "joint":
+        if self.method == "gauss-newton" and self.layout == "joint":
             raise UserError(f"{self.method} moves w only: choose the layout move+joint or fixed")
         if self.method in ("gauss-newton", "natural") and self.exact_mask:
             raise UserError(f"{self.method} holds the mask on the feature map's grid: leave exact_mask off")

@@ -42,6 +42,8 @@ PROBE = 0.01
 """Length of the difference that gives products with J, in the same unit."""
 RIDGE = 1e-2
 """Of the trace of `G^T G`: a patch without texture along one direction has no motion along it."""
+BLOB_UNIT = 0.8
+"""Half pictures that a blob's centre goes for a change as large as the picture's root mean square: about what it takes in `rooms`."""
 MIN_GAIN = 0.5
 """Share of what one step asks of the handles that `patience` steps must bring, for the run to go on."""
 
@@ -121,9 +123,19 @@ class NaturalRun(DragGANRun):
         return share * way
 
     def _advance(self, loss: Tensor) -> None:
-        """One step of least change, at most LONGEST."""
-        offset, seen = self._latent.offset, self._seen
-        here = offset.detach().clone()
+        """One step of least change, at most LONGEST; of w, and of the blobs' centres where they are free."""
+        seen = self._seen
+        unknowns = [(self._latent.offset, 1.0)] + ([] if self._blobs is None else [(self._blobs.offset, BLOB_UNIT)])
+        parameters = [parameter for parameter, _ in unknowns]
+        here = [parameter.detach().clone() for parameter in parameters]
+
+        def move(x: Tensor) -> None:
+            """Every unknown to where it is now and its part of `x`."""
+            parts = x.split([parameter.numel() for parameter in parameters])
+            with torch.no_grad():
+                for (parameter, unit), before, part in zip(unknowns, here, parts, strict=True):
+                    parameter.copy_(before + unit * part.view_as(before))
+
         with torch.no_grad():
             q, solved = solving(seen.detach(), self._points, self._r1)
             solved = solved.to(seen.table)
@@ -140,21 +152,21 @@ class NaturalRun(DragGANRun):
         u = torch.cat([self._way().to(value).flatten(), -value.detach()[2 * len(q) :]])
 
         def down(y: Tensor) -> Tensor:
-            return torch.autograd.grad(value, offset, y, retain_graph=True)[0]
+            slopes = torch.autograd.grad(value, parameters, y, retain_graph=True)
+            return torch.cat([unit * slope.flatten() for (_, unit), slope in zip(unknowns, slopes, strict=True)])
 
         def up(x: Tensor) -> Tensor:
             scale = PROBE / x.norm().clamp_min(1e-20)
+            move(scale * x)
             with torch.no_grad():
-                offset.copy_(here + scale * x)
                 probed = forced(self._features(self._need))
-                offset.copy_(here)
+            move(torch.zeros_like(x))
             product: Tensor = (probed - value.detach()) / scale
             return product
 
         delta, there = least_change(u, down, up, min(2 * len(q), CG_STEPS), DAMPING)
         share = float((LONGEST / delta.norm().clamp_min(1e-20)).clamp_max(1.0))
-        with torch.no_grad():
-            offset.add_(share * delta)
+        move(share * delta)
         carried = share * there[: 2 * len(q)].view(-1, 2).double().cpu()
         self._expected = (self._points + carried).clamp(0, self._grid.size - 1)
 
