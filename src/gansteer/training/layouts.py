@@ -21,6 +21,7 @@ from gansteer.training.batch import DrawnBatch, Report
 from gansteer.training.composition import Composition
 from gansteer.training.config import TrainConfig
 from gansteer.training.distributed import StepRandom
+from gansteer.training.equivariance import Equivariance
 from gansteer.training.generators import QUIET, StyleGAN2Training, follow_mean
 from gansteer.training.objectives import DiscriminatorNetwork
 from gansteer.training.terms import AuxiliaryTerm
@@ -204,4 +205,6 @@ def layout_terms(config: TrainConfig, device: torch.device) -> list[AuxiliaryTer
         terms.append(LayoutReader(config.layout_reader, WIDTH, device))
     if config.composition:
         terms.append(Composition(config.composition))
+    if config.equivariance:
+        terms.append(Equivariance(config.equivariance))
     return terms
