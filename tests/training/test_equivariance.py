@@ -4,10 +4,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from test_run import carry_out, state_of
 from test_step import reals, trainer_for
 
+from gansteer.checkpoints.native import save_model
+from gansteer.errors import UserError
+from gansteer.models.code import Code
+from gansteer.models.stylegan2.generator import StyleGAN2Generator
+from gansteer.subject import Card, Model
 from gansteer.training.augment import shifted
-from gansteer.training.equivariance import Equivariance, centred, moved_difference
+from gansteer.training.equivariance import Equivariance, moved_difference, ways
 
 
 def rand(*size, seed=0):
@@ -40,8 +46,17 @@ def test_a_picture_that_moves_along_costs_nothing_and_one_that_stays_does():
     assert float(moved_difference(middle, middle, way)) > 0.2
 
 
-def test_a_step_draws_its_pictures_again_in_the_middle(tiny):
-    config = tiny(layout="hierarchical", alignment=0.0, equivariance=2.0, batch=6)
+@pytest.fixture
+def plain(tiny, tmp_path):
+    """A model without a layout, in a file."""
+    torch.manual_seed(0)
+    path = tmp_path / "plain.safetensors"
+    save_model(Model(Card(name="plain"), StyleGAN2Generator(tiny().generator_config()).eval()), path)
+    return path
+
+
+def test_a_step_compares_with_what_the_teacher_draws(tiny, plain):
+    config = tiny(layout="hierarchical", alignment=0.0, equivariance=2.0, batch=6, grow=plain)
     trainer = trainer_for(config)
     (term,) = trainer.terms
     assert isinstance(term, Equivariance)
@@ -49,43 +64,37 @@ def test_a_step_draws_its_pictures_again_in_the_middle(tiny):
     asked = term.loss
 
     def loss(drawn, d, report):
-        codes, pictures = [], []
-        inner = drawn.redraw
-
-        def redraw(code):
-            codes.append(code)
-            pictures.append(inner(code))
-            return pictures[-1]
-
-        object.__setattr__(drawn, "redraw", redraw)
         found = asked(drawn, d, report)
-        seen.append((drawn, codes, pictures, found, report))
+        seen.append((drawn, found, report))
         return found
 
     term.loss = loss
+    before = {name: value.clone() for name, value in term.teacher.state_dict().items()}
     trainer.step(reals(config), torch.zeros(6, dtype=torch.long))
-    ((drawn, (code,), (middle,), found, report),) = seen
-    assert torch.equal(code.ws, drawn.code.ws)
-    layout, size = drawn.code.layout, drawn.pictures.shape[-1]
-    assert float((code.layout.centres[:, 0] - (size - 1) / 2).abs().max()) <= 0.5
-    way = layout.centres - code.layout.centres
-    torch.testing.assert_close(way, way[:, :1].round().expand_as(way))
+    ((drawn, found, report),) = seen
+    size = drawn.pictures.shape[-1]
+    middle = term.teacher.synthesize(Code(term.teacher.map(drawn.code.z)))
+    way = torch.tensor(
+        [[round(x - (size - 1) / 2), round(y - (size - 1) / 2)] for x, y in drawn.code.layout.centres[:, 0].tolist()]
+    )
+    assert torch.equal(ways(drawn.code.layout, size), way)
     assert bool(way.any())
-    for name in ("sizes", "styles", "present"):
-        assert torch.equal(getattr(code.layout, name), getattr(layout, name))
-    assert not middle.requires_grad
-    expected = moved_difference(drawn.pictures, middle, way[:, 0].long())
+    expected = moved_difference(drawn.pictures, middle, way)
     torch.testing.assert_close(report["equivariance"], expected, check_dtype=False)
     torch.testing.assert_close(found, 2 * expected)
     assert any(p.grad is not None and bool(p.grad.any()) for p in trainer.nets.g.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in term.teacher.state_dict().items())
 
 
-def test_layouts_in_the_middle_are_themselves(tiny):
-    trainer = trainer_for(tiny(layout="hierarchical", alignment=0.0, equivariance=1.0))
-    layout = trainer.nets.g.sample_layout(4, torch.Generator().manual_seed(0))
-    there, way = centred(layout, 8)
-    assert torch.allclose(there.centres + way[:, None], layout.centres)
-    again, none = centred(there, 8)
-    assert not bool(none.any())
-    assert torch.equal(again.centres, there.centres)
-    assert torch.equal(centred(replace(layout, centres=layout.centres + 3), 8)[1], way + 3)
+def test_a_run_learns_from_what_it_grows_from(tiny, tmp_path):
+    small = StyleGAN2Generator(replace(tiny().generator_config(), resolution=4)).eval()
+    save_model(Model(Card(name="plain"), small), tmp_path / "small.safetensors")
+    flags = {"layout": "hierarchical", "equivariance": 1.0, "grow": tmp_path / "small.safetensors"}
+    whole, halves = tiny("whole", images=16, **flags), tiny("halves", images=8, **flags)
+    carry_out(whole)  # from half its resolution
+    carry_out(halves)
+    carry_out(tiny("halves", images=16, **flags))
+    a, b = state_of(whole)["ema"], state_of(halves)["ema"]
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    with pytest.raises(UserError, match="StyleGAN2 without layout"):
+        carry_out(tiny("again", **{**flags, "grow": max(whole.out.glob("snapshot-*.safetensors"))}))

@@ -138,7 +138,6 @@ def test_the_reader_sees_what_the_picture_was_drawn_from(tiny):
         {
             "layout": "hierarchical",
             "encoding": "published",
-            "equivariance": 1.0,
             "alignment_ramp": 16,
             "augment": "ada",
             "discriminator_images": 4,
@@ -202,7 +201,7 @@ def newest(config):
         ({"layout": "objects:2", "layout_reader": 1.0}, "--loss projected"),
         ({"layout": "objects:2", "anchor": 0.5, "loss": "projected"}, "--anchor"),
         ({"layout": "objects:2", "composition": 1.0}, "--no-layout-noise"),
-        ({"layout": "objects:2", "equivariance": 1.0}, "--layout hierarchical"),
+        ({"layout": "hierarchical", "equivariance": 1.0}, "--layout hierarchical and --grow"),
         ({"layout": "objects:2", "alignment": -1.0}, "must not be negative"),
         ({"layout": "objects:2", "blobs_alone": 1.5}, "share from 0 to 1"),
         ({"spread": True}, "--loss projected"),

@@ -93,8 +93,8 @@ class TrainConfig:
     """With --layout and --no-layout-noise: weight of composition. When some blobs go and the others move to the side, these should
     take their things along, and nothing else stand there; 3 or 4 is a good weight. Not published."""
     equivariance: float = 0.0
-    """With --layout hierarchical: weight of equivariance. The picture should be the one that is drawn with the first blob in the middle,
-    moved to where that blob is; 5 is a good weight. Not published."""
+    """With --layout hierarchical and --grow from a model without layout: weight of equivariance. What that model draws, moved to where
+    the first blob is, should be drawn; 30 is a good weight. Not published."""
     blobs_alone: float = 0.0
     """With --layout: in this share of pictures the layers up to 16 px take the mean w, and what they begin with says nothing
     of left and right: blobs alone decide what stands where. New pictures then always do. Not published."""
@@ -163,8 +163,10 @@ class TrainConfig:
             raise UserError("--layout-reader looks at frozen features: use it with --loss projected")
         if self.composition and self.layout_noise:
             raise UserError("--composition compares pictures that are drawn twice: use it with --no-layout-noise")
-        if self.equivariance and self.layout != "hierarchical":
-            raise UserError("--equivariance moves a whole picture by its first blob: use it with --layout hierarchical")
+        if self.equivariance and (self.layout != "hierarchical" or self.grow is None):
+            raise UserError(
+                "--equivariance moves pictures of a model by the first blob: use it with --layout hierarchical and --grow"
+            )
         if self.anchor:
             raise UserError("--anchor knows no layouts: leave it or --layout out")
         count = self.layout.partition(":")[2]
