@@ -170,13 +170,12 @@ class Drag(DragSettings, Edit):
         return fitted
 
     def _layer(self, subject: Subject) -> str:
-        """The layer to follow: the model's own choice; of `natural` with several handles the finer one, where the card names a coarse one.
+        """The layer to follow: the model's own choice; of `natural` the usual one, where the card may name a coarser.
 
-        A coarse layer tells parts from each other, a fine one follows motion without lagging behind it: several handles hold each other.
+        A coarse layer tells parts from each other, a fine one follows motion without lagging behind it; and natural holds patches together.
         """
         fine = default_layer(subject.model.generator)
-        several = self.method == "natural" and len(self.handles) > 1
-        return fine if several else subject.model.card.drag_layer or fine
+        return fine if self.method == "natural" else subject.model.card.drag_layer or fine
 
     def _released(self, size: int) -> "Drag":
         """What the released code does on a picture of `size` pixels."""
