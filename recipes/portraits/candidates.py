@@ -5,7 +5,7 @@
 Every candidate is made as `gansteer train --grow portraits --layout hierarchical` makes it, and draws the shipped model's pictures
 still. Prints the size of its file in float16 and medians in CPU milliseconds of one thread, models taking turns: of a picture (a
 slider is one picture, and what holds other attributes), and of a step of a drag of one point, which follows features of the shipped
-model's layer; with --train also pictures a CPU-second
+model's layer, moving w alone or blobs as well; with --train also pictures a CPU-second
 of training.
 """
 
@@ -21,6 +21,7 @@ import torch
 
 import gansteer
 from gansteer.checkpoints.native import save_model
+from gansteer.edits.drag.config import LayoutMode
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.registry import start
 from gansteer.memory import keep_freed_memory
@@ -54,10 +55,10 @@ def megabytes(model: Model) -> float:
         return path.stat().st_size / 1e6
 
 
-def drag_step(model: Model) -> Callable[[], object]:
+def drag_step(model: Model, layout: LayoutMode = "move+joint") -> Callable[[], object]:
     """A step of a drag of the nose by a tenth of the picture, which is never quite there."""
     size = model.resolution
-    edit = Drag([(size // 2, size // 2)], [(0.6 * size + 0.123, 0.5 * size)])
+    edit = Drag([(size // 2, size // 2)], [(0.6 * size + 0.123, 0.5 * size)], layout=layout)
     run = start(model.sample(1, psi=0.7), edit)
     for _ in range(3):
         run.step()
@@ -96,8 +97,10 @@ def main() -> None:
         built[width] = config, networks(config)
         models[width] = Model(replace(shipped.card, name=width), built[width][1].ema)
     subjects = {name: model.sample(1, psi=0.7) for name, model in models.items()}
-    runs = {name: (subjects[name].render, drag_step(model)) for name, model in models.items()}
-    times: dict[str, list[list[float]]] = {name: [[], []] for name in models}
+    runs = {
+        name: (subjects[name].render, drag_step(model, "fixed"), drag_step(model)) for name, model in models.items()
+    }
+    times: dict[str, list[list[float]]] = {name: [[], [], []] for name in models}
     with torch.no_grad():
         for subject in subjects.values():
             subject.render()  # warms up
@@ -105,10 +108,11 @@ def main() -> None:
         for name, ways in runs.items():
             for found, way in zip(times[name], ways, strict=True):
                 found.append(milliseconds(way))
-    print(f"{'base:max':<10} {'px':>4} {'MB':>5} {'picture, ms':>12} {'drag step, ms':>14}")
+    print(f"{'base:max':<10} {'px':>4} {'MB':>5} {'picture, ms':>12} {'step of w, ms':>14} {'and blobs, ms':>14}")
     for name, model in models.items():
-        picture, step = (median(found) for found in times[name])
-        print(f"{name:<10} {model.resolution:>4} {megabytes(model):>5.1f} {picture:>12.1f} {step:>14.1f}", flush=True)
+        picture, alone, both = (median(found) for found in times[name])
+        about = f"{name:<10} {model.resolution:>4} {megabytes(model):>5.1f}"
+        print(f"{about} {picture:>12.1f} {alone:>14.1f} {both:>14.1f}", flush=True)
     for name, (config, nets) in built.items() if args.train else ():
         print(f"{name}: {train_rate(config, nets, args.train):.2f} pictures a CPU-second of training", flush=True)
 

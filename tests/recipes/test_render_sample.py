@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,7 +98,7 @@ def test_hulls_are_those_of_another_library(recipe: dict[str, ModuleType]) -> No
     assert not (mask & ~finish.hull(points, 32, 1.3)).any()
 
 
-def face(finish: ModuleType, brightness: float) -> tuple[object, np.ndarray]:
+def face(finish: ModuleType, brightness: float) -> tuple[Any, np.ndarray]:
     """A skin of this luminance with a highlight and a hair over the right eye, and landmarks."""
     rng = np.random.default_rng(1)
     landmarks = np.concatenate([rng.uniform(2, 62, (17, 2)), rng.uniform(16, 48, (51, 2))])

@@ -168,7 +168,9 @@ def test_a_run_goes_on_from_a_trained_stylegan2_with_its_pictures(tiny, tmp_path
     grown = tiny("grown", layout="objects:2", grow=tmp_path / "plain.safetensors", images=4, resolution=8)
     carry_out(grown)
     carry_out(more := tiny("more", layout="objects:2", grow=newest(grown), images=4, resolution=8, channel_max=6))
-    assert load(newest(more), device="cpu").generator.config.channels(4) == 6
+    wider = load(newest(more), device="cpu").generator
+    assert isinstance(wider, SpatialGenerator)
+    assert wider.config.channels(4) == 6
     with pytest.raises(UserError, match="noise maps"):
         carry_out(tiny("quiet", layout="objects:2", layout_noise=False, grow=tmp_path / "plain.safetensors"))
     with pytest.raises(UserError, match="--encoding local"):
