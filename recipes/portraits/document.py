@@ -35,6 +35,25 @@ def measured(quality: dict, faces: dict, smoothness: dict) -> str:
     return table(["", *columns, f"{half} pictures, the other {half}"], rows)
 
 
+def eyes(faces: dict) -> str:
+    """How alike the eyes of drawn faces are, beside those of real pictures."""
+    drawn, real = faces["eyes"], faces["real_eyes"]
+    rows = [
+        [
+            name,
+            f"{drawn[key]:{form}}",
+            f"{real[key]:{form}}",
+            f"{drawn[key] / real[key]:.2f}",
+        ]
+        for name, key, form in (
+            ("openings: distance between the lids, as a share of the eye's width", "opening", ".4f"),
+            ("colours between the lids, point by point, of 255", "look", ".1f"),
+        )
+    ]
+    heads = [f"{drawn['faces']:,} samples, psi {faces['psi']}", f"{real['faces']:,} held-out pictures", "ratio"]
+    return table(["mean difference of right and left eye", *heads], rows)
+
+
 def followed(reports: list[dict]) -> str:
     """How well the features of each layer follow points, by how far these move."""
     layers = [layer["layer"] for layer in reports[0]["layers"]]
@@ -69,6 +88,7 @@ def main(reports: Path, page: Path, curve: Path | None) -> None:
         json.loads((reports / f"{name}.json").read_text()) for name in ("quality", "faces", "smoothness")
     )
     fill(page, "quality", measured(quality, faces, smoothness))
+    fill(page, "eyes", eyes(faces))
     fill(page, "tracking", followed([json.loads(path.read_text()) for path in sorted(reports.glob("tracking*.json"))]))
     if curve:
         fill(page, "plateau", plateau([json.loads(line) for line in curve.read_text().splitlines()]))

@@ -29,7 +29,7 @@ def gather(out: Path, size: int, folders: list[Path]) -> int:
                 scale = size / picture.width
                 if not target.exists():
                     save_picture(picture.convert("RGB").resize((size, size), Image.Resampling.LANCZOS), target)
-            for key in ("lm", "eyes2d"):
+            for key in {"lm", "eyes2d", "pupils"} & label.keys():
                 # The renderer counts from the picture's corner, so sizes scale and nothing shifts.
                 label[key] = [[round(v * scale, 3) for v in point] for point in label[key]]
             lines.append(json.dumps({**label, "file": target.name}))

@@ -109,6 +109,9 @@ def test_share_of_faces():
     assert (report.found, report.share) == (0, 0.0)
     assert report.real_share is not None
     assert report.real_share >= 0.5  # at 32 px
+    assert report.eyes is None
+    assert report.real_eyes is not None
+    assert report.real_eyes.faces == round(report.real_share * 6)
     assert done == [(1, 2), (2, 2)]  # a batch of drawn pictures, and one of real ones
 
 

@@ -8,6 +8,7 @@ from test_run import carry_out, same, state_of
 from test_step import CPU, reals, trainer_for
 
 from gansteer.checkpoints.native import save_model
+from gansteer.checkpoints.registry import load
 from gansteer.errors import UserError
 from gansteer.models.layout import Layout, heatmaps
 from gansteer.models.spatial.generator import SpatialGenerator
@@ -166,6 +167,10 @@ def test_a_run_goes_on_from_a_trained_stylegan2_with_its_pictures(tiny, tmp_path
     torch.testing.assert_close(g.synthesize(code)[0], start.synthesize(type(code)(code.ws))[0])
     grown = tiny("grown", layout="objects:2", grow=tmp_path / "plain.safetensors", images=4, resolution=8)
     carry_out(grown)
+    carry_out(more := tiny("more", layout="objects:2", grow=newest(grown), images=4, resolution=8, channel_max=6))
+    wider = load(newest(more), device="cpu").generator
+    assert isinstance(wider, SpatialGenerator)
+    assert wider.config.channels(4) == 6
     with pytest.raises(UserError, match="noise maps"):
         carry_out(tiny("quiet", layout="objects:2", layout_noise=False, grow=tmp_path / "plain.safetensors"))
     with pytest.raises(UserError, match="--encoding local"):

@@ -339,6 +339,7 @@ def test_growing_from_what_does_not_fit(tiny, tmp_path):
     for flags, message in (
         ({"w_dim": 6, "resolution": 16}, "has --w-dim 4: give the same"),
         ({"resolution": 32}, "draws 8 px; --grow goes on at 8 or twice that"),
+        ({"channel_max": 3, "resolution": 16}, "are there: give at least --channel-base 32 --channel-max 4 to go on"),
         ({"conditional": True, "resolution": 16}, "of 0 classes; the data has 3 channels of 3"),
         ({"grow": tmp_path / "none" / "there"}, "there is no such file"),
         ({"grow": Path("portraitz")}, "did you mean 'portraits'"),

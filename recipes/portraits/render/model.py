@@ -284,3 +284,11 @@ def aimed(eyes: Floats, mouth: Floats, neck: Floats) -> Camera:
     target[0] = 0.65 * target[0] + 0.35 * neck[0]  # a turned head stays nearly in the middle
     target[1] += 0.05
     return Camera(target, 0.118 * float(np.clip(np.linalg.norm(mouth - between) / 0.062, 0.85, 1.2)))
+
+
+def placed(camera: Camera, right: float, down: float, scale: float) -> Camera:
+    """The camera that shows what is in the middle of this one's picture `right` and `down` by these shares of the
+    picture's side, and `scale` times as large.
+    """
+    half = camera.half / scale
+    return Camera(camera.target + 2 * half * np.array([-right, 0.0, down]), half, camera.distance)

@@ -30,9 +30,10 @@ EXPRESSIONS: dict[str, tuple[float, dict[str, float]]] = {
 }  # fmt: skip
 """How often each is drawn (relative), and its face units at strength 1."""
 STIRRED = (
-    "browInnerUp", "browDownLeft", "mouthLeft", "jawOpen", "mouthSmileLeft", "eyeSquintLeft", "eyeBlinkLeft",
+    "browInnerUp", "browDownLeft", "browDownRight", "mouthLeft", "mouthRight", "jawOpen", "mouthSmileLeft",
+    "mouthSmileRight", "eyeSquintLeft", "eyeSquintRight", "eyeBlinkLeft", "eyeBlinkRight",
 )  # fmt: skip
-"""Face units to which a little noise is added; on one side only, so that no face is quite symmetric."""
+"""Face units to which a little noise is added, so that no face is quite symmetric."""
 
 SKINS = {
     ("young", "light"): ("young_lightskinned_{}_diffuse", "young_lightskinned_{}_diffuse2"),
@@ -99,8 +100,35 @@ class Look:
     lamp_power: float
     """Watts."""
     lamp_color: Color
+    fill_azimuth: float
+    fill_elevation: float
+    fill_power: float
+    """The same of a weaker light beside the camera."""
+    catch_azimuth: float
+    catch_elevation: float
+    catch: float
+    """Where the lamp stands that is seen in the eyes, and how bright it looks there (linear, 1 is nearly white)."""
+    mouth_light: float
+    """What eyes and the inside of the mouth get besides, as a share of the light on a white face."""
+    exposure: float
+    """Stops above or below what the skin asks for."""
     background: tuple[Color, Color]
     """Bottom and top."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and how large the head is in the picture."""
+
+    right: float
+    down: float
+    """How far from where it would stand, as shares of the picture's side."""
+    scale: float
+    """How many times as large."""
+
+
+SHIFT, SCALE, ROLL = 0.12, (0.8, 1.15), 10.0
+"""Largest shift, range of scales, largest roll in degrees."""
 
 
 def hsv(h: float, s: float, v: float) -> Color:
@@ -109,17 +137,23 @@ def hsv(h: float, s: float, v: float) -> Color:
     return r, g, b
 
 
-def draw(seed: int) -> tuple[Person, Look]:
-    """The person and the look of a seed. The order of the draws is part of the recipe: the same seed, the same data."""
+def draw(seed: int) -> tuple[Person, Look, Place]:
+    """What a seed shows. The order of the draws is part of the recipe: the same seed, the same data."""
     rng = np.random.default_rng(seed)
     person = draw_person(rng)
-    return person, draw_look(rng, person.label["hair_color"])
+    look = draw_look(rng, person.label["hair_color"])
+    return person, look, draw_place(rng)
+
+
+def draw_place(rng: np.random.Generator) -> Place:
+    right, down = rng.uniform(-SHIFT, SHIFT, 2)
+    # Uniform in the logarithm: twice as large is as likely as half.
+    return Place(float(right), float(down), float(np.exp(rng.uniform(*np.log(SCALE)))))
 
 
 def draw_person(rng: np.random.Generator) -> Person:
     gender = float(np.clip(rng.choice([0.08, 0.92]) + rng.normal(0, 0.08), 0, 1))
     age = float(rng.uniform(0, 1))
-    rng.random()  # means nothing, but the published seeds have it
     race = rng.dirichlet([0.35, 0.35, 0.35]).tolist()
     sex = "male" if gender > 0.5 else "female"
     label: dict = {"gender": gender, "age": age, "race": race, "sex": sex}
@@ -129,7 +163,7 @@ def draw_person(rng: np.random.Generator) -> Person:
     label |= draw_expression(rng)
     label["yaw"] = float(np.clip(rng.normal(0, 18), -45, 45))
     label["pitch"] = float(np.clip(rng.normal(2, 7), -18, 20))
-    label["roll"] = float(np.clip(rng.normal(0, 4), -10, 10))
+    label["roll"] = float(rng.uniform(-ROLL, ROLL))
     label["gaze"] = [
         float(-label["yaw"] * 0.4 + rng.normal(0, 4)),
         float(-label["pitch"] * 0.3 + rng.normal(0, 3)),
@@ -179,9 +213,13 @@ def draw_skin(rng: np.random.Generator, sex: str, age: float, race: list[float])
     stage = "young" if age < 0.4 else ("middleage" if age < 0.72 else "old")
     family = "dark" if race[0] > 0.5 else ("asian" if race[1] > 0.5 else "light")
     skin = str(rng.choice(SKINS[stage, family])).format(sex)
-    light = float(rng.uniform(0.78, 1.02))
-    tint = [light * float(rng.uniform(0.97, 1.03)), light, light * float(rng.uniform(0.94, 1.04))]
-    return {"skin": skin, "skin_tint": tint}
+    light = float(rng.uniform(0.85, 1.02))
+    tint = light * np.array([rng.uniform(0.97, 1.03), 1, rng.uniform(0.94, 1.04)])
+    if family == "dark":  # the dark textures are darker and redder than skin
+        tint *= np.array([1, 1.2, 1.35]) * rng.uniform(1.1, 2.3)
+    else:  # and the pale ones paler
+        tint *= 1 - rng.uniform(0.3, 1.0) * np.array([0.1, 0.27, 0.38])
+    return {"skin": skin, "skin_tint": tint.tolist()}
 
 
 def draw_hair(rng: np.random.Generator, sex: str, age: float, race: list[float]) -> dict:
@@ -190,7 +228,7 @@ def draw_hair(rng: np.random.Generator, sex: str, age: float, race: list[float])
         chances = {"short01": 3, "short02": 3, "short03": 0.4, "short04": 1.2, "afro01": 0.6 + 2 * dark, "bald": 0.9}
     else:
         chances = {
-            "bob01": 0.6, "bob02": 1.8, "long01": 3.2, "ponytail01": 3.2, "braid01": 2.6, "short03": 0.4,
+            "long01": 3.2, "ponytail01": 3.2, "braid01": 2.6, "short03": 0.4,
             "afro01": 0.4 + 1.2 * dark, "short04": 0.5,
         }  # fmt: skip
     p = np.array(list(chances.values()))
@@ -206,14 +244,18 @@ def draw_hair(rng: np.random.Generator, sex: str, age: float, race: list[float])
 
 def draw_look(rng: np.random.Generator, hair_color: str) -> Look:
     r, g, b = np.array(HAIR_COLORS[hair_color]) * rng.uniform(0.75, 1.3)
-    cloth = hsv(rng.random(), rng.uniform(0, 0.6), rng.uniform(0.1, 0.85))
+    cloth = hsv(rng.random(), rng.uniform(0, 0.6), rng.uniform(0.15, 0.75))
     light = LIGHTS[rng.integers(len(LIGHTS))]
     turn, strength = rng.uniform(0, 6.28), rng.uniform(0.35, 0.6)
     azimuth, elevation = rng.uniform(-1.2, 1.2), rng.uniform(0.1, 0.9)
     power = rng.uniform(2.0, 6.5)
     lamp = (1.0, rng.uniform(0.88, 1), rng.uniform(0.78, 1))
+    fill = rng.uniform(-0.35, 0.35), rng.uniform(-0.1, 0.3), rng.uniform(2.0, 4.0)
+    catch = rng.uniform(-0.4, 0.4), rng.uniform(0.0, 0.35), rng.uniform(1.5, 3.0)
+    mouth_light, exposure = rng.uniform(0.4, 0.7), rng.uniform(-0.25, 0.25)
     hue, saturation, value = rng.random(), rng.uniform(0, 0.3), rng.uniform(0.25, 0.8)
     background = hsv(hue, saturation, value * 0.7), hsv(hue, saturation, min(1, value * 1.25))
     return Look(
-        (float(r), float(g), float(b)), cloth, light, turn, strength, azimuth, elevation, power, lamp, background
-    )
+        (float(r), float(g), float(b)), cloth, light, turn, strength, azimuth, elevation, power, lamp, *fill, *catch,
+        mouth_light, exposure, background,
+    )  # fmt: skip

@@ -1,21 +1,32 @@
-"""The portrait scene in Blender (Cycles on the CPU): head, hair, eyes, collar, a light probe, a lamp, a camera."""
+"""The portrait scene in Blender (Cycles on the CPU): head, hair, eyes, mouth, collar, camera."""
 
-import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import bpy
 import materials
 import numpy as np
-from mathutils import Vector
-from model import MOUTH_VERTEX, Camera, Fitted, Floats, Head, Mesh, aimed, posed, to_scene
-from sample import LIGHTS, Look, Person
+from light import Lights, look_at, pixels, towards
+from model import MOUTH_VERTEX, Camera, Fitted, Floats, Head, Ints, Mesh, aimed, placed, posed, to_scene
+from sample import Look, Person, Place
+
+LINING, TEETH, TONGUE = (0.36, 0.09, 0.08), (1.0, 0.94, 0.84), (1.0, 0.8, 0.78)
+"""Linear RGB of the inside of the mouth; what the textures of teeth and tongue are multiplied by."""
+LUMA = np.array([0.2126, 0.7152, 0.0722])
+"""How bright red, green and blue light look."""
+CORNEA = 0.008
+"""The radius of its curvature, metres."""
+CLEARING = np.array([0.3, 0.24])
+"""Half the width and height of the region around the middle of an eye that hair keeps out of, decimetres."""
+INDEX = {"body": 1, "hair": 2, "eyes": 3, "cloth": 4, "mouth": 5, "lash": 6, "brow": 7}
+"""What a pixel shows, in the pass that says so."""
 
 
 class Part:
     """A mesh object whose vertices are set anew for each picture."""
 
-    def __init__(self, name: str, mesh: Mesh, material: bpy.types.Material, subdivisions: int = 0) -> None:
+    def __init__(self, name: str, mesh: Mesh, material: bpy.types.Material, shows: str, subdivisions: int = 0) -> None:
         self.data = bpy.data.meshes.new(name)
         self.data.from_pydata([(0, 0, 0)] * len(mesh.vertices), [], mesh.faces)
         uvs = np.concatenate([mesh.uvs[corners] for corners in mesh.face_uvs]).astype(np.float32)
@@ -23,15 +34,18 @@ class Part:
         self.data.polygons.foreach_set("use_smooth", [True] * len(mesh.faces))
         self.data.materials.append(material)
         self.object = bpy.data.objects.new(name, self.data)
+        self.object.pass_index = INDEX[shows]
         bpy.context.scene.collection.objects.link(self.object)
         if subdivisions:
             modifier = self.object.modifiers.new("subdivision", "SUBSURF")
             modifier.levels = modifier.render_levels = subdivisions
 
-    def place(self, vertices: Floats) -> None:
-        """`vertices [V, 3]` in MakeHuman's coordinates."""
-        self.data.vertices.foreach_set("co", to_scene(vertices).ravel())
+    def place(self, vertices: Floats) -> Floats:
+        """Set `vertices [V, 3]` given in MakeHuman's coordinates; returns them in the scene's."""
+        places = to_scene(vertices)
+        self.data.vertices.foreach_set("co", places.ravel())
         self.data.update()
+        return places
 
     def show(self, shown: bool) -> None:
         self.object.hide_render = not shown
@@ -40,14 +54,14 @@ class Part:
 class Worn(Part):
     """A part that is fitted to the head."""
 
-    def __init__(self, path: Path, head: Head, material: bpy.types.Material) -> None:
+    def __init__(self, path: Path, head: Head, material: bpy.types.Material, shows: str) -> None:
         self.fitted = Fitted(path)
         self.weights = self.fitted.inherit(head.weights)
-        super().__init__(path.stem, self.fitted.mesh, material)
+        super().__init__(path.stem, self.fitted.mesh, material, shows)
 
-    def wear(self, vertices: Floats, moves: list[Floats]) -> None:
+    def wear(self, vertices: Floats, moves: list[Floats]) -> Floats:
         """Fit to a head that looks straight ahead, `vertices [V, 3]`, and turn with it."""
-        self.place(posed(self.weights, moves, self.fitted.fit(vertices)))
+        return self.place(posed(self.weights, moves, self.fitted.fit(vertices)))
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,12 @@ class Shot:
     """`[2, 3]`: centres of the right and left eyeball."""
     mouth: Floats
     """`[3]`."""
+    pupils: Floats
+    """`[2, 3]`: the foremost points of the right and left eye."""
+    reflections: Floats
+    """`[2, 3]`: where the right and the left cornea reflect the lamp that eyes show."""
+    albedo: float
+    """The share of light that the skin reflects."""
 
 
 class Scene:
@@ -74,54 +94,66 @@ class Scene:
         self.head = head = Head(assets)
         self.skin = materials.skin()
         body, self.body_vertices = head.mesh.part(bust(head.mesh))
-        self.body = Part("body", body, self.skin.material, 1)
+        self.body = Part("body", body, self.skin.material, "body", 1)
+        self._line_mouth(body)
         self.strands = {
-            "hair": materials.strands("hair", 0.42, 0.45),
+            "hair": materials.strands("hair", 0.5, 0.3),
             "brow": materials.strands("brow", 0.8, 0.1),
             "lash": materials.strands("lash", 0.9, 0.0),
         }
         self.choices = {
-            kind: {path.stem: Worn(path, head, self.strands[kind].material) for path in self._fitted(folder)}
+            kind: {path.stem: Worn(path, head, self.strands[kind].material, kind) for path in self._fitted(folder)}
             for kind, folder in (("hair", "hair"), ("brow", "eyebrows"), ("lash", "eyelashes"))
         }
+        for worn in self.choices["hair"].values():
+            part_hair(worn.fitted, head)
         self.hair_textures = {
             name: diffuse_texture(worn.fitted.material) for name, worn in self.choices["hair"].items()
         }
         self.hair_ranges = {name: luminance_range(path) for name, path in self.hair_textures.items()}
         eye_material, self.eye_texture = materials.eye()
-        self.eyes = Worn(self.assets / "eyes/high-poly/high-poly.mhclo", head, eye_material)
-        teeth = materials.textured("teeth", 0.25, 0.5, self.assets / "teeth/materials/teeth.png")
-        tongue = materials.textured("tongue", 0.35, 0.5, self.assets / "tongue/tongue01/tongue01_diffuse.png")
+        self.eyes = Worn(self.assets / "eyes/high-poly/high-poly.mhclo", head, eye_material, "eyes")
+        self.pupils = foremost(self.eyes.fitted.fit(head.mesh.vertices))
+        teeth = materials.textured("teeth", 0.25, 0.5, self.assets / "teeth/materials/teeth.png", TEETH)
+        tongue = materials.textured("tongue", 0.35, 0.5, self.assets / "tongue/tongue01/tongue01_diffuse.png", TONGUE)
         self.mouth_parts = (
-            Worn(self.assets / "teeth/teeth_base/teeth_base.mhclo", head, teeth),
-            Worn(self.assets / "tongue/tongue01/tongue01.mhclo", head, tongue),
+            Worn(self.assets / "teeth/teeth_base/teeth_base.mhclo", head, teeth, "mouth"),
+            Worn(self.assets / "tongue/tongue01/tongue01.mhclo", head, tongue, "mouth"),
         )
         self.cloth_graph = materials.plain("cloth", 0.85, 0.15)
         cloth, self.cloth_vertices = head.mesh.part(collar(head.mesh))
-        self.cloth = Part("cloth", cloth, self.cloth_graph.material, 1)
-        self.world = World(self.scene)
-        self.lamp = bpy.data.lights.new("lamp", "AREA")
-        self.lamp.size = 0.8
-        self.lamp_object = bpy.data.objects.new("lamp", self.lamp)
-        self.scene.collection.objects.link(self.lamp_object)
+        self.cloth = Part("cloth", cloth, self.cloth_graph.material, "cloth", 1)
+        self.lights = Lights(self.scene, [part.object for part in (self.eyes, *self.mouth_parts)])
         self.camera = bpy.data.cameras.new("camera")
         self.camera.clip_start = 0.1
         self.camera_object = bpy.data.objects.new("camera", self.camera)
         self.scene.collection.objects.link(self.camera_object)
         self.scene.camera = self.camera_object
 
+    def _line_mouth(self, body: Mesh) -> None:
+        """The inside of the mouth is a material of its own: it has the light of the mouth's lamp as its own glow."""
+        self.lining = materials.plain("lining", 0.4, 0.4)
+        self.lining.shader.inputs["Base Color"].default_value = (*LINING, 1)
+        self.lining.shader.inputs["Emission Color"].default_value = (*LINING, 1)
+        self.body.data.materials.append(self.lining.material)
+        inside = [lining(body.uvs[corners]) for corners in body.face_uvs]
+        self.body.data.polygons.foreach_set("material_index", inside)
+
+    def _skin(self, name: str) -> Path:
+        return self.assets / f"skins/textures/{name}.jpg"
+
     def _fitted(self, folder: str) -> list[Path]:
         return sorted((self.assets / folder).glob("*/*.mhclo"))
 
-    def arrange(self, person: Person, look: Look) -> Shot:
-        """Show this person in this light."""
+    def arrange(self, person: Person, look: Look, place: Place) -> Shot:
+        """Show this person in this light, at this place of the picture."""
         head, label = self.head, person.label
         vertices, neutral = head.shaped(person.shape)
         moves = head.neck(neutral, label["yaw"], label["pitch"], label["roll"])
         turned = posed(head.weights, moves, vertices)
         self.body.place(turned[self.body_vertices])
         self.cloth.place(turned[self.cloth_vertices])
-        self.eyes.wear(head.gazing(vertices, *label["gaze"]), moves)
+        glass = self.eyes.wear(head.gazing(vertices, *label["gaze"]), moves)
         for part in self.mouth_parts:
             part.wear(vertices, moves)
         for kind, worn in self.choices.items():
@@ -135,14 +167,18 @@ class Scene:
         points = to_scene(turned)
         eyes = np.stack([points[head.eyes[side]].mean(0) for side in "rl"])
         neck = to_scene(posed(head.weights, moves, neutral))[head.joints["head"]].mean(0)
-        shot = Shot(points, aimed(eyes, points[MOUTH_VERTEX], neck), eyes, points[MOUTH_VERTEX])
-        self.camera.angle = shot.camera.angle
-        look_at(self.camera_object, shot.camera.location, shot.camera.target)
-        self._light(look, shot.camera.target)
+        albedo = float(np.mean(label["skin_tint"])) * reflectance(self._skin(label["skin"]))
+        camera = placed(aimed(eyes, points[MOUTH_VERTEX], neck), place.right, place.down, place.scale)
+        pupils = np.stack([glass[vertices].mean(0) for vertices in self.pupils])
+        shot = Shot(points, camera, eyes, points[MOUTH_VERTEX], pupils, reflections(eyes, pupils, camera, look), albedo)
+        self.camera.angle = camera.angle
+        look_at(self.camera_object, camera.location, camera.target)
+        glow = self.lights.light(look, aimed(eyes, points[MOUTH_VERTEX], neck).target, shot.albedo)
+        self.lining.shader.inputs["Emission Strength"].default_value = glow
         return shot
 
     def _colour(self, label: dict, look: Look) -> None:
-        self.skin.texture.image = materials.image(self.assets / f"skins/textures/{label['skin']}.jpg")
+        self.skin.texture.image = materials.image(self._skin(label["skin"]))
         self.skin.tint.inputs[7].default_value = (*label["skin_tint"], 1)
         hair, brow, lash = label["hair"], label["brow"], label["lash"]
         if hair in self.hair_textures:  # not for bald heads
@@ -154,79 +190,34 @@ class Scene:
         self.eye_texture.image = materials.image(self.assets / "eyes/materials" / label["eyes"])
         self.cloth_graph.shader.inputs["Base Color"].default_value = (*look.cloth, 1)
 
-    def _light(self, look: Look, target: Floats) -> None:
-        self.world.light(look)
-        azimuth, elevation = look.lamp_azimuth, look.lamp_elevation
-        towards = np.array([math.sin(azimuth), -math.cos(azimuth), math.sin(elevation)])
-        look_at(self.lamp_object, target + 1.3 * towards, target)
-        self.lamp.energy, self.lamp.color = look.lamp_power, look.lamp_color
-
     def render(self, path: Path, seed: int) -> None:
-        """Write what is arranged as an 8-bit RGB PNG."""
+        """Write what is arranged as an EXR: linear RGBA without background, and a pass of `INDEX`."""
         self.scene.cycles.seed = seed % 2**31
         self.scene.render.filepath = str(path)
         bpy.ops.render.render(write_still=True)
 
 
-class World:
-    """A light probe lights the scene; the camera sees a plain gradient behind the head instead of it."""
-
-    def __init__(self, scene: bpy.types.Scene) -> None:
-        world = scene.world = bpy.data.worlds.new("world")
-        world.use_nodes = True
-        world.cycles.sampling_method, world.cycles.sample_map_resolution = "MANUAL", 1024
-        tree = world.node_tree
-        tree.nodes.clear()
-        kinds = ("TexCoord", "Mapping", "TexEnvironment", "Background", "Background", "Mix", "SeparateXYZ", "LightPath")
-        coordinates, self.turn, self.probe, self.strength, plain, self.gradient, split, path = (
-            tree.nodes.new(f"ShaderNode{kind}") for kind in kinds
-        )
-        self.gradient.data_type = "RGBA"
-        mix, output = tree.nodes.new("ShaderNodeMixShader"), tree.nodes.new("ShaderNodeOutputWorld")
-        for source, target in (
-            (coordinates.outputs["Generated"], self.turn.inputs[0]),
-            (self.turn.outputs[0], self.probe.inputs[0]),
-            (self.probe.outputs[0], self.strength.inputs[0]),
-            (coordinates.outputs["Window"], split.inputs[0]),
-            (split.outputs[1], self.gradient.inputs[0]),
-            (self.gradient.outputs[2], plain.inputs[0]),
-            (path.outputs["Is Camera Ray"], mix.inputs[0]),
-            (self.strength.outputs[0], mix.inputs[1]),
-            (plain.outputs[0], mix.inputs[2]),
-            (mix.outputs[0], output.inputs[0]),
-        ):
-            tree.links.new(source, target)
-        folder = Path(bpy.utils.resource_path("LOCAL")) / "datafiles/studiolights/world"
-        self.probes = {name: materials.image(folder / f"{name}.exr") for name in LIGHTS}
-        self.radiance = {
-            name: float(np.minimum(pixels(probe)[:, :3], 50).mean()) for name, probe in self.probes.items()
-        }
-
-    def light(self, look: Look) -> None:
-        self.probe.image = self.probes[look.light]
-        self.turn.inputs["Rotation"].default_value = (0, 0, look.light_turn)
-        self.strength.inputs[1].default_value = look.light_strength / self.radiance[look.light]
-        for socket, color in zip((6, 7), look.background, strict=True):
-            self.gradient.inputs[socket].default_value = (*color, 1)
-
-
 def settings(scene: bpy.types.Scene, size: int, samples: int, threads: int) -> None:
-    """Few samples and a denoiser: a picture in some seconds of one core."""
-    render, cycles, view = scene.render, scene.cycles, scene.view_settings
+    """Few samples and a denoiser: a picture in about a second of one core."""
+    render, cycles = scene.render, scene.cycles
     render.engine, cycles.device = "CYCLES", "CPU"
     cycles.samples, cycles.use_adaptive_sampling = samples, False
     cycles.use_denoising, cycles.denoiser, cycles.denoising_prefilter = True, "OPENIMAGEDENOISE", "FAST"
-    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces, cycles.transmission_bounces = 4, 2, 1, 2
+    cycles.denoising_quality = "FAST"
+    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces, cycles.transmission_bounces = 2, 1, 1, 2
+    cycles.use_light_tree = False  # it is for hundreds of lamps
     cycles.transparent_max_bounces = 16
     cycles.caustics_reflective = cycles.caustics_refractive = False
-    cycles.sample_clamp_indirect = 3
-    render.use_persistent_data = False
+    cycles.sample_clamp_direct, cycles.sample_clamp_indirect = 5, 3  # no lonely bright pixels
+    # Textures and probes stay loaded from one picture to the next.
+    render.use_persistent_data = True
+    render.film_transparent = True
     render.resolution_x = render.resolution_y = size
     render.resolution_percentage = 100
     render.threads_mode, render.threads = "FIXED", threads
-    render.image_settings.file_format, render.image_settings.color_mode = "PNG", "RGB"
-    view.view_transform = "AgX"
-    view.look = "AgX - Medium High Contrast"
+    scene.view_layers[0].use_pass_object_index = True
+    render.image_settings.media_type = "MULTI_LAYER_IMAGE"
+    render.image_settings.file_format, render.image_settings.color_depth = "OPEN_EXR_MULTILAYER", "16"
 
 
 def bust(mesh: Mesh) -> list[int]:
@@ -247,17 +238,56 @@ def collar(mesh: Mesh) -> list[int]:
     ]  # fmt: skip
 
 
+def part_hair(hair: Fitted, head: Head) -> None:
+    """Push hair that hangs before an eye aside, so that it passes by above or beside it."""
+    places = hair.fit(head.mesh.vertices)
+    for index in head.eyes.values():
+        centre = head.mesh.vertices[index].mean(0)
+        away = (places - centre)[:, :2] / CLEARING
+        away[:, 1] = np.abs(away[:, 1])
+        far = np.linalg.norm(away, axis=1).clip(1e-3)
+        inside = (far < 1) & (places[:, 2] > centre[2])
+        hair.offsets[inside, :2] += (away * (1 / far - 1)[:, None] * CLEARING)[inside]
+
+
+def reflections(eyes: Floats, pupils: Floats, camera: Camera, look: Look) -> Floats:
+    """`[2, 3]`: where corneas before `pupils [2, 3]` of eyeballs about `eyes [2, 3]` reflect a far lamp to the camera."""
+    found = []
+    for eye, pupil in zip(eyes, pupils, strict=True):
+        ahead = (pupil - eye) / np.linalg.norm(pupil - eye)
+        to_camera = (camera.location - pupil) / np.linalg.norm(camera.location - pupil)
+        to_lamp = towards(look.catch_azimuth, look.catch_elevation)
+        halfway = to_camera + to_lamp / np.linalg.norm(to_lamp)
+        found.append(pupil + CORNEA * (halfway / np.linalg.norm(halfway) - ahead))
+    return np.stack(found)
+
+
+def lining(uvs: Floats) -> bool:
+    """Whether a polygon with these places in the skin's texture `[n, 2]` is inside the mouth."""
+    return bool((uvs[:, 0] > 0.755).all() and (uvs[:, 1] < 0.145).all())
+
+
+def foremost(eyes: Floats) -> tuple[Ints, Ints]:
+    """The four vertices in front of the right and of the left pupil, of eyes `[V, 3]` that look straight ahead."""
+    left = eyes[:, 0] > 0
+    order = np.argsort(eyes[:, 2])
+    return order[~left[order]][-4:], order[left[order]][-4:]
+
+
+@cache
+def reflectance(texture: Path) -> float:
+    """Mean reflectance of the face in a skin texture, weighted as the eye does."""
+    picture = materials.image(texture)
+    width, height = picture.size
+    values = pixels(picture).reshape(height, width, 4)[:, :, :3]  # from the bottom up
+    face = values[int(0.3 * height) : int(0.75 * height), int(0.68 * width) : int(0.95 * width)] ** 2.2
+    return float(face.mean((0, 1)) @ LUMA)
+
+
 def diffuse_texture(material: Path) -> Path:
     """The colour texture that a MakeHuman material names."""
     lines = (line.split() for line in material.read_text().splitlines())
     return next(material.parent / fields[1] for fields in lines if fields[:1] == ["diffuseTexture"])
-
-
-def pixels(picture: bpy.types.Image) -> Floats:
-    """`[H * W, 4]`."""
-    values = np.empty(len(picture.pixels), np.float32)
-    picture.pixels.foreach_get(values)
-    return values.reshape(-1, 4)
 
 
 def luminance_range(texture: Path) -> tuple[float, float]:
@@ -267,8 +297,3 @@ def luminance_range(texture: Path) -> tuple[float, float]:
     luminance = (values[opaque if opaque.any() else slice(None), :3] ** 2.2).mean(1)
     low, high = np.percentile(luminance, [5, 95])
     return float(low), float(high)
-
-
-def look_at(thing: bpy.types.Object, place: Floats, target: Floats) -> None:
-    thing.location = tuple(place)
-    thing.rotation_euler = (Vector(target) - Vector(place)).to_track_quat("-Z", "Y").to_euler()

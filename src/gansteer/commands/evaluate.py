@@ -172,12 +172,13 @@ class Quality(SampleEvaluation):
 
 @dataclass(frozen=True, kw_only=True)
 class Faces(SampleEvaluation):
-    """The share of a portrait model's pictures in which a face detector that took no part in training finds a face."""
+    """The share of a portrait model's pictures in which a face detector that took no part in training finds a face, and how alike
+    the two eyes of these faces are."""
 
     samples: int = 1000
     """How many pictures to draw."""
     data: Path | None = None
-    """Folder or zip of real portraits, to tell how often the detector finds those."""
+    """Folder or zip of real portraits, to tell how often the detector finds those and how alike their eyes are."""
 
     def measure(self, model: "Model") -> "FacesReport":
         from gansteer.evaluation.faces import faces
@@ -191,6 +192,14 @@ class Faces(SampleEvaluation):
         )
         if found.real_share is not None:
             print(f"a face in {found.real_share:.1%} of the pictures of {self.data}")
+        for eyes, whose in ((found.eyes, "samples"), (found.real_eyes, "real pictures")):
+            if eyes is not None:
+                look = (
+                    ""
+                    if eyes.look is None
+                    else f", colours by {eyes.look:.1f} of 255 ({eyes.open_faces} with both open)"
+                )
+                print(f"eyes of {eyes.faces} {whose}: openings differ by {eyes.opening:.4f} of the eye's width{look}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,14 @@
-"""How many of a portrait model's pictures hold a face that a detector finds which took no part in training."""
+"""How many of a portrait model's pictures hold a face that a detector finds which took no part in training, and whether their two
+eyes are alike.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from gansteer.checkpoints.mtcnn import load_face_detector
+from gansteer.checkpoints.readers import FACES
+from gansteer.evaluation.eyes import EyePair, EyesAlike, alike, eye_pairs
 from gansteer.evaluation.picture_cases import Case, drawn_cases, real_cases
 from gansteer.evaluation.sharing import Share, here
 from gansteer.subject import Model
@@ -24,6 +28,10 @@ class FacesReport:
     share: float
     real_share: float | None
     """The same share of real pictures, if there were some to compare with: the detector misses faces too."""
+    eyes: EyesAlike | None
+    """Of the samples with a face; None if there are none."""
+    real_eyes: EyesAlike | None
+    """The same of real pictures with a face."""
 
 
 def faces(
@@ -45,16 +53,22 @@ def faces(
     more, real_ones = (0, iter(())) if real is None else real_cases(real, range(len(real)))
     share = share or here(model, report)
     hits = share((case for each in (cases, real_ones) for case in each), count + more, prepare, psi)
-    found = sum(hits[:count])
-    real_share = None if real is None else sum(hits[count:]) / len(real)
-    return FacesReport(model.card.name, samples, psi, seed, found, found / samples, real_share)
+    drawn, shown = ([pair for case in part for pair in case] for part in (hits[:count], hits[count:]))
+    found = len(drawn)
+    real_share = None if real is None else len(shown) / len(real)
+    return FacesReport(
+        model.card.name, samples, psi, seed, found, found / samples, real_share, alike(drawn), alike(shown)
+    )
 
 
-def prepare(model: Model, psi: float) -> Callable[[Case], int]:
-    """What counts the pictures of a case that hold a face."""
+def prepare(model: Model, psi: float) -> Callable[[Case], list[EyePair]]:
+    """What looks at the eyes of those pictures of a case that hold a face."""
     detector = load_face_detector(model.device)
+    reader = FACES.load(model.device)
 
-    def look(case: Case) -> int:
-        return sum(len(detector.find(picture).boxes) > 0 for picture in case.shown(model, psi))
+    def look(case: Case) -> list[EyePair]:
+        pictures = case.shown(model, psi)
+        whole = [i for i, picture in enumerate(pictures) if len(detector.find(picture).boxes) > 0]
+        return eye_pairs(pictures[whole], reader.read(pictures[whole]).landmarks) if whole else []
 
     return look

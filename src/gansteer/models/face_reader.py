@@ -21,6 +21,8 @@ GRID = 32
 """Width and height of the heat maps."""
 PARTS = (17, 10, 9, 6, 6, 12, 8)
 """How many of the landmarks, in order, belong to jaw, brows, nose, right eye, left eye, outer and inner lips."""
+RIGHT_EYE, LEFT_EYE = 36, 42
+"""The first landmark of each eye's six."""
 SCALARS = ("age", "smile", "mouth_open", "eyes_closed", "yaw", "pitch", "roll", "skin_tone")
 HAIR_COLORS = ("black", "darkbrown", "brown", "blond", "red", "grey", "white")
 HAIR_STYLES = ("bald", "short", "tied", "curly", "bob", "long")
@@ -73,22 +75,30 @@ class Faces:
         return eye_opening(self.landmarks, self.yaw)
 
 
-def eye_opening(landmarks: Tensor, yaw: Tensor) -> Tensor:
-    """The distance between the lids over the width of the eye, mean of both eyes: `[..., 68, 2]` and degrees to `[...]`.
-
-    A turned head's eyes are as open and look narrower, so their width counts as what it would be from the front. Without
-    that, the widest eyes of all are those of the heads that are turned farthest.
-    """
+def eye_openings(landmarks: Tensor) -> Tensor:
+    """The distance between the lids over the width of the right and the left eye: `[..., 68, 2]` to `[..., 2]`."""
 
     def between(i: int, j: int) -> Tensor:
         distance: Tensor = torch.linalg.vector_norm(landmarks[..., i, :] - landmarks[..., j, :], dim=-1)
         return distance
 
     # Six points an eye: outer or inner corner, two on the upper lid, the other corner, two on the lower lid.
-    right, left = (
-        (between(i + 1, i + 5) + between(i + 2, i + 4)) / (2 * between(i, i + 3)).clamp_min(1e-6) for i in (36, 42)
+    return torch.stack(
+        [
+            (between(i + 1, i + 5) + between(i + 2, i + 4)) / (2 * between(i, i + 3)).clamp_min(1e-6)
+            for i in (RIGHT_EYE, LEFT_EYE)
+        ],
+        dim=-1,
     )
-    return (right + left) / 2 * yaw.deg2rad().cos()
+
+
+def eye_opening(landmarks: Tensor, yaw: Tensor) -> Tensor:
+    """How wide both eyes are open, their mean: `[..., 68, 2]` and degrees to `[...]`; see `eye_openings`.
+
+    A turned head's eyes are as open and look narrower, so their width counts as what it would be from the front. Without
+    that, the widest eyes of all are those of the heads that are turned farthest.
+    """
+    return eye_openings(landmarks).mean(dim=-1) * yaw.deg2rad().cos()
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,7 +41,7 @@ class TrainConfig:
     w_dim: int = 128
     mapping_layers: int = 2
     channel_base: int = 8192
-    """Channels at resolution r are min(channel_base / r, channel_max)."""
+    """Channels at resolution r are min(channel_base / r, channel_max); with --grow as many as there are, or more."""
     channel_max: int = 128
     g_lr: float = 2e-3
     d_lr: float = 2e-3
@@ -98,7 +98,8 @@ class TrainConfig:
     spread: bool = False
     """The projected discriminator also sees, at every place, how much the pictures of a group differ; not published."""
     grow: Path | None = None
-    """Start from this run's folder, or from a model (its name or file), of half the resolution or of the same."""
+    """Start from this run's folder, or from a model (its name or file), of half the resolution or of the same, and of
+    as many channels or fewer: it draws the same pictures at first."""
     network: str | None = None
     """With --grow from a file that holds several networks: which, such as G instead of G_ema."""
     discriminator_images: int = 0

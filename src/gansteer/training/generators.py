@@ -7,7 +7,7 @@ terms find it there, and the augmentation's transform beside it.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -19,10 +19,15 @@ from gansteer.models.code import Code
 from gansteer.models.generator import Generator
 from gansteer.models.stylegan2.config import GeneratorConfig
 from gansteer.models.stylegan2.generator import StyleGAN2Generator, grown
+from gansteer.models.stylegan2.widening import widened
 from gansteer.training.config import TrainConfig
 from gansteer.training.distributed import StepRandom
 
 G = TypeVar("G", bound=Generator)
+S = TypeVar("S", bound=StyleGAN2Generator)
+
+WIDTHS = ("channel_base", "channel_max")
+"""The fields of `TrainConfig`, also of the generator's `config`, that may grow when a generator does."""
 
 W_MEAN_DECAY = 0.995
 TARGET_NOISE = 0.1
@@ -56,6 +61,13 @@ class GeneratorTraining(ABC, Generic[G]):
         """A generator that was opened under a name, to go on from. Raises UserError if it is of another architecture."""
 
     @abstractmethod
+    def widen(self, small: G) -> G:
+        """A generator of the configuration's widths that draws what the small one draws; the same one if it has them.
+
+        Raises UserError if it would have to be narrower.
+        """
+
+    @abstractmethod
     def grow(self, small: G) -> G:
         """A generator of twice the resolution that draws at first what the small one draws."""
 
@@ -83,7 +95,7 @@ class GeneratorTraining(ABC, Generic[G]):
 class StyleGAN2Training(GeneratorTraining[StyleGAN2Generator]):
     """StyleGAN2 as `TrainConfig` describes it."""
 
-    kept = ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max")
+    kept = ("z_dim", "w_dim", "mapping_layers")
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
@@ -97,7 +109,7 @@ class StyleGAN2Training(GeneratorTraining[StyleGAN2Generator]):
 
     def restore(self, record: Mapping[str, Any], state: dict[str, Tensor]) -> StyleGAN2Generator:
         labels = state.get("mapping.embed.weight", torch.empty(0, 0))  # [w_dim, c_dim]
-        before = replace(self.config, **{name: record[name] for name in (*self.kept, "resolution")})
+        before = replace(self.config, **{name: record[name] for name in (*self.kept, *WIDTHS, "resolution")})
         g = StyleGAN2Generator(before.generator_config(labels.shape[1]))
         g.load_state_dict(state)
         return g
@@ -108,6 +120,22 @@ class StyleGAN2Training(GeneratorTraining[StyleGAN2Generator]):
                 f"{name} is of the architecture {found.architecture}: a run of stylegan2 cannot --grow from it"
             )
         return found
+
+    def widen(self, small: StyleGAN2Generator) -> StyleGAN2Generator:
+        return self._widened(widened, small)
+
+    def _widened(self, way: Callable[[S, int, int], S], small: S) -> S:
+        """What `way` makes of a generator for the configuration's widths."""
+        base, most = self.config.channel_base, self.config.channel_max
+        if (small.config.channel_base, small.config.channel_max) == (base, most):
+            return small
+        try:
+            return way(small, base, most)
+        except ValueError as error:
+            least = f"--channel-base {small.config.channel_base} --channel-max {small.config.channel_max}"
+            raise UserError(
+                f"with --channel-base {base} --channel-max {most}, {error}: give at least {least} to go on from it"
+            ) from error
 
     def grow(self, small: StyleGAN2Generator) -> StyleGAN2Generator:
         return grown(small)

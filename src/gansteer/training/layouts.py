@@ -14,14 +14,14 @@ from gansteer.models.generator import Generator
 from gansteer.models.layout import Layout, splat
 from gansteer.models.projected import WIDTH
 from gansteer.models.spatial.config import SpatialConfig
-from gansteer.models.spatial.generator import SpatialGenerator, conditioned, grown
+from gansteer.models.spatial.generator import SpatialGenerator, conditioned, grown, widened
 from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.training.alignment import alignment_loss, target_maps
 from gansteer.training.batch import DrawnBatch, Report
 from gansteer.training.composition import Composition
 from gansteer.training.config import TrainConfig
 from gansteer.training.distributed import StepRandom
-from gansteer.training.generators import QUIET, StyleGAN2Training, follow_mean
+from gansteer.training.generators import QUIET, WIDTHS, StyleGAN2Training, follow_mean
 from gansteer.training.objectives import DiscriminatorNetwork
 from gansteer.training.terms import AuxiliaryTerm
 
@@ -76,7 +76,9 @@ class SpatialTraining(StyleGAN2Training):
 
     def restore(self, record: Mapping[str, Any], state: dict[str, Tensor]) -> SpatialGenerator:
         labels = state.get("mapping.embed.weight", torch.empty(0, 0))  # [w_dim, c_dim]
-        before = replace(self.config, **{name: record[name] for name in (*self.kept, "resolution", "encoding")})
+        before = replace(
+            self.config, **{name: record[name] for name in (*self.kept, *WIDTHS, "resolution", "encoding")}
+        )
         g = SpatialGenerator(spatial_config(before, labels.shape[1]))
         g.load_state_dict(state)
         return g
@@ -92,6 +94,10 @@ class SpatialTraining(StyleGAN2Training):
         if not self.config.layout_noise:
             raise UserError(f"{name} has noise maps: a run from it must not have --no-layout-noise")
         return conditioned(found, replace(spatial_config(self.config), **vars(found.config)))
+
+    def widen(self, small: StyleGAN2Generator) -> SpatialGenerator:
+        assert isinstance(small, SpatialGenerator)
+        return self._widened(widened, small)
 
     def grow(self, small: StyleGAN2Generator) -> SpatialGenerator:
         assert isinstance(small, SpatialGenerator)

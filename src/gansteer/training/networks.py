@@ -29,13 +29,16 @@ def build_networks(
     device: torch.device,
     start: Generator | None = None,
 ) -> Networks:
-    """Fresh networks from the seed, or with the generator `start` (of the same or half the resolution) to go on from."""
+    """Fresh networks from the seed, or with the generator `start` to go on from, of the same or half the resolution and of
+    as many channels or fewer.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         if start is None:
             g: Generator = training.build(c_dim)
         else:
-            g = start if start.config.resolution == config.resolution else training.grow(start)
+            wide = training.widen(start)
+            g = wide if start.config.resolution == config.resolution else training.grow(wide)
         d = OBJECTIVES[config.loss].build_discriminator(config, training.discriminator_shape(g), device)
     g = g.to(device).train().requires_grad_(True)
     return Networks(g, deepcopy(g).eval().requires_grad_(False), d.to(device).train())

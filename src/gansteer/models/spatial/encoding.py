@@ -59,6 +59,18 @@ class LocalEncoding(nn.Module):
         for affine in self.affine.values():
             nn.init.zeros_(cast(PlainConv, affine).weight)
 
+    @torch.no_grad()
+    def widen(self, small: "LocalEncoding") -> None:
+        """Modulate the first channels as `small`, of fewer channels, does, and leave the others as they are at first."""
+        self.features.load_state_dict(small.features.state_dict())
+        self.silence()
+        for name, affine in small.affine.items():
+            wide, narrow = cast(PlainConv, self.affine[name]), cast(PlainConv, affine)
+            for new, old in zip(wide.weight.chunk(2), narrow.weight.chunk(2), strict=True):  # of g, and of b
+                new[: len(old)] = old
+            for new, old in zip(wide.bias.chunk(2), narrow.bias.chunk(2), strict=True):
+                new[: len(old)] = old
+
 
 class PublishedEncoding(nn.Module):
     """SEL (Wang et al. 2022) in front of the layers of one resolution.
@@ -94,6 +106,18 @@ class PublishedEncoding(nn.Module):
         """Make it the identity, whatever the heatmaps, until it learns."""
         for branch in self.branch.values():
             nn.init.zeros_(cast(PlainConv, branch).weight)
+
+    @torch.no_grad()
+    def widen(self, small: "PublishedEncoding") -> None:
+        """Encode the first channels as `small`, of fewer channels, does, and leave the others as they are at first."""
+        for name in ("first", "second", "shared", "affine"):
+            getattr(self, name).load_state_dict(getattr(small, name).state_dict())
+        self.silence()
+        for name, branch in small.branch.items():
+            wide, narrow = cast(PlainConv, self.branch[name]), cast(PlainConv, branch)
+            out, inputs = narrow.weight.shape[:2]
+            wide.weight[:out, :inputs] = narrow.weight * (narrow.gain / wide.gain)
+            wide.bias[:out] = narrow.bias
 
 
 def _key(layer: str) -> str:

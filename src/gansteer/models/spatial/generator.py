@@ -16,6 +16,7 @@ from gansteer.models.spatial.network import SpatialSynthesis
 from gansteer.models.stylegan2.config import GeneratorConfig
 from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.models.stylegan2.region import RegionSynthesis
+from gansteer.models.stylegan2.widening import widened as widened_stylegan2
 
 
 def law_of(config: SpatialConfig) -> LayoutLaw:
@@ -135,6 +136,16 @@ def conditioned(start: StyleGAN2Generator, config: SpatialConfig) -> SpatialGene
     made.load_state_dict(start.state_dict(), strict=False)
     made.synthesis.conditioning.silence()
     return made
+
+
+def widened(small: SpatialGenerator, channel_base: int, channel_max: int) -> SpatialGenerator:
+    """A generator of this many channels that draws exactly the small one's pictures, whatever the layout.
+
+    As `stylegan2.widening.widened`, which says when ValueError is raised; the encodings leave new channels as they are.
+    """
+    big = widened_stylegan2(small, channel_base, channel_max)
+    big.synthesis.conditioning.widen(small.synthesis.conditioning)
+    return big
 
 
 def grown(small: SpatialGenerator) -> SpatialGenerator:

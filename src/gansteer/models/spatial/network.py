@@ -81,6 +81,16 @@ class Conditioning(nn.Module):
             assert isinstance(encoding, LocalEncoding | PublishedEncoding)
             encoding.silence()
 
+    def widen(self, small: "Conditioning") -> None:
+        """Take over what `small`, whose layers have fewer channels, has learnt."""
+        self.blob_style.load_state_dict(small.blob_style.state_dict())
+        for name, narrow in small.encodings.items():
+            wide = self.encodings[name]
+            if isinstance(wide, LocalEncoding) and isinstance(narrow, LocalEncoding):
+                wide.widen(narrow)
+            if isinstance(wide, PublishedEncoding) and isinstance(narrow, PublishedEncoding):
+                wide.widen(narrow)
+
     def hidden(self, layout: Layout, styles: Tensor, resolution: int) -> Tensor | None:
         """The features of the heatmaps that the layers of a resolution see, `[B, hidden, r, r]`; None without encoding."""
         encoding = self.encoding(resolution)
