@@ -43,7 +43,9 @@ def measured(report: dict) -> str:
         for row in report["rows"]
     ]
     about = ", ".join(
-        f"{name} {report[name]}" for name in ("method", "scenes", "rooms", "psi", "seed", "steps", "projection") if name in report
+        f"{name} {report[name]}"
+        for name in ("method", "scenes", "rooms", "psi", "seed", "steps", "projection")
+        if name in report
     )
     return f"`{report['model']}`: {about}.\n\n" + table(["", "value", "95 %", "cases", "aim"], rows)
 

@@ -126,7 +126,7 @@ def test_the_blob_goes_first_and_w_stays_in_that_step(subject: Subject) -> None:
 
 
 def test_joint_steps_move_w_and_centres_together_from_the_start(subject: Subject) -> None:
-    run, _, _ = dragged(subject, "joint", 3)
+    run, _, _ = dragged(subject, "joint", 3, method="draggan")
     _, second, *_ = list(run)
     assert not torch.equal(second.subject.code.ws, subject.code.ws)
     moved = (layout_of(second.subject).centres - layout_of(subject).centres).abs()
