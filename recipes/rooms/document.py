@@ -2,8 +2,8 @@
 
 usage: python document.py REPORTS docs/layout.md
 
-REPORTS is a folder with what `gansteer evaluate layout|layout-drag|layout-pairs --json` wrote: layout.json, layout-drag.json
-and layout-pairs.json. What isn't there is left as it is. The reader's figures come from its file.
+REPORTS is a folder with what `gansteer evaluate layout|layout-drag|layout-pairs|layout-face --json` wrote: layout.json,
+layout-drag.json (and layout-drag-draggan.json), layout-pairs.json and layout-face.json. What isn't there is left as it is. The reader's figures come from its file.
 """
 
 import json
@@ -26,6 +26,7 @@ AIMS = {
     "thing appears where a blob is added": ">= 0.8", "things that vanish with one of the blobs": ">= 0.8",
     "restyle: change inside over outside": ">= 6", "move: change outside over inside": "<= 0.125",
     "of those, move+joint arrives in at most 20 steps": ">= 0.8",
+    "of those, move+joint arrives in as many, and the thing is within 10 % of the width": ">= 0.8",
 }  # fmt: skip
 
 
@@ -42,7 +43,9 @@ def measured(report: dict) -> str:
         for row in report["rows"]
     ]
     about = ", ".join(
-        f"{name} {report[name]}" for name in ("scenes", "rooms", "psi", "seed", "steps", "projection") if name in report
+        f"{name} {report[name]}"
+        for name in ("method", "scenes", "rooms", "psi", "seed", "steps", "projection")
+        if name in report
     )
     return f"`{report['model']}`: {about}.\n\n" + table(["", "value", "95 %", "cases", "aim"], rows)
 
@@ -88,7 +91,7 @@ def reader() -> str:
 
 def main(reports: Path, page: Path) -> None:
     fill(page, "reader", reader())
-    for name in ("layout", "layout-drag", "layout-pairs"):
+    for name in ("layout", "layout-drag", "layout-drag-draggan", "layout-pairs", "layout-face"):
         path = reports / f"{name}.json"
         if path.exists():
             report = json.loads(path.read_text())

@@ -240,3 +240,6 @@ def test_evaluate_layout_drag(model: Path, tmp_path: Path) -> None:
     assert main(command) == 0
     names = {row["name"] for row in json.loads(report.read_text())["rows"]}
     assert {f"{way}: pixels left" for way in ("fixed", "move", "joint", "move+joint")} <= names
+    assert main([*command, "--method", "draggan"]) == 0
+    other = json.loads(report.read_text())
+    assert other["method"] == "draggan"

@@ -9,6 +9,7 @@ import torch
 
 from gansteer.edits.arrangement.differences import gain_of
 from gansteer.edits.arrangement.edit import layout_of
+from gansteer.edits.drag import natural
 from gansteer.edits.drag.blobs import COVERS, MovingLayout, covering, first_move
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.features import Extractor
@@ -125,11 +126,59 @@ def test_the_blob_goes_first_and_w_stays_in_that_step(subject: Subject) -> None:
 
 
 def test_joint_steps_move_w_and_centres_together_from_the_start(subject: Subject) -> None:
-    run, _, _ = dragged(subject, "joint", 3)
+    run, _, _ = dragged(subject, "joint", 3, method="draggan")
     _, second, *_ = list(run)
     assert not torch.equal(second.subject.code.ws, subject.code.ws)
     moved = (layout_of(second.subject).centres - layout_of(subject).centres).abs()
     assert 0 < float(moved.max()) <= 0.01 * 16 * 1.001  # Adam's first step is the learning rate
+
+
+def test_a_joint_step_of_least_change_by_the_equations(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`(J^T J + mu)^-1 J^T u` over w in the metric of pictures and over the centres, J by differences; in float64."""
+    monkeypatch.setattr("gansteer.edits.drag.picture_metric.SAMPLES", (2, 2))
+    for name, value in (("CG_STEPS", 60), ("LONGEST", 1e9), ("PROBE", 1e-6), ("ENOUGH", 0.0)):
+        monkeypatch.setattr(natural, name, value)
+    subject = replace(model, generator=tiny_model().generator.double()).sample(3)
+    handle = handle_on(subject, 1)
+    drag = Drag(
+        [handle], [(handle[0] + 3, handle[1] + 1)], method="natural", layout="joint", layer="b16.conv1", space="w"
+    )
+    run: Any = start(subject, drag)
+    loss, latent, moving = run._look(), run._latent, run._blobs
+    unknowns = [latent.offset, moving.offset]
+    units = torch.cat([torch.ones(latent.offset.numel()), torch.full((moving.offset.numel(),), natural.BLOB_UNIT)])
+    patches = natural.Patches.of(run._seen.detach(), run._points, run._r1)
+    stiff = natural.STIFFNESS**0.5 * patches.pixel()[0]
+
+    def set_to(z: torch.Tensor) -> None:
+        with torch.no_grad():
+            for parameter, part in zip(unknowns, (units * z).split([p.numel() for p in unknowns]), strict=True):
+                parameter.copy_(part.view_as(parameter))
+
+    def changed(z: torch.Tensor) -> torch.Tensor:
+        """How far the handle's patch moves by least squares, and the rest of its change, in pixels."""
+        set_to(z)
+        with torch.no_grad():
+            seen = run._extract(latent.rows(), torch.ones(16, 16, dtype=torch.bool), moving.layout()).sample(patches.q)
+        g = (patches.slope[0] * patches.inside[0, :, :, None]).reshape(-1, 2)
+        change = ((seen - patches.before)[0] * patches.inside[0]).flatten()
+        normal = g.t() @ g
+        v = -torch.linalg.solve(normal + natural.RIDGE * normal.diagonal().sum() * torch.eye(2), g.t() @ change)
+        return torch.cat([v, stiff * (change + g @ v)])
+
+    eye = 1e-5 * torch.eye(len(units), dtype=torch.float64)
+    j = torch.stack([(changed(e) - changed(-e)) / 2e-5 for e in eye], dim=1)
+    assert j[:2, latent.offset.numel() :].abs().max() > 1e-3  # centres do move the handle
+    set_to(torch.zeros(len(units), dtype=torch.float64))
+    u = torch.cat([run._way()[0], torch.zeros(len(j) - 2, dtype=torch.float64)])
+    d = j.t() @ u
+    mu = natural.DAMPING * (j @ d).square().sum() / d.square().sum()
+    delta = torch.linalg.solve(j.t() @ j + mu * torch.eye(len(d)), d)
+    there = (j @ delta)[:2]
+    share = min(natural.FURTHER, float(u[:2] @ there / there.square().sum()))
+    run._advance(loss)
+    found = torch.cat([parameter.detach().flatten() for parameter in unknowns])
+    assert (found - share * units * delta).norm() < 1e-3 * found.norm()
 
 
 def test_fixed_leaves_the_layout_alone(subject: Subject) -> None:

@@ -1,6 +1,7 @@
 """Drags by least change: the metric, the tracker and the step against the equations."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -9,9 +10,10 @@ from drag_reference import at, dense_map, picture_map, tiny_subject
 from gansteer.edits.drag import natural
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.features import Features, Grid, View
-from gansteer.edits.drag.natural import NaturalRun, least_change
+from gansteer.edits.drag.natural import NaturalRun, Patches, least_change
 from gansteer.edits.drag.patch_flow import PatchFlow
 from gansteer.edits.drag.picture_metric import RIDGE, PictureMetric
+from gansteer.edits.record import stored_edit
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.models.generator import FeatureFrame
@@ -82,8 +84,8 @@ def test_conjugate_gradients_solve_the_damped_problem(monkeypatch: pytest.Monkey
 
 
 def test_one_step_by_the_equations(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`(J^T J + mu)^-1 J^T u`, J by differences of the handles' motion on the whole map, with mask and pull."""
-    for name, value in (("CG_STEPS", 60), ("LONGEST", 1e9), ("PROBE", 1e-6), ("ENOUGH", 0.0)):
+    """`(J^T J + nu E^T E + mu)^-1 (J^T u + nu E^T e)`, J and E by differences of motion and rest on the whole map."""
+    for name, value in (("CG_STEPS", 200), ("STIFFNESS", 0.5), ("LONGEST", 1e9), ("PROBE", 1e-6), ("ENOUGH", 0.0)):
         monkeypatch.setattr(natural, name, value)
     subject = tiny_subject(64)
     run = start(
@@ -100,22 +102,34 @@ def test_one_step_by_the_equations(monkeypatch: pytest.MonkeyPatch) -> None:
     normal = g.t() @ g
     normal = normal + 1e-2 * normal.diagonal().sum() * torch.eye(2)
 
-    def motion(z: torch.Tensor) -> torch.Tensor:
+    unit = torch.linalg.solve(normal, g.t()).square().sum().div(2).sqrt()  # of features, in pixels
+
+    def told(change: torch.Tensor) -> torch.Tensor:
+        """Motion, and the rest by the root of nu and the unit."""
+        v = -torch.linalg.solve(normal, g.t() @ change)
+        return torch.cat([v, 0.5**0.5 * unit * (change + g @ v)])
+
+    def change(z: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             offset.copy_(z)
             now = picture_map(dense_map(subject, run._latent.w(), "b32.conv1"), 64)
             offset.zero_()
-        change = torch.cat([at(now, x, y) - at(first, x, y) for x, y in disc])
-        return -torch.linalg.solve(normal, g.t() @ change)
+        return told(torch.cat([at(now, x, y) - at(first, x, y) for x, y in disc]))
 
     eye = 1e-5 * torch.eye(offset.numel()).double()
-    columns = [(motion(e.view_as(offset)) - motion(-e.view_as(offset))) / 2e-5 for e in eye]
+    columns = [(change(e.view_as(offset)) - change(-e.view_as(offset))) / 2e-5 for e in eye]
     j = torch.stack(columns, dim=1)
     way = torch.tensor([tx - px, ty - py]).double()
-    u = way * (64 / 96) / way.norm()
+    back = torch.randn(len(g), generator=torch.Generator().manual_seed(0)).double()  # as if it had changed before
+    assert run._first_patches.shape == (1, len(disc), len(g) // len(disc))
+    order = [disc.index((px + x, py + y)) for x, y in natural.disc(3.0).tolist()]
+    run._first_patches = run._first_patches + back.view(len(disc), -1)[order]
+    u = torch.cat([way * (64 / 96) / way.norm(), 0.25 * told(back)[2:]])
     d = j.t() @ u
     mu = natural.DAMPING * (j @ d).square().sum() / d.square().sum()
     expected = torch.linalg.solve(j.t() @ j + mu * torch.eye(len(d)), d)
+    v = (j @ expected)[:2]
+    expected = expected * min(float(u[:2] @ v / (v @ v)), natural.FURTHER)
     run._advance(loss)
     assert (offset.detach().view(-1) - expected).norm() < 1e-2 * expected.norm()
     carried = (j @ expected).tolist()
@@ -123,16 +137,33 @@ def test_one_step_by_the_equations(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run._expected[0].tolist() == pytest.approx([px + carried[0], py + carried[1]], abs=0.01)
 
 
-def test_patches_are_followed_between_pixels_and_back() -> None:
-    def view(shift: float) -> View:
-        y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
-        fields = torch.stack(
-            [(0.3 * (x - shift)).sin(), (0.25 * y).cos(), (0.2 * (x - shift) + 0.3 * y).sin()]
-        ).double()
-        grid = Grid(32, FeatureFrame(32))
-        table = torch.cat([fields.flatten(1).t(), fields.new_zeros(1, 3)])
-        return View(Features.of(grid, table, torch.ones(32, 32, dtype=torch.bool)), lambda: fields)
+def view(shift: float) -> View:
+    """Waves, moved to the right."""
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    fields = torch.stack([(0.3 * (x - shift)).sin(), (0.25 * y).cos(), (0.2 * (x - shift) + 0.3 * y).sin()]).double()
+    grid = Grid(32, FeatureFrame(32))
+    table = torch.cat([fields.flatten(1).t(), fields.new_zeros(1, 3)])
+    return View(Features.of(grid, table, torch.ones(32, 32, dtype=torch.bool)), lambda: fields)
 
+
+def test_motion_is_told_from_what_only_looks_like_it() -> None:
+    """A patch that moves has a small rest; one that is painted over along its slope has a large one for the same motion."""
+    points = torch.tensor([[15.0, 14.0], [0.0, 20.25]]).double()
+    patches = Patches.of(view(0).features, points, 3.0)
+    assert patches.inside[:, :, 0].sum(dim=1).tolist()[0] == patches.q.shape[1] > patches.inside[1].sum()
+    v, rest = patches.told(view(0.2).features.sample(patches.q))
+    assert torch.allclose(v, torch.tensor([[0.2, 0.0]]).double().expand(2, 2), atol=0.03)
+    painted = patches.before.clone()
+    painted[:, 0] += 9.0
+    w, more = patches.told(painted)
+    assert patches.pixel()[0] * rest[0].norm() < 0.1 * v[0].norm()
+    assert (patches.pixel() * more.flatten(1).norm(dim=1) > w.norm(dim=1)).all()
+    g, change = patches.slope[0].flatten(0, 1), (painted - patches.before)[0].flatten()
+    assert torch.allclose(w[0], -torch.linalg.lstsq(g, change[:, None]).solution[:, 0], rtol=0.1)
+    assert torch.allclose(more[0].flatten(), change + g @ w[0])
+
+
+def test_patches_are_followed_between_pixels_and_back() -> None:
     points = torch.tensor([[15.0, 14.0], [9.5, 20.25]]).double()
     tracker = PatchFlow(view(0), points, 6.0, 3.0)
     there = tracker.track(view(1.4), points).points
@@ -142,7 +173,7 @@ def test_patches_are_followed_between_pixels_and_back() -> None:
 
 
 def test_it_arrives_in_few_steps_and_goes_back() -> None:
-    subject = tiny_subject(64, seed=1, channels=32)
+    subject = tiny_subject(64, seed=2, channels=32)
     edit = replace(EDIT, handles=[(20, 33)], targets=[(24, 31)])
     there = start(subject, edit)
     *_, last = there
@@ -166,7 +197,7 @@ def test_region_and_dense_engine_agree_with_a_mask_and_priors() -> None:
 
 
 def test_a_mask_holds_the_rest() -> None:
-    subject = tiny_subject(64, seed=1, channels=32)
+    subject = tiny_subject(64, seed=2, channels=32)
     edit = replace(EDIT, handles=[(20, 33)], targets=[(22, 32)], mask=half_mask(), steps=8)
     changed = []
     for weight in (0.0, 1.0):
@@ -184,9 +215,32 @@ def test_what_suits_it() -> None:
     card = replace(subject.model.card, drag_layer="b16.conv1")
     coarse = replace(subject, model=replace(subject.model, card=card))
     assert EDIT.fitted(coarse).layer == "b32.conv1"
-    assert replace(EDIT, handles=[(3, 3)], targets=[(4, 4)]).fitted(coarse).layer == "b16.conv1"
+    assert replace(EDIT, handles=[(3, 3)], targets=[(4, 4)]).fitted(coarse).layer == "b32.conv1"
     assert replace(EDIT, method="draggan").fitted(coarse).layer == "b16.conv1"
     with pytest.raises(UserError, match="exact_mask"):
         replace(EDIT, exact_mask=True)
-    with pytest.raises(UserError, match="natural moves w only"):
-        replace(EDIT, layout="joint")
+
+
+def test_what_is_done_unless_a_method_is_given() -> None:
+    """Least change where it has been measured to be better; and a run goes on as it began."""
+    subject = tiny_subject(64)
+    few = Drag([(20, 33)], [(24, 31)])
+    assert few.fitted(subject).method == "natural"
+    assert replace(few, mask=torch.ones(64, 64)).fitted(subject).method == "natural"
+    others: list[dict[str, Any]] = [
+        {"mask": half_mask()}, {"learning_rate": 1e-2}, {"exact_mask": True}, {"metric": "model"},
+        {"tracker": "nearest"}, {"as_released": True},
+    ]  # fmt: skip
+    for other in others:
+        assert replace(few, **other).fitted(subject).method == "draggan"
+        assert replace(few, **other, method="adaptive").suited() == (
+            "draggan" if "as_released" in other else "adaptive"
+        )
+    points = [(10.0 + 5 * i, 20.0) for i in range(6)]
+    many = replace(few, handles=points, targets=points)
+    assert many.fitted(subject).method == "draggan"
+    run = start(subject, few)
+    assert isinstance(run, NaturalRun)
+    run.revise(many)
+    assert run.edit.method == "natural"
+    assert stored_edit({"kind": "drag", "handles": [[1, 2]], "targets": [[3, 4]]}).method == "draggan"

@@ -31,7 +31,7 @@ def test_rows_are_chosen_by_words() -> None:
     assert list(chosen(("no edit", "published"))) == ["no edit", "DragGAN, published"]
     assert chosen(("rate 5e-3",))["rate 5e-3"] == {**PUBLISHED, "learning_rate": 5e-3}
     with pytest.raises(UserError, match="nonsense"):
-        chosen(("default", "nonsense"))
+        chosen(("natural", "nonsense"))
 
 
 def test_what_is_left_to_do_comes_case_by_case() -> None:

@@ -146,7 +146,7 @@ def test_a_drag_of_the_page_is_one_of_the_library():
     let draft = d.empty(KINDS, 13);
     draft = { ...draft, pairs: points.add(points.add([], [1.26, 2], 13, [99, -4]), [5, 5], 13) };
     draft = { ...draft, paint: p.fill(draft.paint, p.HELD, (x, y) => (x * 7 + y * 3) % 5 === 0) };
-    const settings = { limit: 7, strength: 3, freedom: "usual", numbers: {} };
+    const settings = { limit: 7, strength: 3, freedom: "usual", numbers: { method: "draggan" } };
     const edit = kind("drag").toEdit(state(draft, {}, { settings }));
     const back = asIf(state(d.empty(KINDS, 13), {}), edit, { points: [[3, 4]] });
     const text = d.toText(KINDS, draft);
@@ -172,7 +172,7 @@ def test_how_a_drag_is_carried_out_is_what_the_library_reads_and_comes_back():
     plain = {"limit": 300, "strength": 2, "freedom": "usual", "numbers": {}}
     asked: list[dict[str, Any]] = [
         plain,
-        {**plain, "freedom": "faithful", "strength": 4, "limit": 9},
+        {**plain, "freedom": "faithful", "strength": 4, "limit": 9, "numbers": {"method": "draggan"}},
         {**plain, "freedom": "free", "numbers": {"method": "gauss-newton", "space": "w"}},
         {**plain, "numbers": {"tracker": "confident", "r1": 4, "r2": 9.5, "lambda_mask": 3}},
         {**plain, "numbers": {"method": "freedrag"}, "strength": 1},
@@ -183,14 +183,14 @@ def test_how_a_drag_is_carried_out_is_what_the_library_reads_and_comes_back():
     edits = [edit_from_json({"kind": "drag", "handles": [[1, 2]], "targets": [[3, 4]], **one}) for one in fields]
     assert [edit.reach for edit in edits] == [0, 10, 0, 0, 0, 0]
     assert [edit.rows for edit in edits] == [6, 6, 99, 6, 6, 6]
-    assert [edit.learning_rate for edit in edits] == [5e-3, 2e-2, None, 5e-3, 2e-3, None]
-    assert [edit.method for edit in edits][2:] == ["gauss-newton", "draggan", "freedrag", "transformer"]
+    assert [edit.learning_rate for edit in edits] == [None, 2e-2, None, None, 2e-3, None]
+    assert [edit.method for edit in edits][2:] == ["gauss-newton", None, "freedrag", "transformer"]
     told = [edit_to_json(edit) for edit in edits]
     script = f"console.log(JSON.stringify({json.dumps(told)}.map((edit) => h.settingsOf(edit, {json.dumps(plain)}))));"
     assert run(how + script) == asked
     script = """
     const some = { r1: 4, method: "freedrag" };
-    console.log(JSON.stringify([h.withNumber(some, "r1", null), h.withNumber(some, "method", "draggan"),
+    console.log(JSON.stringify([h.withNumber(some, "r1", null), h.withNumber(some, "method", ""),
       h.withNumber(some, "lambda_mask", 10), h.withNumber(some, "r2", 5)]));
     """
     assert run(how + script) == [
@@ -239,9 +239,10 @@ def test_what_was_stopped_goes_on_unless_something_else_is_prepared():
     const pairs = points.add([], [3, 3], 13, [8, 8]);
     const drafts = { ...d.empty(KINDS, 13), pairs, area: layer };
     const own = { area: { name: "smile", amount: 1.5 } };
+    const settings = { limit: 300, strength: 2, freedom: "usual", numbers: { method: "draggan" } };
     const out = {};
     for (const [tab, name] of [["drag", "drag"], ["area", "intervention"]]) {
-      const edit = { other: 1, ...kind(name).toEdit(state(drafts, {}, { own })) };
+      const edit = { other: 1, ...kind(name).toEdit(state(drafts, {}, { own, settings })) };
       const session = { can_resume: true, edit, trail: [{ points: name === "drag" ? [[4, 4]] : [] }] };
       const empty = state(d.empty(KINDS, 13), session, { tab });
       const same = { ...asIf(empty, edit, session.trail[0]), live: null };

@@ -206,6 +206,7 @@ def newest(config):
         ({"layout": "objects:2", "layout_reader": 1.0}, "--loss projected"),
         ({"layout": "objects:2", "anchor": 0.5, "loss": "projected"}, "--anchor"),
         ({"layout": "objects:2", "composition": 1.0}, "--no-layout-noise"),
+        ({"layout": "hierarchical", "equivariance": 1.0}, "--layout hierarchical and --grow"),
         ({"layout": "objects:2", "alignment": -1.0}, "must not be negative"),
         ({"layout": "objects:2", "blobs_alone": 1.5}, "share from 0 to 1"),
         ({"spread": True}, "--loss projected"),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 
@@ -17,6 +17,7 @@ from gansteer.evaluation.records import recording
 from gansteer.executors.api import Prepare
 
 if TYPE_CHECKING:
+    from gansteer.edits.drag.config import Method
     from gansteer.evaluation.layout_drag import DragReport
     from gansteer.evaluation.layout_face import FaceLayoutReport
     from gansteer.evaluation.layout_pairs import PairsReport
@@ -128,6 +129,8 @@ class LayoutDrag(Examination, SampleEvaluation):
     """Latent steps at most."""
     seed: int = 6000
     """The first picture's seed; the others follow."""
+    method: Literal["natural", "adaptive", "draggan"] = "natural"
+    """By which method of gansteer drag."""
 
     def check(self) -> None:
         super().check()
@@ -139,15 +142,23 @@ class LayoutDrag(Examination, SampleEvaluation):
         from gansteer.evaluation.layout_drag import DragReport, of_record, rows
 
         layout_of(model.sample(self.seed, self.psi))  # complains before the work
-        head = {"of": "layout-drag", "model": model.digest, "psi": self.psi, "steps": self.steps}
+        settings = self.psi, self.steps, self.method
+        head = {
+            "of": "layout-drag",
+            "model": model.digest,
+            **dict(zip(("psi", "steps", "method"), settings, strict=True)),
+        }
         seeds = _seeds(self.seed, self.scenes)
-        found = self.examined(head, seeds, of_record, prepare_layout_drag, self.opener(model), self.psi, self.steps)
+        found = self.examined(head, seeds, of_record, prepare_layout_drag, self.opener(model), *settings)
         _check_found([record for record in found if record.found is not None])
-        return DragReport(model.card.name, len(found), self.steps, self.psi, self.seed, rows(found))
+        return DragReport(model.card.name, self.method, len(found), self.steps, self.psi, self.seed, rows(found))
 
     def tell(self, found: "DragReport") -> None:
         print_rows(found.rows)
-        print(f"{found.scenes} pictures of {found.model} at psi {found.psi:g}, at most {found.steps} steps")
+        print(
+            f"{found.scenes} pictures of {found.model} at psi {found.psi:g}, "
+            f"dragged by {found.method} in at most {found.steps} steps"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,14 +247,14 @@ def prepare_layout(opener: Opener, psi: float) -> "Callable[[Keys], list[Found]]
     return lambda keys: [(key, one(key)) for key in keys]
 
 
-def prepare_layout_drag(opener: Opener, psi: float, steps: int) -> "Callable[[Keys], list[Found]]":
+def prepare_layout_drag(opener: Opener, psi: float, steps: int, method: "Method") -> "Callable[[Keys], list[Found]]":
     """What drags things in the pictures of some seeds."""
     from gansteer.edits.arrangement.differences import gain_of
     from gansteer.evaluation.layout_drag import examine, to_record
 
     model = opener.open()
     gain_of(model)  # measured once for a model: no part of any drag's time
-    return lambda keys: [(key, to_record(examine(model, int(key), psi, steps))) for key in keys]
+    return lambda keys: [(key, to_record(examine(model, int(key), psi, steps, method))) for key in keys]
 
 
 def prepare_layout_face(opener: Opener, psi: float) -> "Callable[[Keys], list[Found]]":

@@ -29,6 +29,14 @@ class RealBatch:
     random: StepRandom
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingCode(Code):
+    """The code of the pictures that a step draws, with the latents that it came from."""
+
+    z: Tensor | None = None
+    """`[B, z_dim]`."""
+
+
 @dataclass(frozen=True)
 class DrawnBatch:
     """Drawn pictures beside the real ones, both as the discriminator sees them."""

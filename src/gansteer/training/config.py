@@ -92,6 +92,9 @@ class TrainConfig:
     composition: float = 0.0
     """With --layout and --no-layout-noise: weight of composition. When some blobs go and the others move to the side, these should
     take their things along, and nothing else stand there; 3 or 4 is a good weight. Not published."""
+    equivariance: float = 0.0
+    """With --layout hierarchical and --grow from a model without layout: weight of equivariance. What that model draws, moved to where
+    the first blob is, should be drawn; 30 is a good weight. Not published."""
     blobs_alone: float = 0.0
     """With --layout: in this share of pictures the layers up to 16 px take the mean w, and what they begin with says nothing
     of left and right: blobs alone decide what stands where. New pictures then always do. Not published."""
@@ -148,7 +151,7 @@ class TrainConfig:
     def _check_layout(self) -> None:
         if self.spread and self.loss != "projected":
             raise UserError("--spread is of the projected discriminator: use it with --loss projected")
-        for name in ("alignment", "alignment_ramp", "layout_reader", "composition"):
+        for name in ("alignment", "alignment_ramp", "layout_reader", "composition", "equivariance"):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name.replace('_', '-')} must not be negative")
         if not 0 <= self.blobs_alone <= 1:
@@ -161,6 +164,10 @@ class TrainConfig:
             raise UserError("--layout-reader looks at frozen features: use it with --loss projected")
         if self.composition and self.layout_noise:
             raise UserError("--composition compares pictures that are drawn twice: use it with --no-layout-noise")
+        if self.equivariance and (self.layout != "hierarchical" or self.grow is None):
+            raise UserError(
+                "--equivariance moves pictures of a model by the first blob: use it with --layout hierarchical and --grow"
+            )
         if self.anchor:
             raise UserError("--anchor knows no layouts: leave it or --layout out")
         count = self.layout.partition(":")[2]

@@ -165,7 +165,10 @@ def read_start(
         if alike and OBJECTIVES[config.loss].grows:
             discriminator = state["d"]
     else:
-        g = training.adopt(load(str(path), device="cpu", network=config.network).generator, str(path))
+        found = load(str(path), device="cpu", network=config.network).generator
+        with torch.random.fork_rng(devices=[]):  # what is added to it is random
+            torch.manual_seed(config.seed)
+            g = training.adopt(found, str(path))
     wrong = [k for k in training.kept if getattr(g.config, k) != getattr(config, k)]
     if wrong:
         flag = wrong[0].replace("_", "-")

@@ -1,13 +1,14 @@
 """How generators that are conditioned on layouts are trained, and what they are taught beside the discriminator's lesson."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gansteer.checkpoints.registry import load, resolve
 from gansteer.errors import UserError
 from gansteer.models.code import Code
 from gansteer.models.generator import Generator
@@ -17,10 +18,11 @@ from gansteer.models.spatial.config import SpatialConfig
 from gansteer.models.spatial.generator import SpatialGenerator, conditioned, grown, widened
 from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.training.alignment import alignment_loss, target_maps
-from gansteer.training.batch import DrawnBatch, Report
+from gansteer.training.batch import DrawnBatch, Report, TrainingCode
 from gansteer.training.composition import Composition
 from gansteer.training.config import TrainConfig
 from gansteer.training.distributed import StepRandom
+from gansteer.training.equivariance import Equivariance
 from gansteer.training.generators import QUIET, WIDTHS, StyleGAN2Training, follow_mean
 from gansteer.training.objectives import DiscriminatorNetwork
 from gansteer.training.terms import AuxiliaryTerm
@@ -39,14 +41,6 @@ APART, RADIUS_HIGH = 8, 0.18
 overlap draw a thing together, which then stays when one of them goes."""
 LAYOUTS = 0x1A707
 """What the seed of a step's layouts differs by from that of its other random numbers."""
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingCode(Code):
-    """The code of the pictures that a step draws, with the latents that it came from."""
-
-    z: Tensor | None = None
-    """`[B, z_dim]`."""
 
 
 def spatial_config(config: TrainConfig, c_dim: int = 0) -> SpatialConfig:
@@ -210,4 +204,8 @@ def layout_terms(config: TrainConfig, device: torch.device) -> list[AuxiliaryTer
         terms.append(LayoutReader(config.layout_reader, WIDTH, device))
     if config.composition:
         terms.append(Composition(config.composition))
+    if config.equivariance:
+        assert config.grow is not None
+        teacher = load(str(resolve(config.grow)), str(device), network=config.network)
+        terms.append(Equivariance(config.equivariance, teacher))
     return terms

@@ -19,11 +19,13 @@ TrackerName = Literal[
 class DragSettings:
     """How a drag is carried out. Lengths are in pixels of the picture; None means the default of its resolution."""
 
-    method: Method = "draggan"
-    """draggan: as published, with a larger rate; natural: steps that change the picture least for the way that the handles go; adaptive: the same with steps that follow the distance left and handles followed between the pixels;
-    freedrag, gauss-newton; transformer: one pass of a network that `gansteer train-transformer` trained. docs/evaluation.md compares them."""
+    method: Method | None = None
+    """natural: steps that change the picture least for the way that the handles go; draggan: as published, with a larger rate; adaptive: the
+    same with steps that follow the distance left and handles followed between the pixels; freedrag, gauss-newton; transformer: one pass of a
+    network that `gansteer train-transformer` trained. docs/evaluation.md compares them. Unless given, natural with up to five handles; draggan
+    with more, with a mask, and where a setting is given that natural lacks (learning_rate, metric, a tracker)."""
     tracker: TrackerName | None = None
-    """nearest (L1, the paper's, and DragGAN's unless given), nearest-l2, between-pixels (L2, adaptive's), patch-flow (from picture to picture,
+    """nearest (L1, the paper's, and draggan's unless given), nearest-l2, between-pixels (L2, adaptive's), patch-flow (from picture to picture,
     natural's), confident (StableDrag's
     idea), none; and for comparison, looking at the picture, lucas-kanade and dense-flow (extra `trackers`), and learned-flow and
     learned-points, of the shape of RAFT and PIPs, trained by `gansteer train-tracker`. FreeDrag takes none."""
@@ -91,7 +93,7 @@ class DragSettings:
                 raise UserError(f"{name} must be at least 1, not {value}")
         if self.as_released and self.method in ("freedrag", "gauss-newton", "natural"):
             raise UserError(f"--as-released is DragGAN's code: leave out --method {self.method}")
-        if self.method in ("gauss-newton", "natural") and self.layout == "joint":
+        if self.method == "gauss-newton" and self.layout == "joint":
             raise UserError(f"{self.method} moves w only: choose the layout move+joint or fixed")
         if self.method in ("gauss-newton", "natural") and self.exact_mask:
             raise UserError(f"{self.method} holds the mask on the feature map's grid: leave exact_mask off")

@@ -16,6 +16,8 @@ from gansteer.errors import UserError
 from gansteer.subject import Subject
 
 MOST_HANDLES = 1000
+FEW = 5
+"""Handles up to which tolerances are narrow, and least change has been measured to be better than the published form."""
 MOST_PATCH, MOST_WINDOW = 50_000, 250_000
 """Pixels that all handles together pull, and look through: every one of the first costs some KB, of the second 250 bytes."""
 MOST_CONFIDENT = 32.0
@@ -133,25 +135,27 @@ class Drag(DragSettings, Edit):
         size = subject.model.resolution
         given = self._released(size) if self.as_released else self
         scale = size / 512
-        few = len(self.handles) <= 5
-        layer = self.layer or self._layer(subject)
+        few = len(self.handles) <= FEW
+        method = given.suited()
+        layer = self.layer or self._layer(subject, method)
         r1 = max(3.0, 3 * scale)
-        if given.method == "gauss-newton":
+        if method == "gauss-newton":
             r1 = min(max(r1, WIDE_PATCH * Grid.of(subject.model.generator, layer).cell), self._largest("r1"))
-        closeness = 0.5 if given.method in ("adaptive", "natural") else 1.0
+        closeness = 0.5 if method in ("adaptive", "natural") else 1.0
         fitted = replace(
             given,
+            method=method,
             layer=layer,
             r1=given.r1 if given.r1 is not None else r1,
-            r2=given.r2 if given.r2 is not None else max(6.0, 12 * scale) * (3 if given.method == "transformer" else 1),
+            r2=given.r2 if given.r2 is not None else max(6.0, 12 * scale) * (3 if method == "transformer" else 1),
             tolerance=given.tolerance
             if given.tolerance is not None
             else max(1.0, scale) * (1 if few else 2) * closeness,
             rows=min(self.rows, len(subject.code.ws)),
-            patience=given.patience or PATIENCE.get(given.method, 60),
-            tracker=given.tracker or TRACKERS.get(given.method, "nearest"),
-            layout="fixed" if given.method == "transformer" else given.layout,
-            learning_rate=RATES[given.method] if self.learning_rate is None else self.learning_rate,
+            patience=given.patience or PATIENCE.get(method, 60),
+            tracker=given.tracker or TRACKERS.get(method, "nearest"),
+            layout="fixed" if method == "transformer" else given.layout,
+            learning_rate=RATES[method] if self.learning_rate is None else self.learning_rate,
         )
         for name in ("handles", "targets"):
             for x, y in getattr(self, name):
@@ -169,14 +173,22 @@ class Drag(DragSettings, Edit):
         fitted._check_cost()
         return fitted
 
-    def _layer(self, subject: Subject) -> str:
-        """The layer to follow: the model's own choice; of `natural` with several handles the finer one, where the card names a coarse one.
+    def suited(self) -> Method:
+        """The method: the one that is given, or what suits the number of handles and the other settings."""
+        if self.as_released or self.method is not None:
+            return "draggan" if self.as_released else self.method or "draggan"
+        lacking = self.learning_rate is not None or self.exact_mask or self.metric != "plain"
+        other = self.tracker not in (None, TRACKERS["natural"])
+        held = self.mask is not None and not bool(self.mask.all())
+        return "draggan" if lacking or other or held or len(self.handles) > FEW else "natural"
 
-        A coarse layer tells parts from each other, a fine one follows motion without lagging behind it: several handles hold each other.
+    def _layer(self, subject: Subject, method: Method) -> str:
+        """The layer to follow: the model's own choice; of `natural` the usual one, where the card may name a coarser.
+
+        A coarse layer tells parts from each other, a fine one follows motion without lagging behind it; and natural holds patches together.
         """
         fine = default_layer(subject.model.generator)
-        several = self.method == "natural" and len(self.handles) > 1
-        return fine if several else subject.model.card.drag_layer or fine
+        return fine if method == "natural" else subject.model.card.drag_layer or fine
 
     def _released(self, size: int) -> "Drag":
         """What the released code does on a picture of `size` pixels."""

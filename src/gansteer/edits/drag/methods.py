@@ -25,4 +25,4 @@ METHODS: Mapping[Method, type[PointRun]] = {
 
 def begin(subject: Subject, edit: Drag) -> PointRun:
     """The run of the edit's method on `subject`. Raises UserError if the edit does not fit it."""
-    return METHODS["draggan" if edit.as_released else edit.method](subject, edit)
+    return METHODS[edit.suited()](subject, edit)

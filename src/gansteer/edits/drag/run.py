@@ -40,7 +40,7 @@ class PointRun(SteppedRun[Drag]):
 
         As when a person presses start again: templates, reference features and the optimiser begin anew.
         """
-        fitted = edit.fitted(self.start)
+        fitted = (edit if edit.method else replace(edit, method=self.edit.method)).fitted(self.start)
         if self.progress is not None:
             self.taken = self.progress.step  # the step towards a picture that nobody has seen is dropped
             self.progress = replace(self.progress, stop_reason=None)

@@ -23,7 +23,7 @@ ROWS: dict[str, Settings] = {
     "latent transformer": {"method": "transformer"},
     "no tracking": {**PUBLISHED, "tracker": "none"},
     "DragGAN, published": PUBLISHED,
-    "default": {},
+    "DragGAN, larger rate": {"method": "draggan"},
     "natural": {"method": "natural"},
     "adaptive": {"method": "adaptive"},
     "Lucas-Kanade tracking": {**PUBLISHED, "tracker": "lucas-kanade"},

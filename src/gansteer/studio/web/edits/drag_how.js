@@ -6,7 +6,6 @@
 
 export const RATES = [2e-3, 5e-3, 1e-2, 2e-2]; // of settings.strength, 1 to 4
 const RATED = new Set(["draggan", "freedrag"]); // the methods whose rate that is
-const METHOD = "draggan"; // where nothing else is chosen
 
 /** What may change, and what stays as it is whatever is dragged.
  * @type {Record<Freedom, {label: string, says: string, fields: Record<string, number>}>} */
@@ -26,8 +25,9 @@ export const CHOICES = {
   method: {
     label: "Method",
     options: [
-      [METHOD, "DragGAN"],
+      ["", "What suits the points"],
       ["natural", "Least change, few steps"],
+      ["draggan", "DragGAN"],
       ["adaptive", "DragGAN, steps by distance"],
       ["gauss-newton", "Gauss-Newton"],
       ["freedrag", "FreeDrag"],
@@ -62,13 +62,16 @@ export const FIELDS = {
   lambda_mask: { label: "Hold, λ", min: 0, max: 1000 },
 };
 
+/** Whether the method chosen has a rate, which Speed is.
+ * @type {(numbers: Numbers) => boolean} */
+export const rated = (numbers) => RATED.has(String(numbers.method));
+
 /** What of the edit these settings say.
  * @type {(settings: Settings) => Record<string, unknown>} */
 export function fieldsOf({ limit, strength, freedom, numbers }) {
-  const rated = RATED.has(String(numbers.method ?? METHOD));
   return {
     steps: limit,
-    ...(rated ? { learning_rate: RATES[strength - 1] } : {}),
+    ...(rated(numbers) ? { learning_rate: RATES[strength - 1] } : {}),
     ...FREEDOMS[freedom].fields,
     ...numbers,
   };

@@ -8,7 +8,7 @@ import * as points from "../points.js";
 import { draftOf, present, running, sideOf } from "../state.js";
 import { NumberField } from "../typed.js";
 import { html } from "../vendor/preact.js";
-import { CHOICES, FIELDS, FREEDOMS, withNumber } from "./drag_how.js";
+import { CHOICES, FIELDS, FREEDOMS, rated, withNumber } from "./drag_how.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
 /** @typedef {{studio: Studio}} Props */
@@ -148,15 +148,20 @@ function How({ studio }) {
       <details>
         <summary>Advanced${Object.keys(numbers).length > 0 && " · changed"}</summary>
         <div class="stack">
-          <${Range}
-            label="Speed"
-            shown=${["Careful", "Usual", "Quick", "Hasty"][strength - 1]}
-            min="1"
-            max="4"
-            step="1"
-            value=${strength}
-            use=${(/** @type {number} */ value) => studio.prefer({ strength: value })}
-          />
+          ${
+            rated(numbers) &&
+            html`
+              <${Range}
+                label="Speed"
+                shown=${["Careful", "Usual", "Quick", "Hasty"][strength - 1]}
+                min="1"
+                max="4"
+                step="1"
+                value=${strength}
+                use=${(/** @type {number} */ value) => studio.prefer({ strength: value })}
+              />
+            `
+          }
           <label class="row">
             <span class="grow">Steps at most</span>
             <${NumberField}
