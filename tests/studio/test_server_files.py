@@ -145,6 +145,7 @@ def stand(pages: list[Page], positions: list[int]) -> None:
         for page in pages:
             with suppress(TimeoutError):
                 page.hear(0.01)
+            assert page.state["run"] is not None, (titles(page), page.progress[-1:], page.faults)
         return sorted(page.state["run"]["position"] for page in pages) == positions
 
     until(so)

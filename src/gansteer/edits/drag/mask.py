@@ -127,7 +127,7 @@ class _Held(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient if float(g) == 1 else gradient * g, None, None, None, None
+        return gradient * g, None, None, None, None
 
 
 class MaskTerm:
