@@ -59,6 +59,15 @@ def test_a_handle_that_is_dragged_arrives(visitor):
     assert np.hypot(*(there - target)) < 0.7 * np.hypot(*np.subtract(start, target))
 
 
+def test_a_drag_of_one_point_is_by_least_change_unless_something_else_is_chosen(browser, portraits):
+    with Visitor(browser, portraits, method="") as visitor:
+        visitor.drag(FROM, (70, 62))
+        visitor.start()
+        visitor.settled()
+        assert visitor.session["trail"][-1]["step"] <= 20  # DragGAN's are 40 and more
+        assert "arrived" in visitor.session["ended"]
+
+
 def test_stop_go_on_and_a_point_added_afterwards(visitor):
     visitor.drag(FROM, (88, 56))
     visitor.start()

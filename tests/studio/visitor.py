@@ -1,5 +1,6 @@
 """A person at the studio's page, in a real browser."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -27,10 +28,12 @@ class Visitor:
         width: int = 1280,
         height: int = 800,
         prepare: Callable[[Any], None] = lambda context: None,
+        method: str = "draggan",
         **options: Any,
     ) -> None:
         """`prepare` is given the browser's context before the page is opened.
 
+        Drags are by `method`, "" for what the page does by itself: DragGAN's take so many steps that one can be stopped.
         Nothing fades unless a test asks for it: colours halfway are nobody's, and what moves is clicked beside.
         """
         self.server = server
@@ -39,6 +42,8 @@ class Visitor:
             viewport={"width": width, "height": height}, accept_downloads=True, **options
         )
         prepare(self.context)
+        settings = json.dumps(json.dumps({"numbers": {"method": method} if method else {}}))
+        self.context.add_init_script(f"try {{ localStorage.settings ??= {settings}; }} catch {{}}")
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE * 1000)
         self.problems: list[str] = []
