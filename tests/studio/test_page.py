@@ -146,6 +146,12 @@ def test_what_is_painted_stays(visitor):
 
 
 def test_a_reload_during_a_run_loses_nothing(visitor):
+    # A run that goes on however long the reload takes.
+    visitor.js(
+        "localStorage.settings = JSON.stringify({ limit: 100000, numbers: { method: 'draggan', tracker: 'none' } })"
+    )
+    visitor.page.reload()
+    visitor.settled()
     visitor.drag(FROM, (88, 56))
     visitor.start()
     step = visitor.js("window.studio.state.traces.at(-1).step")
