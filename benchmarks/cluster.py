@@ -33,7 +33,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 def drags(steps: int) -> Iterator[Task]:
     """One after another; none arrives, so that each takes all its steps."""
-    how = DragSettings(steps=steps, tolerance=0.0, patience=10**6)
+    how = DragSettings(method="draggan", steps=steps, tolerance=0.0, patience=10**6)
     command = Drag(model="portraits", device="cpu", out=Path("unused"), point=("60,70:78,68",), how=how)
     for number in range(10**6):
         yield Task(Line(number + 1, ""), replace(command, seed=number, out=Path(f"line-{number + 1:05d}.png")), None)

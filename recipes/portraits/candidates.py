@@ -58,7 +58,7 @@ def megabytes(model: Model) -> float:
 def drag_step(model: Model, layout: LayoutMode = "move+joint") -> Callable[[], object]:
     """A step of a drag of the nose by a tenth of the picture, which is never quite there."""
     size = model.resolution
-    edit = Drag([(size // 2, size // 2)], [(0.6 * size + 0.123, 0.5 * size)], layout=layout)
+    edit = Drag([(size // 2, size // 2)], [(0.6 * size + 0.123, 0.5 * size)], method="draggan", layout=layout)
     run = start(model.sample(1, psi=0.7), edit)
     for _ in range(3):
         run.step()

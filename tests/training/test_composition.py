@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_step import reals, trainer_for
+from test_step import asked_in_a_step, trainer_for
 
 from gansteer.models.layout import heatmaps
 from gansteer.training.augment import shifted
@@ -74,22 +74,21 @@ def test_what_is_composed_costs_nothing_and_a_thing_that_stays_does():
 def test_a_step_draws_the_first_half_again_with_some_blobs_moved_and_with_none(tiny):
     config = tiny(layout="objects:3", layout_noise=False, alignment=0.0, composition=2.0, batch=16)
     trainer = trainer_for(config)
-    (term,) = trainer.terms
-    assert isinstance(term, Composition)
-    seen = []
-    asked = term.loss
+    assert isinstance(trainer.terms[0], Composition)
+    codes, pictures = [], []
 
-    def loss(drawn, d, report):
-        codes = []
+    def watch(drawn):
         inner = drawn.redraw
-        object.__setattr__(drawn, "redraw", lambda code: codes.append(code) or inner(code))
-        found = asked(drawn, d, report)
-        seen.append((drawn, codes, found, report, [inner(code).detach() for code in codes]))
-        return found
 
-    term.loss = loss
-    trainer.step(reals(config), torch.zeros(16, dtype=torch.long))
-    ((drawn, (some, none), found, report, pictures),) = seen
+        def redraw(code):
+            codes.append(code)
+            pictures.append(inner(code))
+            return pictures[-1]
+
+        object.__setattr__(drawn, "redraw", redraw)
+
+    drawn, found, report = asked_in_a_step(trainer, config, watch)
+    (some, none), pictures = codes, [picture.detach() for picture in pictures]
     layout = drawn.code.layout[:8]
     assert len(some.ws) == len(none.ws) == 8
     assert torch.equal(some.ws, drawn.code.ws[:8])

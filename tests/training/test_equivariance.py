@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from test_run import carry_out, state_of
-from test_step import reals, trainer_for
+from test_step import asked_in_a_step, trainer_for
 
 from gansteer.checkpoints.native import save_model
 from gansteer.errors import UserError
@@ -60,18 +60,8 @@ def test_a_step_compares_with_what_the_teacher_draws(tiny, plain):
     trainer = trainer_for(config)
     (term,) = trainer.terms
     assert isinstance(term, Equivariance)
-    seen = []
-    asked = term.loss
-
-    def loss(drawn, d, report):
-        found = asked(drawn, d, report)
-        seen.append((drawn, found, report))
-        return found
-
-    term.loss = loss
     before = {name: value.clone() for name, value in term.teacher.state_dict().items()}
-    trainer.step(reals(config), torch.zeros(6, dtype=torch.long))
-    ((drawn, found, report),) = seen
+    drawn, found, report = asked_in_a_step(trainer, config)
     size = drawn.pictures.shape[-1]
     middle = term.teacher.synthesize(Code(term.teacher.map(drawn.code.z)))
     way = torch.tensor(

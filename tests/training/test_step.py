@@ -50,6 +50,22 @@ class PlainAdam:
                 p.data.sub_(lr * g / ((self.v[i] / (1 - self.beta ** self.t[i])).sqrt() + 1e-8))
 
 
+def asked_in_a_step(trainer, config, before=lambda drawn: None):
+    """What the trainer's only term is asked in one step, what it answers and what it reports; `before` sees the first of these first."""
+    (term,) = trainer.terms
+    asked, seen = term.loss, []
+
+    def loss(drawn, d, report):
+        before(drawn)
+        seen.append((drawn, asked(drawn, d, report), report))
+        return seen[-1][1]
+
+    term.loss = loss
+    trainer.step(reals(config), torch.zeros(config.batch, dtype=torch.long))
+    (one,) = seen
+    return one
+
+
 def noise_places(g):
     return [i for i, (name, _) in enumerate(g.named_parameters()) if "noise" in name]
 

@@ -142,14 +142,11 @@ class LayoutDrag(Examination, SampleEvaluation):
         from gansteer.evaluation.layout_drag import DragReport, of_record, rows
 
         layout_of(model.sample(self.seed, self.psi))  # complains before the work
-        settings = self.psi, self.steps, self.method
-        head = {
-            "of": "layout-drag",
-            "model": model.digest,
-            **dict(zip(("psi", "steps", "method"), settings, strict=True)),
-        }
+        head = {"of": "layout-drag", "model": model.digest, "psi": self.psi, "steps": self.steps, "method": self.method}
         seeds = _seeds(self.seed, self.scenes)
-        found = self.examined(head, seeds, of_record, prepare_layout_drag, self.opener(model), *settings)
+        found = self.examined(
+            head, seeds, of_record, prepare_layout_drag, self.opener(model), self.psi, self.steps, self.method
+        )
         _check_found([record for record in found if record.found is not None])
         return DragReport(model.card.name, self.method, len(found), self.steps, self.psi, self.seed, rows(found))
 

@@ -154,7 +154,7 @@ def rows(records: Sequence[DragRecord]) -> tuple[Row, ...]:
         mine = [(r, found[way]) for r, found in able]
         there = [(r, f) for r, f in mine if f.error is not None]
         out += [
-            _share(f"{way}: the handle arrives in at most {FEW} steps", [_quick(f) for _, f in mine]),
+            _share(f"{way}: the handle arrives in at most {FEW} steps", [_quick(r, f) for r, f in mine]),
             _share(f"{way}: the thing ends within 10 % of the width of its target", [_near(r, f) for r, f in mine]),
             sum_row(f"{way}: pixels left", [(f.error or 0.0) for _, f in there]),
             sum_row(f"{way}: share of the way left", [(f.error or 0.0) / r.asked for r, f in there]),
@@ -162,28 +162,33 @@ def rows(records: Sequence[DragRecord]) -> tuple[Row, ...]:
             sum_row(f"{way}: seconds", [f.seconds for _, f in mine]),
             sum_row(f"{way}: forward passes", [float(f.pictures) for _, f in mine]),
         ]
-    alone = [not _quick(f["fixed"]) for _, f in able]
-    out.append(_share(f"dragging alone needs more than {FEW} steps or fails", alone))
-    hard = [f["move+joint"] for (_, f), late in zip(able, alone, strict=True) if late]
-    out.append(_share(f"of those, move+joint arrives in at most {FEW} steps", [_quick(f) for f in hard]))
-    left = [not (_quick(f["fixed"]) and _near(r, f["fixed"])) for r, f in able]
-    out.append(_share("dragging alone does so, or leaves the thing where it was", left))
-    hard_both = [(r, f["move+joint"]) for (r, f), late in zip(able, left, strict=True) if late]
-    out.append(
-        _share(
+    for well, alone, then in (
+        (
+            _quick,
+            f"dragging alone needs more than {FEW} steps or fails",
+            f"of those, move+joint arrives in at most {FEW} steps",
+        ),
+        (
+            _quick_and_near,
+            "dragging alone does so, or leaves the thing where it was",
             "of those, move+joint arrives in as many, and the thing is within 10 % of the width",
-            [_quick(f) and _near(r, f) for r, f in hard_both],
-        )
-    )
+        ),
+    ):
+        out.append(_share(alone, [not well(r, f["fixed"]) for r, f in able]))
+        out.append(_share(then, [well(r, f["move+joint"]) for r, f in able if not well(r, f["fixed"])]))
     return tuple(row for row in out if row is not None)
 
 
-def _quick(found: Found) -> bool:
+def _quick(_: DragRecord, found: Found) -> bool:
     return found.arrived and found.steps <= FEW
 
 
 def _near(record: DragRecord, found: Found) -> bool:
     return found.error is not None and found.error <= WITHIN * record.size
+
+
+def _quick_and_near(record: DragRecord, found: Found) -> bool:
+    return _quick(record, found) and _near(record, found)
 
 
 def _share(name: str, hits: Sequence[bool]) -> Row | None:

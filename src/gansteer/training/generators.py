@@ -92,6 +92,12 @@ class GeneratorTraining(ABC, Generic[G]):
         """
 
 
+def class_count(state: Mapping[str, Tensor]) -> int:
+    """How many classes the generator with this state was conditioned on."""
+    labels = state.get("mapping.embed.weight", torch.empty(0, 0))  # [w_dim, c_dim]
+    return labels.shape[1]
+
+
 class StyleGAN2Training(GeneratorTraining[StyleGAN2Generator]):
     """StyleGAN2 as `TrainConfig` describes it."""
 
@@ -108,11 +114,13 @@ class StyleGAN2Training(GeneratorTraining[StyleGAN2Generator]):
         return g
 
     def restore(self, record: Mapping[str, Any], state: dict[str, Tensor]) -> StyleGAN2Generator:
-        labels = state.get("mapping.embed.weight", torch.empty(0, 0))  # [w_dim, c_dim]
-        before = replace(self.config, **{name: record[name] for name in (*self.kept, *WIDTHS, "resolution")})
-        g = StyleGAN2Generator(before.generator_config(labels.shape[1]))
+        g = StyleGAN2Generator(self._before(record).generator_config(class_count(state)))
         g.load_state_dict(state)
         return g
+
+    def _before(self, record: Mapping[str, Any], *more: str) -> TrainConfig:
+        """The configuration with the generator's shape, and what `more` names, as a run recorded them."""
+        return replace(self.config, **{name: record[name] for name in (*self.kept, *WIDTHS, "resolution", *more)})
 
     def adopt(self, found: Generator, name: str) -> StyleGAN2Generator:
         if not isinstance(found, StyleGAN2Generator) or found.architecture != StyleGAN2Generator.architecture:

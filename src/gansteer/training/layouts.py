@@ -23,7 +23,7 @@ from gansteer.training.composition import Composition
 from gansteer.training.config import TrainConfig
 from gansteer.training.distributed import StepRandom
 from gansteer.training.equivariance import Equivariance
-from gansteer.training.generators import QUIET, WIDTHS, StyleGAN2Training, follow_mean
+from gansteer.training.generators import QUIET, StyleGAN2Training, class_count, follow_mean
 from gansteer.training.objectives import DiscriminatorNetwork
 from gansteer.training.terms import AuxiliaryTerm
 
@@ -69,11 +69,7 @@ class SpatialTraining(StyleGAN2Training):
         return g
 
     def restore(self, record: Mapping[str, Any], state: dict[str, Tensor]) -> SpatialGenerator:
-        labels = state.get("mapping.embed.weight", torch.empty(0, 0))  # [w_dim, c_dim]
-        before = replace(
-            self.config, **{name: record[name] for name in (*self.kept, *WIDTHS, "resolution", "encoding")}
-        )
-        g = SpatialGenerator(spatial_config(before, labels.shape[1]))
+        g = SpatialGenerator(spatial_config(self._before(record, "encoding"), class_count(state)))
         g.load_state_dict(state)
         return g
 

@@ -175,12 +175,18 @@ class Drag(DragSettings, Edit):
 
     def suited(self) -> Method:
         """The method: the one that is given, or what suits the number of handles and the other settings."""
-        if self.as_released or self.method is not None:
-            return "draggan" if self.as_released else self.method or "draggan"
+        if self.as_released:
+            return "draggan"
+        if self.method is not None:
+            return self.method
         lacking = self.learning_rate is not None or self.exact_mask or self.metric != "plain"
         other = self.tracker not in (None, TRACKERS["natural"])
-        held = self.mask is not None and not bool(self.mask.all())
-        return "draggan" if lacking or other or held or len(self.handles) > FEW else "natural"
+        masked = self.holding() is not None
+        return "draggan" if lacking or other or masked or len(self.handles) > FEW else "natural"
+
+    def holding(self) -> Tensor | None:
+        """The mask, bool `[H, W]`, if it holds anything: None without one, or where everything may move."""
+        return None if self.mask is None or bool(self.mask.all()) else self.mask
 
     def _layer(self, subject: Subject, method: Method) -> str:
         """The layer to follow: the model's own choice; of `natural` the usual one, where the card may name a coarser.

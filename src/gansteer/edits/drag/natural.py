@@ -188,9 +188,8 @@ class NaturalRun(DragGANRun):
     def _advance(self, loss: Tensor) -> None:
         """One step of least change, at most LONGEST; of w, and of the blobs' centres where they are free."""
         seen = self._seen
-        unknowns = Unknowns([(self._latent.offset, 1.0)])
-        if self._blobs is not None:
-            unknowns.parts.append((self._blobs.offset, BLOB_UNIT))
+        blobs = [] if self._blobs is None else [(self._blobs.offset, BLOB_UNIT)]
+        unknowns = Unknowns([(self._latent.offset, 1.0), *blobs])
         patches = Patches.of(seen.detach(), self._points, self._r1)
         pixel, n = patches.pixel(), len(self._points)
         stiff = STIFFNESS**0.5 * pixel[:, None, None]

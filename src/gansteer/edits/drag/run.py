@@ -73,8 +73,8 @@ class PointRun(SteppedRun[Drag]):
         self._blobs_first = self._blobs is not None and edit.layout == "move+joint"
         """Whether blobs are to be moved before w is."""
         self._blob_adam = None if self._blobs is None else Adam(self._blobs.offset, BLOB_RATE)
-        masked = edit.mask is not None and not bool(edit.mask.all())
-        self._mask = MaskTerm(edit.mask, self._grid, edit.exact_mask) if masked and edit.mask is not None else None
+        mask = edit.holding()
+        self._mask = None if mask is None else MaskTerm(mask, self._grid, edit.exact_mask)
         self._first_step = self.taken
         self._best: Progress | None = None
         self._since_best = 0
