@@ -3,7 +3,8 @@
 usage: python document.py REPORTS docs/layout.md
 
 REPORTS is a folder with what `gansteer evaluate layout|layout-drag|layout-pairs|layout-face --json` wrote: layout.json,
-layout-drag.json (and layout-drag-draggan.json), layout-pairs.json and layout-face.json. What isn't there is left as it is. The reader's figures come from its file.
+layout-drag.json (and layout-drag-draggan.json), layout-pairs.json and layout-face.json. What isn't there is left as it is, and what
+is of other weights than the `rooms` that ships stops it. The reader's figures come from its file.
 """
 
 import json
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 
 from gansteer.checkpoints.readers import ROOMS
+from gansteer.checkpoints.registry import load
 from gansteer.evaluation.document import fill, table
 from gansteer.evaluation.layout_networks import Network, table_of
 from gansteer.evaluation.quality import Measure
@@ -42,7 +44,7 @@ def measured(report: dict) -> str:
         ]
         for row in report["rows"]
     ]
-    about = ", ".join(
+    about = f"weights {report['weights'][:8]}, " + ", ".join(
         f"{name} {report[name]}"
         for name in ("method", "scenes", "rooms", "psi", "seed", "steps", "projection")
         if name in report
@@ -91,10 +93,13 @@ def reader() -> str:
 
 def main(reports: Path, page: Path) -> None:
     fill(page, "reader", reader())
+    shipped = load("rooms", "cpu").digest
     for name in ("layout", "layout-drag", "layout-drag-draggan", "layout-pairs", "layout-face"):
         path = reports / f"{name}.json"
         if path.exists():
             report = json.loads(path.read_text())
+            if name != "layout-face" and report["weights"] != shipped:
+                sys.exit(f"{path} is of other weights than the rooms that ships: measure again")
             fill(page, name, measured(report))
             if report.get("networks"):
                 fill(page, "layout-networks", networks(report))

@@ -104,7 +104,7 @@ def scene(cls: type[Discs], seed: int, **settings: float) -> Discs:
 
 def report(cls: type[Discs], scenes: int = 12, **settings: float) -> LayoutReport:
     records = [examine(scene(cls, seed, **settings), segment, seed) for seed in range(scenes)]
-    return LayoutReport("discs", scenes, 1.0, 0, rows(records), {})
+    return LayoutReport("discs", "0" * 64, scenes, 1.0, 0, rows(records), {})
 
 
 def test_a_drawing_that_follows_its_blobs_passes_everything() -> None:

@@ -106,7 +106,9 @@ class Layout(Examination, SampleEvaluation):
         seeds = _seeds(self.seed, self.scenes)
         found = self.examined(head, seeds, of_record, prepare_layout, self.opener(model), self.psi)
         _check_found(found)
-        return LayoutReport(model.card.name, len(found), self.psi, self.seed, rows(found), accuracy, beside)
+        return LayoutReport(
+            model.card.name, model.digest, len(found), self.psi, self.seed, rows(found), accuracy, beside
+        )
 
     def tell(self, found: "LayoutReport") -> None:
         from gansteer.evaluation.layout_networks import table_of
@@ -148,7 +150,9 @@ class LayoutDrag(Examination, SampleEvaluation):
             head, seeds, of_record, prepare_layout_drag, self.opener(model), self.psi, self.steps, self.method
         )
         _check_found([record for record in found if record.found is not None])
-        return DragReport(model.card.name, self.method, len(found), self.steps, self.psi, self.seed, rows(found))
+        return DragReport(
+            model.card.name, model.digest, self.method, len(found), self.steps, self.psi, self.seed, rows(found)
+        )
 
     def tell(self, found: "DragReport") -> None:
         print_rows(found.rows)
@@ -180,7 +184,7 @@ class LayoutFace(Examination, SampleEvaluation):
         seeds = _seeds(self.seed, self.scenes)
         found = self.examined(head, seeds, of_record, prepare_layout_face, self.opener(model), self.psi)
         _check_found(found)
-        return FaceLayoutReport(model.card.name, len(found), self.psi, self.seed, rows(found))
+        return FaceLayoutReport(model.card.name, model.digest, len(found), self.psi, self.seed, rows(found))
 
     def tell(self, found: "FaceLayoutReport") -> None:
         print_rows(found.rows)
@@ -220,7 +224,7 @@ class LayoutPairs(Examination):
         )
         _check_found(found)
         rooms = len({record.name for record in found})
-        return PairsReport(model.card.name, str(self.data), rooms, self.projection, rows(found))
+        return PairsReport(model.card.name, model.digest, str(self.data), rooms, self.projection, rows(found))
 
     def tell(self, found: "PairsReport") -> None:
         print_rows(found.rows)

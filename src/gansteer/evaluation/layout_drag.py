@@ -64,6 +64,8 @@ class DragReport:
     """What was measured, and how."""
 
     model: str
+    weights: str
+    """Their digest."""
     method: Method
     scenes: int
     steps: int

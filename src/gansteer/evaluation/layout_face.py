@@ -63,6 +63,8 @@ class FaceLayoutReport:
     """What was measured, and how."""
 
     model: str
+    weights: str
+    """Their digest."""
     scenes: int
     psi: float
     seed: int

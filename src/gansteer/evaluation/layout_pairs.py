@@ -80,6 +80,8 @@ class PairsReport:
     """What was measured, and how."""
 
     model: str
+    weights: str
+    """Their digest."""
     data: str
     rooms: int
     projection: int

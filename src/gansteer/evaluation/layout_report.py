@@ -29,6 +29,8 @@ class LayoutReport:
     """What was measured, and how."""
 
     model: str
+    weights: str
+    """Their digest."""
     scenes: int
     psi: float
     seed: int
