@@ -1,22 +1,26 @@
 """Drags by least change: the metric, the tracker and the step against the equations."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from drag_reference import at, dense_map, picture_map, tiny_subject
 
+from gansteer.checkpoints.picture_metric import METRICS
+from gansteer.checkpoints.registry import load
 from gansteer.edits.drag import natural
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.features import Features, Grid, View
 from gansteer.edits.drag.natural import NaturalRun, Patches, least_change
 from gansteer.edits.drag.patch_flow import PatchFlow
-from gansteer.edits.drag.picture_metric import RIDGE, PictureMetric
+from gansteer.edits.drag.picture_metric import RIDGE, PictureMetric, slopes
 from gansteer.edits.record import stored_edit
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.models.generator import FeatureFrame
+from gansteer.subject import Model
 from support.tiny import tiny_model
 
 EDIT = Drag([(20, 33), (41, 10)], [(24, 31), (39, 13)], method="natural", steps=20)
@@ -69,6 +73,50 @@ def test_large_and_conditional_models_have_a_metric(monkeypatch: pytest.MonkeyPa
     assert metric.slopes.dtype == torch.float64
     assert bool(metric.slopes[:, 0].any())
     assert not bool(metric.slopes[:, -1].any())  # beyond the layer that is looked at
+
+
+def test_what_was_measured_is_kept_with_the_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setattr("gansteer.edits.drag.picture_metric.KEPT", 32)
+    measured = []
+
+    def watched(model: Model) -> torch.Tensor:
+        measured.append(model)
+        return slopes(model)
+
+    monkeypatch.setattr("gansteer.edits.drag.picture_metric.slopes", watched)
+    model, other = tiny_model(32, dtype=torch.float32), tiny_model(32, seed=5, dtype=torch.float32)
+    first = PictureMetric.of(model).slopes
+    PictureMetric.of.cache_clear()
+    assert torch.equal(PictureMetric.of(model).slopes, first)
+    assert len(measured) == 1
+    assert not torch.equal(PictureMetric.of(other).slopes, first)
+    assert len(measured) == 2
+    (mine,) = METRICS.files(model)
+    for damage in (b"", b"nonsense", mine.read_bytes()[:-40]):
+        mine.write_bytes(damage)
+        PictureMetric.of.cache_clear()
+        assert torch.equal(PictureMetric.of(model).slopes, first)
+    assert len(measured) == 5
+    mine.parent.rename(tmp_path / "elsewhere")
+    mine.parent.write_text("no folder")
+    PictureMetric.of.cache_clear()
+    assert torch.equal(PictureMetric.of(model).slopes, first)
+    PictureMetric.of.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["portraits", "rooms"])
+def test_the_package_has_the_metrics_of_its_models(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each direction of the first picture as it is measured now, but for the scale, which is of all pictures."""
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setattr("gansteer.edits.drag.picture_metric.SAMPLES", (1, 3))
+    model = load(name, "cpu")
+    kept = PictureMetric.of(model).slopes
+    assert len(kept) == 96
+    assert not list(tmp_path.iterdir())
+    now = slopes(model)
+    likeness = torch.nn.functional.cosine_similarity(kept[:3].flatten(1), now.flatten(1))
+    assert bool((likeness > 0.9999).all())
 
 
 def test_conjugate_gradients_solve_the_damped_problem(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gansteer.checkpoints.picture_metric import kept_slopes
 from gansteer.edits.drag.features import default_layer
 from gansteer.edits.drag.latent import Latent
 from gansteer.subject import Model
@@ -22,6 +23,8 @@ SAMPLES, SAMPLES_OF_FEATURES = (32, 3), (8, 4)
 """Pictures that are looked at, and random directions of each; of whole pictures, and of features."""
 PSI = 0.7
 """Truncation of the pictures."""
+KEPT = 128
+"""Pixels from which on it is kept on disk, as it takes seconds there."""
 RIDGE = 1.0
 """Of the mean eigenvalue, is added to all: directions that hardly change the picture aren't free."""
 
@@ -36,8 +39,8 @@ class PictureMetric:
     @staticmethod
     @lru_cache(maxsize=2)
     def of(model: Model) -> "PictureMetric":
-        """Estimated from the model's own pictures, the same at every call; kept for the next edit of the same model."""
-        return PictureMetric(slopes(model))
+        """Estimated from the model's own pictures, the same at every call; kept for the next edit of the same weights."""
+        return PictureMetric(slopes(model) if model.resolution < KEPT else kept_slopes(model, slopes))
 
     def root(self, rows: int, space: Literal["w", "w+"]) -> Tensor:
         """`U = (M + ridge)^(-1/2)` of each of the first `rows` rows, `[rows, w_dim, w_dim]`; of them together in w, `[1, w_dim, w_dim]`.
