@@ -217,7 +217,19 @@ def test_patches_are_followed_between_pixels_and_back() -> None:
     there = tracker.track(view(1.4), points).points
     assert torch.allclose(there, points + torch.tensor([1.4, 0]).double(), atol=0.05)
     assert torch.allclose(tracker.track(view(0), there).points, points, atol=0.05)
-    assert torch.allclose(tracker.track(view(4.6), points).points, points + torch.tensor([4.6, 0]).double(), atol=0.2)
+    expected = points + torch.tensor([4.0, 0]).double()
+    found = tracker.track(view(4.6), expected)
+    assert torch.allclose(found.points, points + torch.tensor([4.6, 0]).double(), atol=0.2)
+    assert found.sure.all()
+
+
+def test_a_patch_that_is_lost_is_where_it_is_expected() -> None:
+    points = torch.tensor([[15.0, 14.0], [9.5, 20.25]]).double()
+    tracker = PatchFlow(view(0), points, 3.0, 3.0)
+    far = points + torch.tensor([2.5, 0]).double()
+    found = tracker.track(view(0), far)  # half of its window is 1.5 px
+    assert torch.equal(found.points, far)
+    assert not found.sure.any()
 
 
 def test_it_arrives_in_few_steps_and_goes_back() -> None:

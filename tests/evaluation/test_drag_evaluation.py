@@ -105,18 +105,18 @@ def without_seconds(report: dict) -> dict:
 def test_a_run_that_was_killed_goes_on_without_a_difference(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--points", "1", "--pairs", "3", "--rows", "no edit", "rate 1e-2", "--protocol", "there-and-back"]
+    words = ["--points", "1", "--pairs", "2", "--rows", "no edit", "rate 1e-2", "--protocol", "there-and-back"]
     whole = measure(tiny, tmp_path, *words)
     lines = (tmp_path / "a.jsonl").read_text().splitlines(keepends=True)
-    assert len(lines) == 1 + 6
-    (tmp_path / "a.jsonl").write_text("".join(lines[:4]) + lines[4][:20])  # killed while it wrote
+    assert len(lines) == 1 + 4
+    (tmp_path / "a.jsonl").write_text("".join(lines[:3]) + lines[3][:20])  # killed while it wrote
     again = measure(tiny, tmp_path, *words)
     assert without_seconds(again) == without_seconds(whole)
-    assert [row["cases"] for row in whole["tables"][0]["rows"]] == [3, 3]
+    assert [row["cases"] for row in whole["tables"][0]["rows"]] == [2, 2]
     others = "".join(lines).replace('"learning_rate": 0.01', '"learning_rate": 0.02')  # what the row once meant
     (tmp_path / "a.jsonl").write_text(others)
     assert without_seconds(measure(tiny, tmp_path, *words)) == whole
-    assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 1 + 6 + 3
+    assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 1 + 4 + 2
     assert whole["tables"][0]["rows"][0]["relative"] == 1
     assert "no edit" in capsys.readouterr().out
     assert (

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from gansteer.edits.drag.features import Features, View
-from gansteer.edits.drag.tracking import BetweenPixels, Tracked, around, disc
+from gansteer.edits.drag.tracking import Tracked, around, disc
 
 STEPS = 4
 LONGEST = 1.0
@@ -33,13 +33,13 @@ class PatchFlow:
 
     `u = (G^T G)^-1 G^T (F_before(q) - F(q))`, a few times, over a patch of radius `patch`. Nothing ties a handle to the first
     picture, so nothing pulls it from where its surroundings went when its own look changes; and the way back is the way there.
-    One that would have to go farther than half the window from where it is expected is looked for by its first template instead.
+    One that would have to go farther than half the window from where it is expected is lost: it is taken to be where it is expected.
+    After a blob has been moved that is nearer to the thing's new place than what looks most like the handle's first surroundings.
     """
 
     def __init__(self, view: View, points: Tensor, radius: float, patch: float) -> None:
         self.radius = radius
         self._offsets = disc(patch)
-        self._template = BetweenPixels(view, points, radius)
         self._patch = self._seen(view.features, points)
 
     def _seen(self, features: Features, points: Tensor) -> Tensor:
@@ -59,7 +59,6 @@ class PatchFlow:
             step = torch.linalg.solve(normal_matrix(slope, RIDGE), wanted[..., None])[..., 0]
             found = (found + step.clamp(-LONGEST, LONGEST).cpu()).clamp(0, last)
         lost = (found - points).norm(dim=1) > self.radius / 2
-        if bool(lost.any()):
-            found = torch.where(lost[:, None], self._template.track(view, points).points, found)
+        found = torch.where(lost[:, None], points, found)
         self._patch = self._seen(features, found)
-        return Tracked(found, torch.ones(len(points), dtype=torch.bool))
+        return Tracked(found, ~lost)
