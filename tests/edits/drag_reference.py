@@ -20,6 +20,21 @@ def dense_map(subject: Subject, w: Tensor, layer: str) -> Tensor:
     return subject.model.generator.features(Code(w[None]), [layer])[layer][0]
 
 
+def joined_map(subject: Subject, w: Tensor, layers: str) -> Tensor:
+    """The maps of `layers`, joined by +, at the cells of the finest: what each resized to the picture has at their middles."""
+    size = subject.model.resolution
+    maps = [dense_map(subject, w, layer) for layer in layers.split("+")]
+    r = max(each.shape[-1] for each in maps)
+    step = size // r
+    low, high = slice(max(step // 2 - 1, 0), None, step), slice(step // 2, None, step)  # the pixels beside the middles
+    laid = []
+    for each in maps:
+        resized = picture_map(each, size)
+        middles = torch.stack([resized[:, y, x] for y in (low, high) for x in (low, high)]).mean(dim=0)
+        laid.append(each if each.shape[-1] == r else middles)
+    return torch.cat(laid)
+
+
 def picture_map(features: Tensor, size: int) -> Tensor:
     """`[C, r, r]` resized to `[C, size, size]`."""
     return F.interpolate(features[None], (size, size), mode="bilinear", align_corners=False)[0]

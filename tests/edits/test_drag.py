@@ -6,7 +6,7 @@ from dataclasses import replace
 import drag_reference as reference
 import pytest
 import torch
-from drag_reference import at, dense_map, picture_map, tiny_subject
+from drag_reference import at, picture_map, tiny_subject
 from PIL import Image
 from test_drag_terms import as_features, random_features
 
@@ -32,12 +32,13 @@ def slow_run(subject: Subject, edit: Drag, steps: int) -> tuple[list, list, torc
     seen, losses = [], []
     for _ in range(steps + 1):
         w = torch.cat([subject.code.ws[:count] + v, subject.code.ws[count:]])
-        dense = dense_map(subject, w, layer)
+        dense = reference.joined_map(subject, w, layer)
         resized = picture_map(dense, size)
+        looked_at = picture_map(reference.joined_map(subject, w, edit.tracking_layer or layer), size).detach()
         if templates is None:
             first = dense.detach()
-            templates = [at(resized, *p).detach() for p in points]
-        points = [reference.track(resized.detach(), f, p, 6.0) for f, p in zip(templates, points, strict=True)]
+            templates = [at(looked_at, *p) for p in points]
+        points = [reference.track(looked_at, f, p, 6.0) for f, p in zip(templates, points, strict=True)]
         loss = reference.motion_loss(resized, points, list(edit.targets), 3.0)
         if edit.mask is not None:
             keep = torch.nn.functional.avg_pool2d(1 - edit.mask.double()[None], size // dense.shape[-1])[0]
@@ -56,9 +57,18 @@ def half_mask() -> torch.Tensor:
     return mask
 
 
-@pytest.mark.parametrize("engine", ["region", "dense"])
+BOTH: list[dict] = [
+    {}, {"space": "w"}, {"mask": half_mask(), "lambda_mask": 0.5}, {"rows": 3, "layer": "b64.conv0"},
+    {"tracking_layer": "b16.conv1"},
+]  # fmt: skip
+WHOLE: list[dict] = [
+    {"layer": "b16.conv1+b32.conv1"}, {"layer": "b64.conv0+b8.conv1", "tracking_layer": "b32.conv1+b16.conv1"},
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    "changes", [{}, {"space": "w"}, {"mask": half_mask(), "lambda_mask": 0.5}, {"rows": 3, "layer": "b64.conv0"}]
+    ("engine", "changes"),
+    [*((engine, each) for engine in ("region", "dense") for each in BOTH), *(("auto", each) for each in WHOLE)],
 )
 def test_a_run_is_the_published_loop(engine: str, changes: dict) -> None:
     subject = tiny_subject(64)
@@ -288,6 +298,7 @@ def test_no_tracking_leaves_the_handles() -> None:
         ({"learning_rate": math.nan}, "learning_rate"),
         ({"steps": 0}, "steps"),
         ({"mask": torch.ones(3, 4, 5)}, "mask"),
+        ({"tracking_layer": "b16.conv1", "method": "natural"}, "leave tracking_layer out"),
         ({"handles": [(x, 2) for x in range(1001)], "targets": [(3, 4)] * 1001}, "1001 handles are too many"),
     ],
 )
@@ -304,6 +315,9 @@ def test_impossible_edits(arguments: dict, complaint: str) -> None:
         ({"mask": torch.ones(32, 64)}, "mask is 64x32"),
         ({"mask": torch.zeros(64, 64)}, "fixes the handle 1,2"),
         ({"layer": "b128.conv1"}, "no layer 'b128.conv1'"),
+        ({"layer": "b16.conv1+b128.conv1"}, "no layer 'b128.conv1'"),
+        ({"tracking_layer": "b128.conv1"}, "no layer 'b128.conv1'"),
+        ({"layer": "b16.conv1+b32.conv1", "engine": "region"}, "several layers are computed whole"),
         ({"r1": 1e300}, "r1 of 1e[+]300 px takes too much memory: take at most 126$"),
         ({"r2": 260}, "take at most 250$"),
         ({"r2": 33, "tracker": "confident"}, "take at most 32$"),

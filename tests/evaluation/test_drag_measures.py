@@ -8,7 +8,7 @@ import scipy.linalg
 import torch
 
 from gansteer.evaluation.drags import measures
-from gansteer.evaluation.drags.cases import between, draggable, landmark_case, perturbed, point_set
+from gansteer.evaluation.drags.cases import between, draggable, landmark_case, near_ways, perturbed, point_set
 from gansteer.models.face_reader import is_whole
 from gansteer.models.latent_transformer import MOVING_ROWS, SIGMA
 from support.tiny import tiny_model
@@ -127,3 +127,17 @@ def test_the_paired_reconstruction_moves_the_first_rows_a_tenth_of_the_way() -> 
     assert not torch.allclose(random[0], random[1])  # every row has a z of its own
     reached = torch.stack([model.generator.map(torch.randn(1, 8).double(), None, psi=1.0)[0, 0] for _ in range(500)])
     assert random.norm(dim=1).max() < 2 * reached.norm(dim=1).max()
+
+
+def test_a_mask_is_free_near_the_ways() -> None:
+    """Pixel by pixel, by the nearest of many places on the lines."""
+    handles, targets = (
+        torch.tensor([[5.0, 6.0], [20.0, 20.0]]).double(),
+        torch.tensor([[15.5, 10.0], [20.0, 20.0]]).double(),
+    )
+    free = near_ways(handles, targets, 32, 0.125)
+    places = torch.stack([(1 - s / 400) * handles + s / 400 * targets for s in range(401)])
+    for y in range(32):
+        for x in range(32):
+            away = float((places - torch.tensor([x, y])).norm(dim=2).min())
+            assert bool(free[y, x]) == (away <= 4) or abs(away - 4) < 0.01

@@ -33,7 +33,10 @@ class DragSettings:
     """What becomes of the blobs of a picture that has a layout. move+joint: the one that covers a handle is moved first, w
     staying as it is, then w and the blobs' centres move together; joint: together from the start; fixed: they stay."""
     layer: str | None = None
-    """Whose features are followed, such as b64.conv1; by default the model's own choice."""
+    """Whose features are followed, such as b64.conv1; by default the model's own choice. Several, joined by +, are laid one upon the other
+    at the cells of the finest."""
+    tracking_layer: str | None = None
+    """Of draggan and adaptive: whose features handles are tracked in, where that is not the layer whose features are pulled."""
     space: Literal["w", "w+"] = "w+"
     """w+, the paper's: every row moves by itself; w: all `rows` rows move by the same amount."""
     metric: Metric = "plain"
@@ -93,6 +96,8 @@ class DragSettings:
                 raise UserError(f"{name} must be at least 1, not {value}")
         if self.as_released and self.method in ("freedrag", "gauss-newton", "natural"):
             raise UserError(f"--as-released is DragGAN's code: leave out --method {self.method}")
+        if self.tracking_layer is not None and self.method not in (None, "draggan", "adaptive"):
+            raise UserError(f"{self.method} tracks in the layer that it pulls: leave tracking_layer out")
         if self.method == "gauss-newton" and self.layout == "joint":
             raise UserError(f"{self.method} moves w only: choose the layout move+joint or fixed")
         if self.method in ("gauss-newton", "natural") and self.exact_mask:

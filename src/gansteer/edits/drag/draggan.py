@@ -78,16 +78,19 @@ class DragGANRun(PointRun):
         with torch.no_grad():
             features = self._features(self._needed(self._points))
             assert self.edit.tracker is not None
-            view, model = self._view(features), self.start.model
+            view, model = self._tracked_in(features, self._window()), self.start.model
             self._tracker = make_tracker(self.edit.tracker, model, view, self._points, self._r2, self._r1)
             self._first_patches = features.sample(around(self._points, disc(self._disc)))  # [n, K, C]
             self._remember(features)
 
     def _needed(self, p: Tensor) -> Tensor:
         """The cells that tracking around `p [n, 2]` and motion supervision from there look at."""
+        return self._grid.need_around(p, self._window()) | self._supervised(p)
+
+    def _window(self) -> Tensor:
+        """How far around a handle its tracker looks, in pixels along each axis: `[K]`."""
         beyond = {"none": 1.0 - self._r2, "between-pixels": 1.0, "patch-flow": self._r1 + 2.0}
-        window = reach(self._r2 + beyond.get(self.edit.tracker or "", 0.0))
-        return self._grid.need_around(p, window) | self._supervised(p)
+        return reach(self._r2 + beyond.get(self.edit.tracker or "", 0.0))
 
     def _supervised(self, p: Tensor) -> Tensor:
         """The cells that motion supervision from `p [n, 2]` looks at."""
@@ -97,7 +100,7 @@ class DragGANRun(PointRun):
     def _look(self) -> Tensor:
         """Features, tracking, and the loss of the same features."""
         features = self._features(self._needed(self._points))
-        tracked = self._tracker.track(self._view(features), self._points)
+        tracked = self._tracker.track(self._tracked_in(features, self._window()), self._points)
         supervised = self._supervised(tracked.points)
         if not features.covers(supervised):
             # A handle has left its region: compute the features again where it is now.

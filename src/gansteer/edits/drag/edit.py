@@ -179,7 +179,7 @@ class Drag(DragSettings, Edit):
             return "draggan"
         if self.method is not None:
             return self.method
-        lacking = self.learning_rate is not None or self.exact_mask or self.metric != "plain"
+        lacking = self.learning_rate is not None or self.exact_mask or self.metric != "plain" or self.tracking_layer
         other = self.tracker not in (None, TRACKERS["natural"])
         masked = self.holding() is not None
         return "draggan" if lacking or other or masked or len(self.handles) > FEW else "natural"

@@ -16,6 +16,8 @@ from gansteer.models.layout import Layout
 
 Engine = Literal["auto", "region", "dense"]
 
+JOINED = "+"
+"""Between the names of several layers."""
 FEW = 20_000
 """Points whose cells are remembered: a handle looks at the same ones for several steps, and more than once in each."""
 
@@ -60,11 +62,13 @@ class Grid:
 
     @classmethod
     def of(cls, generator: Generator, layer: str) -> "Grid":
-        """That of the features after `layer`. Raises UserError if the model has no such layer."""
+        """That of the features after `layer`, or the finest of several joined by +. Raises UserError if the model has no such layer."""
         frames = {each.name: each.frame for each in generator.convolutions}
-        if layer not in frames:
-            raise UserError(f"this model has no layer {layer!r}; choose one of {', '.join(frames)}")
-        return cls(generator.config.resolution, frames[layer])
+        for name in layer.split(JOINED):
+            if name not in frames:
+                raise UserError(f"this model has no layer {name!r}; choose one of {', '.join(frames)}")
+        finest = max((frames[name] for name in layer.split(JOINED)), key=lambda frame: frame.inner)
+        return cls(generator.config.resolution, finest)
 
     @property
     def r(self) -> int:
@@ -75,6 +79,12 @@ class Grid:
     def cell(self) -> float:
         """Pixels along each side of a cell."""
         return self.frame.cell(self.size)
+
+    def centres(self) -> Tensor:
+        """Where in the picture the middle of each cell is, `[r * r, 2]` (x, y) in pixels, row by row."""
+        middle = (torch.arange(self.r, dtype=torch.float64) - self.frame.margin + 0.5) * self.cell - 0.5
+        y, x = torch.meshgrid(middle, middle, indexing="ij")
+        return torch.stack([x, y], dim=-1).view(-1, 2)
 
     def cells(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """`points [N, 2]` (x, y) in pixels, float64 on the CPU, to their cells (row-major) and weights `[N, k]`, k <= 9."""
@@ -181,21 +191,27 @@ class Extractor:
     """w+ rows that move to features of one layer. Everything that does not change during an edit is computed once."""
 
     def __init__(self, generator: Generator, code: Code, rows: int, layer: str, engine: Engine) -> None:
-        """`code` is the start; the first `rows` rows of its w+ move. Raises UserError if there is no such layer."""
+        """`code` is the start; the first `rows` rows of its w+ move. Raises UserError if there is no such layer.
+
+        Several layers, joined by +, are computed whole, and laid one upon the other at the finest one's cells.
+        """
         self.grid = Grid.of(generator, layer)
-        last = generator.convolutions.index(generator.layer(layer))
+        self._names = layer.split(JOINED)
+        self._grids = [Grid.of(generator, name) for name in self._names]
+        last = max(generator.convolutions.index(generator.layer(name)) for name in self._names)
         self._layers = generator.convolutions[: last + 1]
         self._maps = {each.name: generator.style_map(each.name) for each in self._layers}
-        self._generator, self._code, self._name = generator, code, layer
+        self._generator, self._code = generator, code
         with torch.no_grad():
             self._fixed = {each.name: self._style(each, code.ws) for each in self._layers if each.latent_index >= rows}
         # Gathering rows beats whole convolutions by far on a CPU; other devices prefer the dense form.
         device = code.ws.device.type
         if engine == "region" and device != "cpu":
             raise UserError(f'engine "region" is for the CPU: choose "dense" or "auto" on {device}')
-        self._region = (
-            generator.local_features(layer, code, self._fixed) if engine != "dense" and device == "cpu" else None
-        )
+        local = engine != "dense" and device == "cpu" and len(self._names) == 1
+        self._region = generator.local_features(layer, code, self._fixed) if local else None
+        if engine == "region" and len(self._names) > 1:
+            raise UserError('several layers are computed whole: choose the engine "dense" or "auto"')
         if engine == "region" and self._region is None:
             raise UserError('this model can only be dragged with the dense engine: choose "dense" or "auto"')
         self.passes = 0
@@ -225,12 +241,22 @@ class Extractor:
             table, known = self._region(styles, need), need
         else:
             code = self._code if layout is None else replace(self._code, layout=layout)
-            whole = self._generator.features(code, [self._name], styles=styles)[self._name][0]  # [C, r, r]
-            table, known = F.pad(whole.flatten(1).t(), (0, 0, 0, 1)), torch.ones_like(need)
+            found = self._generator.features(code, self._names, styles=styles)
+            maps = zip(self._names, self._grids, strict=True)
+            rows_of = torch.cat([self._laid(found[name][0], grid) for name, grid in maps], dim=1)  # [r * r, C]
+            table, known = F.pad(rows_of, (0, 0, 0, 1)), torch.ones_like(need)
         self.passes += 1
         if table.requires_grad:
             table.register_hook(self._passed_back)  # type: ignore[no-untyped-call]
         return Features.of(self.grid, table, known)
+
+    def _laid(self, whole: Tensor, grid: Grid) -> Tensor:
+        """The map `whole [C, r', r']` of `grid` at this one's cells, `[r * r, C]`."""
+        rows = whole.flatten(1).t()
+        if grid == self.grid:
+            return rows
+        known = torch.ones(grid.r, grid.r, dtype=torch.bool)
+        return Features.of(grid, F.pad(rows, (0, 0, 0, 1)), known).sample(self.grid.centres())
 
     def _passed_back(self, _: Tensor) -> None:
         self.passes += 1

@@ -14,6 +14,7 @@ from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.features import Extractor, Features, View
 from gansteer.edits.drag.latent import Adam, Latent, Whitening
 from gansteer.edits.drag.mask import MaskTerm
+from gansteer.models.layout import Layout
 from gansteer.subject import Subject
 
 BLOW_UP = 10.0
@@ -50,11 +51,14 @@ class PointRun(SteppedRun[Drag]):
 
     def _set_up(self, edit: Drag, before: Drag | None) -> None:
         present = self.subject
-        if before is None or (before.rows, before.layer, before.engine) != (edit.rows, edit.layer, edit.engine):
+        if before is None or _looks(before) != _looks(edit):
             assert edit.layer is not None
-            generator = present.generator
             self._passes_before = 0 if before is None else self.passes
-            self._extract = Extractor(generator, present.code, edit.rows, edit.layer, edit.engine)
+            look = present.generator, present.code, edit.rows
+            self._extract = Extractor(*look, edit.layer, edit.engine)
+            apart = edit.tracking_layer not in (None, edit.layer)
+            self._track = Extractor(*look, edit.tracking_layer or edit.layer, edit.engine) if apart else None
+            """Where handles are tracked, if in other features."""
         assert edit.r1 is not None
         assert edit.r2 is not None
         assert edit.tolerance is not None
@@ -87,7 +91,7 @@ class PointRun(SteppedRun[Drag]):
     @property
     def passes(self) -> int:
         """Passes through the network so far, forward and backward, each as one."""
-        return self._passes_before + self._extract.passes
+        return self._passes_before + self._extract.passes + (0 if self._track is None else self._track.passes)
 
     @abstractmethod
     def _begin(self) -> None:
@@ -99,8 +103,20 @@ class PointRun(SteppedRun[Drag]):
 
     def _features(self, need: Tensor) -> Features:
         """F(w) at the cells `need [r, r]` and those of the mask term."""
-        layout = None if self._blobs is None else self._blobs.layout()
-        return self._extract(self._latent.rows(), need if self._mask is None else need | self._mask.need, layout)
+        return self._extract(
+            self._latent.rows(), need if self._mask is None else need | self._mask.need, self._layout()
+        )
+
+    def _layout(self) -> Layout | None:
+        return None if self._blobs is None else self._blobs.layout()
+
+    def _tracked_in(self, features: Features, window: Tensor) -> View:
+        """What the tracker looks at: `features`, or the tracking layer's in the `window [K]` around the points."""
+        if self._track is None:
+            return self._view(features)
+        with torch.no_grad():
+            need = self._track.grid.need_around(self._points, window)
+            return self._view(self._track(self._latent.rows(), need, self._layout()))
 
     def _remember(self, features: Features) -> None:
         """Keep F0 for the mask term."""
@@ -198,3 +214,8 @@ class PointRun(SteppedRun[Drag]):
     def _end(self, why: str, now: Progress) -> Progress:
         best = self._best or replace(now, subject=self.start)
         return replace(best, stop_reason=why)
+
+
+def _looks(edit: Drag) -> tuple[object, ...]:
+    """What the features of an edit depend on."""
+    return edit.rows, edit.layer, edit.tracking_layer, edit.engine

@@ -64,6 +64,20 @@ def draggable(handles: Tensor, targets: Tensor, size: int) -> Tensor:
     return inside
 
 
+def near_ways(handles: Tensor, targets: Tensor, size: int, share: float) -> Tensor:
+    """The mask `[size, size]` (bool) of what is at most `share` of the width away from the way of a handle.
+
+    A way is the straight line between `handles [n, 2]` and `targets [n, 2]`.
+    """
+    y, x = torch.meshgrid(torch.arange(size).double(), torch.arange(size).double(), indexing="ij")
+    pixels = torch.stack([x, y], dim=-1)[:, :, None]  # [size, size, 1, 2]
+    way = targets - handles
+    along = ((pixels - handles) * way).sum(dim=-1) / way.square().sum(dim=-1).clamp_min(1e-12)
+    nearest = handles + along.clamp(0, 1)[..., None] * way
+    free: Tensor = ((pixels - nearest).norm(dim=-1) <= share * size).any(dim=-1)
+    return free
+
+
 def landmark_case(model: Model, number: int, count: int, psi: float, read: Landmarks) -> Case:
     """Face landmark manipulation (Pan et al. 2023, section 4.2): the landmarks of one face to those of another.
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from gansteer.errors import UserError
 
 Settings = Mapping[str, object] | None
-"""What a row changes in `Drag`; None is no edit."""
+"""What a row changes in `Drag`; None is no edit. `free` is a mask: what is that near a handle's way, as a share of the width, may move."""
 
 COUNTS = (1, 5, 68)
 """Numbers of points of the landmark protocol."""
@@ -36,9 +36,16 @@ ROWS: dict[str, Settings] = {
 }
 """What is run unless rows are named."""
 
+OWN = "b32.conv1"
+"""The layer that `portraits` is dragged in; the ablations change it for others."""
+LAYERS = ("b16.conv1", OWN, "b64.conv1", f"b16.conv1+{OWN}", f"{OWN}+b64.conv1")
+
 ABLATIONS: dict[str, Settings] = {
-    **{f"layer {layer}": {**PUBLISHED, "layer": layer} for layer in ("b16.conv1", "b32.conv1", "b64.conv1")},
-    **{f"r1 {r1} px": {**PUBLISHED, "r1": float(r1)} for r1 in (2, 3, 4, 6, 8)},
+    **{f"layer {layer}": {**PUBLISHED, "layer": layer} for layer in LAYERS},
+    **{f"pulled in {layer}": {**PUBLISHED, "layer": layer, "tracking_layer": OWN} for layer in LAYERS if layer != OWN},
+    **{f"tracked in {layer}": {**PUBLISHED, "layer": OWN, "tracking_layer": layer} for layer in LAYERS if layer != OWN},
+    **{f"mask, {free:g} of the width free": {**PUBLISHED, "free": free} for free in (0.1, 0.2, 0.3)},
+    **{f"r1 {r1} px": {**PUBLISHED, "r1": float(r1)} for r1 in (1, 2, 3, 4, 6, 8)},
     **{f"r2 {r2} px": {**PUBLISHED, "r2": float(r2)} for r2 in (4, 6, 9, 12)},
     "rate 5e-3": {**PUBLISHED, "learning_rate": 5e-3},
     "rate 1e-2": {**PUBLISHED, "learning_rate": 1e-2},

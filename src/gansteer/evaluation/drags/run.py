@@ -18,7 +18,7 @@ from gansteer.edits.drag.edit import Drag
 from gansteer.edits.drag.methods import begin
 from gansteer.edits.drag.trackers import check_tracker
 from gansteer.errors import UserError
-from gansteer.evaluation.drags.cases import Case, draggable, landmark_case, point_set
+from gansteer.evaluation.drags.cases import Case, draggable, landmark_case, near_ways, point_set
 from gansteer.evaluation.drags.judge import Judge
 from gansteer.evaluation.drags.measures import (
     frechet,
@@ -156,8 +156,12 @@ def carry_out(subject: Subject, handles: Tensor, targets: Tensor, settings: Sett
     if settings is None or not len(handles):
         return Dragged(subject, 0, False, 0, 0.0, mean_distance(handles, targets) if len(handles) else math.nan)
     pairs = [[(x, y) for x, y in points.tolist()] for points in (handles, targets)]
+    how = dict(settings)
+    free = how.pop("free", None)
+    if isinstance(free, float):
+        how["mask"] = near_ways(handles, targets, subject.model.resolution, free)
     began = time.process_time()
-    run = begin(subject, Drag(handles=pairs[0], targets=pairs[1], **settings))  # type: ignore[arg-type]
+    run = begin(subject, Drag(handles=pairs[0], targets=pairs[1], **how))  # type: ignore[arg-type]
     *_, last = run
     seconds = time.process_time() - began
     left = sum(last.distances) / len(last.distances)
