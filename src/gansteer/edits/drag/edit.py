@@ -146,6 +146,7 @@ class Drag(DragSettings, Edit):
             given,
             method=method,
             layer=layer,
+            tracking_layer=None if given.tracking_layer == layer else given.tracking_layer,
             r1=given.r1 if given.r1 is not None else r1,
             r2=given.r2 if given.r2 is not None else max(6.0, 12 * scale) * (3 if method == "transformer" else 1),
             tolerance=given.tolerance

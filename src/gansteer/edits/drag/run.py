@@ -56,9 +56,9 @@ class PointRun(SteppedRun[Drag]):
             self._passes_before = 0 if before is None else self.passes
             look = present.generator, present.code, edit.rows
             self._extract = Extractor(*look, edit.layer, edit.engine)
-            apart = edit.tracking_layer not in (None, edit.layer)
-            self._track = Extractor(*look, edit.tracking_layer or edit.layer, edit.engine) if apart else None
-            """Where handles are tracked, if in other features."""
+            apart = edit.tracking_layer
+            self._extract_tracked = None if apart is None else Extractor(*look, apart, edit.engine)
+            """For the features that handles are tracked in, where they are others than those that are pulled."""
         assert edit.r1 is not None
         assert edit.r2 is not None
         assert edit.tolerance is not None
@@ -91,7 +91,11 @@ class PointRun(SteppedRun[Drag]):
     @property
     def passes(self) -> int:
         """Passes through the network so far, forward and backward, each as one."""
-        return self._passes_before + self._extract.passes + (0 if self._track is None else self._track.passes)
+        return (
+            self._passes_before
+            + self._extract.passes
+            + (0 if self._extract_tracked is None else self._extract_tracked.passes)
+        )
 
     @abstractmethod
     def _begin(self) -> None:
@@ -112,11 +116,11 @@ class PointRun(SteppedRun[Drag]):
 
     def _tracked_in(self, features: Features, window: Tensor) -> View:
         """What the tracker looks at: `features`, or the tracking layer's in the `window [K]` around the points."""
-        if self._track is None:
+        if self._extract_tracked is None:
             return self._view(features)
         with torch.no_grad():
-            need = self._track.grid.need_around(self._points, window)
-            return self._view(self._track(self._latent.rows(), need, self._layout()))
+            need = self._extract_tracked.grid.need_around(self._points, window)
+            return self._view(self._extract_tracked(self._latent.rows(), need, self._layout()))
 
     def _remember(self, features: Features) -> None:
         """Keep F0 for the mask term."""
