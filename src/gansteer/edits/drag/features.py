@@ -243,8 +243,9 @@ class Extractor:
             code = self._code if layout is None else replace(self._code, layout=layout)
             found = self._generator.features(code, self._names, styles=styles)
             maps = zip(self._names, self._grids, strict=True)
-            rows_of = torch.cat([self._laid(found[name][0], grid) for name, grid in maps], dim=1)  # [r * r, C]
-            table, known = F.pad(rows_of, (0, 0, 0, 1)), torch.ones_like(need)
+            laid = [self._laid(found[name][0], grid) for name, grid in maps]  # each [r * r, C]
+            whole = laid[0] if len(laid) == 1 else torch.cat(laid, dim=1)
+            table, known = F.pad(whole, (0, 0, 0, 1)), torch.ones_like(need)
         self.passes += 1
         if table.requires_grad:
             table.register_hook(self._passed_back)  # type: ignore[no-untyped-call]
