@@ -87,7 +87,11 @@ def methods(model: Model) -> dict[str, Row]:
     """The rows of the table."""
     layers = [spec.name for spec in model.generator.last_of_each_size() if 16 <= spec.frame.inner <= 256]
     followed = model.card.drag_layer or default_layer(model.generator)
-    rows = {"no edit": Row(None), "no tracking": Row({**DRAGGAN, "tracker": "none"}, 4), "natural, the default": Row({})}
+    rows = {
+        "no edit": Row(None),
+        "no tracking": Row({**DRAGGAN, "tracker": "none"}, 4),
+        "natural, the default": Row({}),
+    }
     rows[f"DragGAN, {followed}"] = Row(DRAGGAN)
     rows.update({f"DragGAN, {layer}": Row({**DRAGGAN, "layer": layer}, 4) for layer in layers if layer != followed})
     rows["DragGAN, reach 10"] = Row({**DRAGGAN, "reach": 10.0}, 4)

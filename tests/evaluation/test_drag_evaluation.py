@@ -113,6 +113,11 @@ def test_a_run_that_was_killed_goes_on_without_a_difference(
     again = measure(tiny, tmp_path, *words)
     assert without_seconds(again) == without_seconds(whole)
     assert [row["cases"] for row in whole["tables"][0]["rows"]] == [2, 2]
+    earlier = "".join(lines).replace('"tracking_layer": null, ', "")  # before there was that setting
+    assert earlier.count("tracking_layer") == 0
+    (tmp_path / "a.jsonl").write_text(earlier)
+    assert without_seconds(measure(tiny, tmp_path, *words)) == whole
+    assert (tmp_path / "a.jsonl").read_text() == earlier
     others = "".join(lines).replace('"learning_rate": 0.01', '"learning_rate": 0.02')  # what the row once meant
     (tmp_path / "a.jsonl").write_text(others)
     assert without_seconds(measure(tiny, tmp_path, *words)) == whole
@@ -123,6 +128,18 @@ def test_a_run_that_was_killed_goes_on_without_a_difference(
         main(["evaluate", "drags", "--model", str(tiny), "--psi", "0.5", "--records", str(tmp_path / "a.jsonl")]) == 2
     )
     assert "other weights or settings" in capsys.readouterr().err
+
+
+def test_a_row_with_a_mask_is_known_by_it(tiny: Path, tmp_path: Path) -> None:
+    words = ["--points", "1", "--pairs", "1", "--rows", "no edit", "mask, 0.2"]
+    whole = measure(tiny, tmp_path, *words)
+    (_, masked) = whole["tables"][0]["rows"]
+    assert masked["settings"]["free"] == 0.2
+    lines = (tmp_path / "a.jsonl").read_text()
+    assert measure(tiny, tmp_path, *words) == whole
+    assert (tmp_path / "a.jsonl").read_text() == lines
+    measure(tiny, tmp_path, *words[:-1], "mask, 0.3")
+    assert len((tmp_path / "a.jsonl").read_text().splitlines()) == len(lines.splitlines()) + 1
 
 
 def test_targets_on_one_pixel_are_dragged_back_as_one() -> None:

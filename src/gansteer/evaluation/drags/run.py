@@ -86,9 +86,12 @@ class Record:
 
     @classmethod
     def from_json(cls, line: Any) -> "Record":
-        """Raises KeyError or TypeError for anything else."""
+        """Raises KeyError or TypeError for anything else. A setting that came after the record was at its default then."""
+        settings = line["settings"]
+        if settings is not None:
+            settings = {**{field.name: field.default for field in fields(DragSettings)}, **settings}
         measures = {name: math.nan if x is None else float(x) for name, x in line["measures"].items()}
-        return cls(line["points"], line["number"], line["row"], line["settings"], measures, line["embedding"])
+        return cls(line["points"], line["number"], line["row"], settings, measures, line["embedding"])
 
 
 def prepare(plan: Plan) -> Callable[[Task], list[Record]]:
@@ -116,10 +119,21 @@ def resolved(model: Model, settings: Settings) -> Settings:
     """All fields of a row's drag, of one handle: what a default means may change, and records must not be taken for others."""
     if settings is None:
         return None
-    middle = [((model.resolution - 1) / 2,) * 2]
+    middle = torch.full((1, 2), (model.resolution - 1) / 2, dtype=torch.float64)
     subject = model.sample(0, label=0 if model.generator.config.c_dim else None)
-    fitted = Drag(middle, middle, **settings).fitted(subject)  # type: ignore[arg-type]
-    return {field.name: getattr(fitted, field.name) for field in fields(DragSettings)}
+    fitted = drag_of(subject, middle, middle, settings).fitted(subject)
+    free = {"free": settings["free"]} if "free" in settings else {}
+    return {**{field.name: getattr(fitted, field.name) for field in fields(DragSettings)}, **free}
+
+
+def drag_of(subject: Subject, handles: Tensor, targets: Tensor, settings: Mapping[str, object]) -> Drag:
+    """The drag of `handles [n, 2]` to `targets [n, 2]` that a row's settings mean."""
+    how = dict(settings)
+    free = how.pop("free", None)
+    if isinstance(free, float):
+        how["mask"] = near_ways(handles, targets, subject.model.resolution, free)
+    pairs = [[(x, y) for x, y in points.tolist()] for points in (handles, targets)]
+    return Drag(handles=pairs[0], targets=pairs[1], **how)  # type: ignore[arg-type]
 
 
 def case_maker(plan: Plan, model: Model, judge: Judge) -> Callable[[int, int], Case]:
@@ -155,13 +169,9 @@ def carry_out(subject: Subject, handles: Tensor, targets: Tensor, settings: Sett
     """One drag by one row."""
     if settings is None or not len(handles):
         return Dragged(subject, 0, False, 0, 0.0, mean_distance(handles, targets) if len(handles) else math.nan)
-    pairs = [[(x, y) for x, y in points.tolist()] for points in (handles, targets)]
-    how = dict(settings)
-    free = how.pop("free", None)
-    if isinstance(free, float):
-        how["mask"] = near_ways(handles, targets, subject.model.resolution, free)
+    drag = drag_of(subject, handles, targets, settings)
     began = time.process_time()
-    run = begin(subject, Drag(handles=pairs[0], targets=pairs[1], **how))  # type: ignore[arg-type]
+    run = begin(subject, drag)
     *_, last = run
     seconds = time.process_time() - began
     left = sum(last.distances) / len(last.distances)
