@@ -23,7 +23,7 @@ from gansteer.studio.protocol import decode
 from support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the system is asked for limits and memory as on Linux")
-KILLS = 24
+KILLS = 50
 MESSAGES = 1_000
 ABANDONED = 200
 

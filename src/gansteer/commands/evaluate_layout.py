@@ -211,14 +211,14 @@ class LayoutPairs(Examination):
 
     def measure(self, model: "Model") -> "PairsReport":
         from gansteer.edits.arrangement.edit import layout_of
-        from gansteer.evaluation.layout_pairs import DRAG, PairsReport, of_record, read_pairs, rows
+        from gansteer.evaluation.layout_pairs import PairsReport, of_record, read_pairs, rows
 
         edits: dict[str, list[str]] = {}
         for pair in read_pairs(self.data):
             edits.setdefault(pair.name, []).append(f"{pair.name} {pair.edit}")
         layout_of(model.sample(0))  # complains before the work
         keys = [tuple(edits[name]) for name in list(edits)[: self.rooms]]
-        head = {"of": "layout-pairs", "model": model.digest, "projection": self.projection, "drag": DRAG}
+        head = {"of": "layout-pairs", "model": model.digest, "projection": self.projection}
         found = self.examined(
             head, keys, of_record, prepare_layout_pairs, self.opener(model), self.data.absolute(), self.projection
         )

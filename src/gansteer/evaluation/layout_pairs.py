@@ -19,7 +19,6 @@ from torch import Tensor
 
 from gansteer.edits.arrangement.differences import change
 from gansteer.edits.arrangement.edit import Arrangement, layout_of
-from gansteer.edits.drag.config import Method as DragMethod
 from gansteer.edits.drag.edit import Drag
 from gansteer.edits.inversion.perceptual import comparison
 from gansteer.errors import UserError
@@ -32,8 +31,6 @@ from gansteer.subject import Model, Subject
 EditName = Literal["moved", "removed"]
 Method = Literal["no edit", "drag only", "layout"]
 METHODS: tuple[Method, ...] = get_args(Method)
-DRAG: DragMethod = "natural"
-"""The method of "drag only": what a drag of one handle is by default."""
 TOUCHED = 12.0
 """Levels: where the true pictures differ by as much, the edit has something to do."""
 LEAST_TOUCHED = 40
@@ -154,7 +151,8 @@ def examine(subject: Subject, pair: Pair) -> PairRecord | None:
         results["layout"] = result_of(subject, Arrangement(moves={blob: (dx, dy)}))
         inside = [min(max(v, 0.0), size - 1.0) for v in (x, y, x + dx, y + dy)]
         handle, target = (inside[0], inside[1]), (inside[2], inside[3])
-        results["drag only"] = result_of(subject, Drag([handle], [target], method=DRAG, layout="fixed"))
+        edit = Drag([handle], [target], method="draggan", layout="fixed")
+        results["drag only"] = result_of(subject, edit)
     else:
         results["layout"] = result_of(subject, Arrangement(removes=(blob,)))
     found: dict[Method, Distances] = {}
