@@ -193,6 +193,16 @@ def test_the_hierarchical_law_is_the_published_one() -> None:
     torch.testing.assert_close(one.moved(0, 3.0, 4.0).centres, one.centres + torch.tensor([3.0, 4.0]))
 
 
+def test_a_hierarchy_nearer_to_the_middle_is_the_same_one_drawn_in() -> None:
+    wide, near = (HierarchicalLaw(d).sample(50, 64, 2, torch.Generator().manual_seed(0)) for d in (0.33, 0.11))
+    first = [halves(drawn.centres[:, :1], 64) for drawn in (wide, near)]
+    assert (first[0].abs() == 0.75).any()
+    torch.testing.assert_close(first[1], first[0] / 3)
+    parts = [halves(drawn.centres, 64) - middle for drawn, middle in zip((wide, near), first, strict=True)]
+    torch.testing.assert_close(parts[1], parts[0])
+    assert torch.equal(near.sizes, wide.sizes)
+
+
 @pytest.mark.parametrize("law", [ObjectsLaw(), HierarchicalLaw()])
 def test_the_same_numbers_give_the_same_layout(law: ObjectsLaw | HierarchicalLaw) -> None:
     first, again = (law.sample(1, 128, 4, torch.Generator().manual_seed(5)) for _ in range(2))

@@ -11,6 +11,7 @@ from gansteer.checkpoints.native import save_model
 from gansteer.checkpoints.registry import load
 from gansteer.errors import UserError
 from gansteer.models.layout import Layout, heatmaps
+from gansteer.models.layout_laws import HierarchicalLaw
 from gansteer.models.spatial.generator import SpatialGenerator
 from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.subject import Card, Model
@@ -174,6 +175,32 @@ def test_a_run_goes_on_from_a_trained_stylegan2_with_its_pictures(tiny, tmp_path
         carry_out(tiny("other", layout="objects:2", encoding="published", grow=newest(grown)))
     with pytest.raises(UserError, match="spatial"):
         carry_out(tiny("back", grow=newest(grown)))
+    for start in (newest(grown), grown.out):
+        with pytest.raises(UserError, match="has --layout objects"):
+            carry_out(tiny("law", layout="hierarchical", grow=start))
+
+
+@pytest.mark.parametrize("start", ["file", "folder"])
+def test_a_run_takes_the_numbers_of_the_law_that_it_is_told(tiny, start):
+    def config_of(path):
+        g = load(path, device="cpu").generator
+        assert isinstance(g, SpatialGenerator)
+        return g.config
+
+    first = tiny("first", layout="hierarchical:0.2", images=4)
+    carry_out(first)
+    assert config_of(newest(first)).deviation == 0.2
+    grow = newest(first) if start == "file" else first.out
+    carry_out(nearer := tiny("nearer", layout="hierarchical:0.1", grow=grow, images=4))
+    assert config_of(newest(nearer)).deviation == 0.1
+    g = load(newest(nearer), device="cpu").generator
+    drawn = g.sample_layout(100, torch.Generator().manual_seed(0)).centres[:, 0]
+    law = (
+        HierarchicalLaw(0.1)
+        .sample(100, g.config.resolution, g.config.blob_dim, torch.Generator().manual_seed(0))
+        .centres[:, 0]
+    )
+    torch.testing.assert_close(drawn, law.float())
 
 
 def test_features_look_at_the_size_that_they_are_told(tiny):
@@ -197,9 +224,11 @@ def newest(config):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"layout": "blobs"}, "none, hierarchical or objects:N"),
+        ({"layout": "blobs"}, "objects:N such as objects:6, hierarchical"),
         ({"layout": "objects:0"}, "from 1 to 64"),
         ({"layout": "objects:1000"}, "from 1 to 64"),
+        ({"layout": "hierarchical:2"}, "hierarchical:D such as hierarchical:0.2"),
+        ({"layout": "hierarchical:0.0"}, "a D above 0"),
         ({"layout": "objects:2", "layout_reader": 1.0}, "--loss projected"),
         ({"layout": "objects:2", "anchor": 0.5, "loss": "projected"}, "--anchor"),
         ({"layout": "objects:2", "composition": 1.0}, "--no-layout-noise"),

@@ -11,6 +11,8 @@ from gansteer.models.layout import NO_PARENT, Layout, pixels
 
 HIERARCHY_PARENTS = (NO_PARENT, 0, 0, 0, 0, 0, 0)
 HIERARCHY_LEVELS = (1, 2, 2, 3, 3, 3, 3)
+PUBLISHED_DEVIATION, PUBLISHED_FARTHEST = 0.33, 0.75
+"""Of the first centre of the published hierarchy, in units of half a picture."""
 
 
 class LayoutLaw(Protocol):
@@ -72,9 +74,16 @@ class HierarchicalLaw:
     Sigma: 0.5 (1 + U) for a whole batch, (U + 0.1) / 1.4 and (U + 0.1) / 2 for each centre.
     """
 
+    deviation: float = PUBLISHED_DEVIATION
+    """Standard deviation of the first centre in units of half a picture: smaller where the pictures' one thing stands near the
+    middle. What clamps it keeps its proportion."""
+
     def sample(self, batch: int, resolution: int, blob_dim: int, rng: torch.Generator) -> Layout:
         """The layouts of `batch` pictures, `[batch, 7]` blobs: blob 0 takes the other six along."""
-        first = (0.33 * torch.randn(batch, 1, 2, generator=rng, dtype=torch.float64)).clamp(-0.75, 0.75)
+        farthest = PUBLISHED_FARTHEST / PUBLISHED_DEVIATION * self.deviation
+        first = (self.deviation * torch.randn(batch, 1, 2, generator=rng, dtype=torch.float64)).clamp(
+            -farthest, farthest
+        )
         second = first + _uniform(rng, -0.4, 0.4, batch, 2, 2)
         third = first + _uniform(rng, -0.8, 0.8, batch, 4, 2)
         sigmas = [

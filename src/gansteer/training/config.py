@@ -75,7 +75,8 @@ class TrainConfig:
     conditional: bool = False
     """Condition on classes: those of a dataset.json, or a folder for each."""
     layout: str = "none"
-    """Condition on blobs: objects:N for N independent things a picture, hierarchical for one (1, 2 and 4 centres), or none."""
+    """Condition on blobs: objects:N for N independent things a picture, hierarchical for one (1, 2 and 4 centres), or none.
+    hierarchical:D has the thing nearer to the middle: D is the deviation of its centre in half widths, published as 0.33."""
     encoding: Literal["local", "published", "none"] = "local"
     """With --layout: how heatmaps enter. local modulates every pixel by itself, which keeps dragging fast; published is SEL,
     which normalises over the picture; none leaves them out, for ablations."""
@@ -158,21 +159,26 @@ class TrainConfig:
             raise UserError(f"--blobs-alone is a share from 0 to 1, not {self.blobs_alone}")
         if self.layout == "none":
             return
-        if not re.fullmatch(r"hierarchical|objects(:[0-9]{1,4})?", self.layout):
-            raise UserError(f"--layout is none, hierarchical or objects:N such as objects:6, not {self.layout!r}")
+        if not re.fullmatch(r"hierarchical(:0?\.[0-9]{1,4})?|objects(:[0-9]{1,4})?", self.layout):
+            raise UserError(
+                "--layout is none, objects:N such as objects:6, hierarchical, or hierarchical:D such as hierarchical:0.2, "
+                f"not {self.layout!r}"
+            )
+        law, _, number = self.layout.partition(":")
         if self.layout_reader and self.loss != "projected":
             raise UserError("--layout-reader looks at frozen features: use it with --loss projected")
         if self.composition and self.layout_noise:
             raise UserError("--composition compares pictures that are drawn twice: use it with --no-layout-noise")
-        if self.equivariance and (self.layout != "hierarchical" or self.grow is None):
+        if self.equivariance and (law != "hierarchical" or self.grow is None):
             raise UserError(
                 "--equivariance moves pictures of a model by the first blob: use it with --layout hierarchical and --grow"
             )
         if self.anchor:
             raise UserError("--anchor knows no layouts: leave it or --layout out")
-        count = self.layout.partition(":")[2]
-        if count and not 1 <= int(count) <= MAX_BLOBS:
-            raise UserError(f"--layout objects:N takes from 1 to {MAX_BLOBS} blobs, not {count}")
+        if number and law == "objects" and not 1 <= int(number) <= MAX_BLOBS:
+            raise UserError(f"--layout objects:N takes from 1 to {MAX_BLOBS} blobs, not {number}")
+        if number and law == "hierarchical" and not float(number):
+            raise UserError("--layout hierarchical:D takes a D above 0: with 0 the first blob never moves")
 
     def generator_config(self, c_dim: int = 0) -> GeneratorConfig:
         try:

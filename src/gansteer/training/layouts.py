@@ -43,16 +43,22 @@ LAYOUTS = 0x1A707
 """What the seed of a step's layouts differs by from that of its other random numbers."""
 
 
+def asked_law(config: TrainConfig) -> dict[str, Any]:
+    """What a run's --layout says of the law of layouts, as fields of `SpatialConfig`."""
+    law, _, number = config.layout.partition(":")
+    if not number:
+        return {"law": law}
+    return {"law": law, "blobs": int(number)} if law == "objects" else {"law": law, "deviation": float(number)}
+
+
 def spatial_config(config: TrainConfig, c_dim: int = 0) -> SpatialConfig:
     """The shape of a run's generator and the law of its layouts."""
     shape = config.generator_config(c_dim)
-    law, _, count = config.layout.partition(":")
-    blobs = {"blobs": int(count)} if count else {}
     rows = min(COARSE_ROWS, shape.num_ws) if config.blobs_alone else 0
     try:
         return SpatialConfig(
-            **vars(shape), law=law, encoding=config.encoding, noise=config.layout_noise, mean_rows=rows, apart=APART,
-            radius_high=RADIUS_HIGH, **blobs,
+            **vars(shape), **asked_law(config), encoding=config.encoding, noise=config.layout_noise, mean_rows=rows,
+            apart=APART, radius_high=RADIUS_HIGH,
         )  # fmt: skip
     except ValueError as error:
         raise UserError(str(error)) from error
@@ -69,8 +75,9 @@ class SpatialTraining(StyleGAN2Training):
         return g
 
     def restore(self, record: Mapping[str, Any], state: dict[str, Tensor]) -> SpatialGenerator:
-        g = SpatialGenerator(spatial_config(self._before(record, "encoding"), class_count(state)))
+        g = SpatialGenerator(spatial_config(self._before(record, "encoding", "layout"), class_count(state)))
         g.load_state_dict(state)
+        g.follow_law(self._law_from(g.config, f"{record['out']}"))
         return g
 
     def adopt(self, found: Generator, name: str) -> SpatialGenerator:
@@ -78,12 +85,20 @@ class SpatialTraining(StyleGAN2Training):
         if isinstance(found, SpatialGenerator):
             if found.config.encoding != self.config.encoding:
                 raise UserError(f"{name} has --encoding {found.config.encoding}: give the same to go on from it")
+            found.follow_law(self._law_from(found.config, name))
             return found
         if not isinstance(found, StyleGAN2Generator):
             raise UserError(f"{name} is of the architecture {found.architecture}: --layout cannot --grow from it")
         if not self.config.layout_noise:
             raise UserError(f"{name} has noise maps: a run from it must not have --no-layout-noise")
         return conditioned(found, replace(spatial_config(self.config), **vars(found.config)))
+
+    def _law_from(self, before: SpatialConfig, name: str) -> SpatialConfig:
+        """The configuration of what a run starts from with the numbers of its law that --layout gives; its kind of law stays."""
+        asked = asked_law(self.config)
+        if before.law != asked["law"]:
+            raise UserError(f"{name} has --layout {before.law}: give the same to go on from it")
+        return replace(before, **asked)
 
     def widen(self, small: StyleGAN2Generator) -> SpatialGenerator:
         assert isinstance(small, SpatialGenerator)

@@ -43,6 +43,8 @@ class SpatialConfig(GeneratorConfig):
     """With objects: the least distance of centres from the left and the right border, as a share of the picture's width."""
     apart: int = 2
     """With objects: how many random centres each is chosen from: the one farthest from those before it."""
+    deviation: float = 0.33
+    """With hierarchical: the standard deviation of the first centre from the middle, in units of half the picture's width."""
     noise: bool = True
     """Whether the layers add noise maps; without, the code alone decides what is drawn."""
     mean_rows: int = 0
@@ -65,6 +67,8 @@ class SpatialConfig(GeneratorConfig):
             raise ValueError("radius_low and radius_high must be rising numbers from 0")
         if not (0 <= self.top <= self.bottom <= 1 and 0 <= self.margin <= 0.5):
             raise ValueError("top and bottom must be rising shares of the picture, and margin one up to 0.5")
+        if not 0 < self.deviation <= 1:
+            raise ValueError(f"deviation must be above 0 and at most 1, not {self.deviation}")
         if self.mean_rows < 0 or self.mean_rows > self.num_ws:
             raise ValueError(f"mean_rows must be from 0 to {self.num_ws}, not {self.mean_rows}")
 

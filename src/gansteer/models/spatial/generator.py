@@ -22,7 +22,7 @@ from gansteer.models.stylegan2.widening import widened as widened_stylegan2
 def law_of(config: SpatialConfig) -> LayoutLaw:
     """The law of layouts that a configuration names."""
     if config.law == "hierarchical":
-        return HierarchicalLaw()
+        return HierarchicalLaw(config.deviation)
     side = 1 - 2 * config.margin
     return ObjectsLaw(
         config.blobs, config.drop, -side, side, 2 * config.top - 1, 2 * config.bottom - 1, 2 * config.radius_low,
@@ -40,10 +40,15 @@ class SpatialGenerator(StyleGAN2Generator):
 
     def __init__(self, config: SpatialConfig, fill: Fill = torch.randn) -> None:
         super().__init__(config, fill)
-        self.law = law_of(config)
+        self.follow_law(config)
         self.capabilities = Capabilities(
             preview_sizes=tuple(config.block_resolutions[:-1]), noise_maps=config.noise, layout=True
         )
+
+    def follow_law(self, config: SpatialConfig) -> None:
+        """Take the layouts of new pictures from the law that `config` names, which must have this generator's shape."""
+        self.config = config
+        self.law = law_of(config)
 
     @torch.no_grad()
     def level_rows(self) -> None:
