@@ -1,4 +1,5 @@
-"""What a layout costs: drawing with it beside the same StyleGAN2 without, and the preview of a blob that is being moved.
+"""What a layout costs: drawing with it beside the same StyleGAN2 without, the preview of a blob that is being moved, and a
+step of a drag that moves w and blobs together, by the region engine and by whole maps.
 
 Both sides have the same convolutions, one thread, and take turns in one process; times are CPU-seconds, ratios medians over
 the turns.
@@ -16,11 +17,15 @@ from statistics import median
 
 import torch
 
+from gansteer.edits.drag.edit import Drag
+from gansteer.edits.drag.features import Engine
+from gansteer.edits.registry import start
 from gansteer.models.code import Code
 from gansteer.models.spatial.config import SpatialConfig
 from gansteer.models.spatial.generator import SpatialGenerator
 from gansteer.models.stylegan2.config import GeneratorConfig
 from gansteer.models.stylegan2.generator import StyleGAN2Generator
+from gansteer.subject import Card, Model
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -50,6 +55,26 @@ def compare(encoding: str, shape: GeneratorConfig, repeats: int) -> dict[str, fl
     }  # fmt: skip
 
 
+def joint_steps(shape: GeneratorConfig, repeats: int) -> dict[str, float]:
+    """Seconds of a joint step of one drag without a mask by both engines, and how many times as long whole maps take."""
+    torch.manual_seed(0)
+    own = {field.name: getattr(shape, field.name) for field in fields(GeneratorConfig)}
+    spatial = SpatialGenerator(SpatialConfig(**own)).eval().requires_grad_(False)
+    subject = Model(Card(name="random"), spatial).sample(0)
+    middle, aim = spatial.config.resolution / 2, spatial.config.resolution / 4
+    engines: tuple[Engine, ...] = ("region", "dense")
+    runs = [
+        start(
+            subject,
+            Drag([(middle, middle)], [(aim, middle)], layout="joint", engine=engine, method="draggan", steps=999),
+        )
+        for engine in engines
+    ]
+    times = [[seconds(run.step) for run in runs] for _ in range(repeats + 2)][2:]
+    region, dense = (median(each) for each in zip(*times, strict=True))
+    return {"region_seconds": region, "dense_seconds": dense, "ratio": median(d / r for r, d in times)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolution", type=int, default=128)
@@ -66,6 +91,8 @@ def main() -> None:
         for encoding in ("local", "published"):
             found[encoding] = compare(encoding, shape, args.repeats)
             print(encoding, {name: round(value, 4) for name, value in found[encoding].items()})
+    found["joint step"] = joint_steps(shape, args.repeats)
+    print("joint step", {name: round(value, 4) for name, value in found["joint step"].items()})
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n")
 

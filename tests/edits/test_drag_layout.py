@@ -12,7 +12,7 @@ from gansteer.edits.arrangement.edit import layout_of
 from gansteer.edits.drag import natural
 from gansteer.edits.drag.blobs import COVERS, MovingLayout, covering, first_move
 from gansteer.edits.drag.edit import Drag
-from gansteer.edits.drag.features import Extractor
+from gansteer.edits.drag.features import Engine, Extractor
 from gansteer.edits.registry import start
 from gansteer.errors import UserError
 from gansteer.models.layout import Blob, Layout, heatmaps
@@ -70,11 +70,39 @@ def test_a_moving_layout_takes_children_along_and_is_differentiable() -> None:
     assert torch.allclose(gradient, 16 * torch.tensor([[2, 2], [1, 1], [1, 1]], dtype=torch.float64))
 
 
-def test_features_are_differentiable_in_the_centres(model: Model, subject: Subject) -> None:
+@pytest.mark.parametrize("layer", ["b4.conv1", "b16.conv1", "b32.conv0"])
+def test_few_cells_of_a_moving_layout_equal_the_whole_map(model: Model, layer: str) -> None:
+    """Features at some cells and their gradients in w and in the centres, both engines in float64."""
+    wide = replace(model, generator=tiny_model().generator.double())
+    code = wide.sample(3).code
+    assert code.layout is not None
+    size = int(layer[1:].split(".")[0])
+    rng = torch.Generator().manual_seed(0)
+    need = torch.rand(size, size, generator=rng) < 0.3
+    pull = torch.randn(int(need.sum()), 1, dtype=torch.float64, generator=rng)
+    pull[torch.rand(len(pull), generator=rng) < 0.7] = 0  # a loss that looks at few of them
+    found = []
+    engines: tuple[Engine, ...] = ("dense", "region")
+    for engine in engines:
+        moving = MovingLayout(code.layout, 32)
+        with torch.no_grad():
+            moving.offset += 0.1 * torch.randn(moving.offset.shape, generator=torch.Generator().manual_seed(1))
+        rows = code.ws[:2].clone().requires_grad_()
+        values = Extractor(wide.generator, code, 2, layer, engine)(rows, need, moving.layout()).at(need)
+        found.append((values, *torch.autograd.grad((values * pull).sum(), [rows, moving.offset])))
+    still = Extractor(wide.generator, code, 2, layer, "region")(code.ws[:2], need).at(need)
+    assert (still - found[0][0]).abs().max() > 1e-3
+    for dense, region in zip(*found, strict=True):
+        assert dense.abs().max() > 1e-6
+        torch.testing.assert_close(region, dense, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ["dense", "region"])
+def test_features_are_differentiable_in_the_centres(model: Model, engine: Engine) -> None:
     """Against differences, in float64."""
     wide = replace(model, generator=tiny_model().generator.double())
     code = wide.sample(3).code
-    extract = Extractor(wide.generator, code, 2, "b16.conv1", "dense")
+    extract = Extractor(wide.generator, code, 2, "b16.conv1", engine)
     assert code.layout is not None
     moving = MovingLayout(code.layout, 32)
     need = torch.ones(16, 16, dtype=torch.bool)

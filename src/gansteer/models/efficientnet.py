@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gansteer.models.layers import as_channels
+from gansteer.models.layers import as_channels, pointwise
 
 STAGES = (  # kernel, stride, expansion, channels, repeats
     (3, 1, 1, 16, 1),
@@ -39,6 +39,9 @@ class FoldedConv(nn.Module):
         self.kernel, self.stride, self.groups, self.activate = kernel, stride, groups, activate
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.kernel == self.stride == self.groups == 1:
+            x = pointwise(x, self.weight, self.bias)
+            return F.relu6(x) if self.activate else x
         top, bottom = self._padding(x.shape[-2])
         left, right = self._padding(x.shape[-1])
         if (top, left) != (bottom, right):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gansteer.models.code import Code, Styles
+from gansteer.models.layout import Layout
 
 NoiseSource = Callable[[int, int], Tensor]
 """`(batch, resolution)` to standard normal noise `[batch, 1, resolution, resolution]`."""
@@ -141,10 +142,11 @@ class Capabilities:
 class LocalFeatures(Protocol):
     """Features of one layer at chosen positions only, exactly as the whole network computes them."""
 
-    def __call__(self, styles: Styles, need: Tensor) -> Tensor:
+    def __call__(self, styles: Styles, need: Tensor, layout: Layout | None = None) -> Tensor:
         """The features at the cells `need [r, r]` (bool, on the CPU), row by row, then a row of zeros: `[M + 1, C]`.
 
-        `styles` gives the style `[1, style_dim]` of every layer up to this; gradients flow to those that ask for one.
+        `styles` gives the style `[1, style_dim]` of every layer up to this; gradients flow to those that ask for one. So they do
+        to a `layout`, which stands for that of the code.
         """
         ...
 

@@ -31,6 +31,12 @@ def as_channels(pictures: Tensor, channels: int) -> Tensor:
     return pictures.expand(-1, channels, -1, -1)
 
 
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The 1x1 convolution of `x [B, I, H, W]` with `weight [O, I, 1, 1]`, as a product with the channels of a pixel next to each
+    other. On a CPU, PyTorch's own takes a path for few pictures that is a good deal slower."""
+    return F.linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias).permute(0, 3, 1, 2)
+
+
 def leaky_relu(x: Tensor, clamp: float | None = None) -> Tensor:
     """Leaky ReLU with slope 0.2 and gain sqrt(2), clamped to `+-clamp` (after the gain) when `clamp` is given."""
     x = F.leaky_relu(x, LRELU_SLOPE) * LRELU_GAIN

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gansteer.models.efficientnet import TAPS, EfficientNetLite0
-from gansteer.models.layers import LRELU_SLOPE
+from gansteer.models.layers import LRELU_SLOPE, pointwise
 
 WIDTH = 64
 """Channels of the features of strides 2 and 4."""
@@ -20,9 +20,19 @@ COLOURS = 8
 """Width and height at which a discriminator with `spread` sees colours."""
 
 
-def random_projection(inputs: int, outputs: int) -> nn.Conv2d:
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution, computed as a product."""
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pointwise(x, self.weight, self.bias)
+
+
+def random_projection(inputs: int, outputs: int) -> Pointwise:
     """A fixed random 1x1 convolution."""
-    conv = nn.Conv2d(inputs, outputs, 1)
+    conv = Pointwise(inputs, outputs)
     nn.init.kaiming_normal_(conv.weight)
     return conv.requires_grad_(False)
 
@@ -53,7 +63,7 @@ def separable(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequent
     """Depthwise then 1x1 convolution, both spectrally normalised, group batch norm, leaky ReLU."""
     return nn.Sequential(
         spectral_norm(nn.Conv2d(inputs, inputs, kernel, stride, 1, groups=inputs, bias=False)),
-        spectral_norm(nn.Conv2d(inputs, outputs, 1, bias=False)),
+        spectral_norm(Pointwise(inputs, outputs, bias=False)),
         GroupBatchNorm(outputs),
         nn.LeakyReLU(LRELU_SLOPE),
     )

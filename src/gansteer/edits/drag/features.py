@@ -234,11 +234,11 @@ class Extractor:
     def __call__(self, rows: Tensor, need: Tensor, layout: Layout | None = None) -> Features:
         """Features at the cells `need [r, r]` (bool, CPU) at least, differentiable in `rows`.
 
-        With another `layout` than the start's, the features are those of the whole map, differentiable in it too.
+        A `layout` stands for the start's, and they are differentiable in it too.
         """
         styles = self.styles(rows)
-        if self._region is not None and layout is None:
-            table, known = self._region(styles, need), need
+        if self._region is not None:
+            table, known = self._region(styles, need, layout), need
         else:
             code = self._code if layout is None else replace(self._code, layout=layout)
             found = self._generator.features(code, self._names, styles=styles)

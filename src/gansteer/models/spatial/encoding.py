@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gansteer.models.layers import LRELU_GAIN, LRELU_SLOPE, Fill, leaky_relu
+from gansteer.models.layers import LRELU_GAIN, LRELU_SLOPE, Fill, leaky_relu, pointwise
 
 SEL_SHARE = 0.1
 """What SEL's residual branch is multiplied by, "for stability"."""
@@ -24,7 +24,10 @@ class PlainConv(nn.Module):
         self.gain = 1 / math.sqrt(inputs * kernel**2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight * self.gain, self.bias, padding=self.weight.shape[-1] // 2)
+        weight, kernel = self.weight * self.gain, self.weight.shape[-1]
+        if kernel == 1:
+            return pointwise(x, weight, self.bias)
+        return F.conv2d(x, weight, self.bias, padding=kernel // 2)
 
 
 class LocalEncoding(nn.Module):

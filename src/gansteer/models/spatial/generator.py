@@ -106,7 +106,12 @@ class SpatialGenerator(StyleGAN2Generator):
         """The region engine, for the local encoding; the published one looks at the whole picture."""
         if self.config.encoding == "published":
             return None
-        return RegionSynthesis(self.synthesis, layer, self.synthesis.modulations(_layout(code)), fixed)
+        with torch.no_grad():
+            still = self.synthesis.modulations(_layout(code))
+        # Modulations are those of whole maps, which are small.
+        return RegionSynthesis(
+            self.synthesis, layer, lambda moved: still if moved is None else self.synthesis.modulations(moved), fixed
+        )
 
     def noise_maps(self) -> dict[str, Tensor]:
         """One for each convolution, if the model has noise."""

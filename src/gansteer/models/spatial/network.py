@@ -138,8 +138,7 @@ class SpatialSynthesis(Synthesis):
             raise ValueError(f"this model has no layer {missing[0]!r}; it has {', '.join(names)}")
         found: dict[str, Tensor | None] = dict.fromkeys(layers)
         for _ in self._blocks(styles, layout, noise, found):
-            if None not in found.values():
-                break
+            pass
         return {name: x for name, x in found.items() if x is not None}
 
     def _blocks(
@@ -147,7 +146,7 @@ class SpatialSynthesis(Synthesis):
     ) -> Iterator[tuple[Block, Tensor, Tensor | None, Tensor | None]]:
         """Each block with its result in two parts (see `SynthesisLayer.unscaled`) and the features of its heatmaps.
 
-        The activations after the layers that `found` names are put into it.
+        The activations after the layers that `found` names are put into it; nothing is computed beyond the last of them.
         """
         layout = layout.batched.to(self.constant.device, self.constant.dtype)
         s = self.conditioning.styles(layout.styles)
@@ -166,11 +165,12 @@ class SpatialSynthesis(Synthesis):
                     x, scale = encoding(_scaled(x, scale), hidden, layer.name), None
                 if layer.name in found:
                     found[layer.name] = _scaled(x, scale)
+                    if None not in found.values():
+                        return
             yield block, x, scale, hidden
 
-    @torch.no_grad()
     def modulations(self, layout: Layout) -> dict[str, Modulation]:
-        """What the local encoding does to the layers' results for the layout of one picture, without gradients."""
+        """What the local encoding does to the layers' results for the layout of one picture, differentiable in it."""
         layout = layout.batched.to(self.constant.device, self.constant.dtype)
         if len(layout.sizes) != 1:
             raise ValueError(f"modulations are those of one picture, not of {len(layout.sizes)}")

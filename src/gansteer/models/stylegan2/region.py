@@ -11,7 +11,6 @@ rows, borders need no special case, and the whole map is simply the case where e
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from torch.autograd.function import once_differentiable
 from gansteer.models.code import Styles
 from gansteer.models.generator import NONE_FIXED, FixedStyles
 from gansteer.models.layers import LRELU_GAIN, LRELU_SLOPE
+from gansteer.models.layout import Layout
 from gansteer.models.stylegan2 import doubling
 from gansteer.models.stylegan2.network import Synthesis, SynthesisLayer, demodulation
 from gansteer.models.stylegan2.region_plan import LayerBack, LayerPlan, UpBack, UpPlan, plan, plan_back
@@ -181,15 +181,22 @@ class _Pass(torch.autograd.Function):
     Per layer, with `a` the activations of the one below, s its style, d its demodulation, n noise, b bias:
     `a' = lrelu(sqrt2 (d conv(s a) + n + b))`, and then `a' m + t` where something modulates positions. Takes every layer's
     d `[1, O]`, then every layer's s `[1, I]`, which gets the gradient by way of d, too: that of
-    `d = 1 / sqrt(sum_i s_i^2 E_oi + eps)` is `-d^3 E_oi s_i`. Both are None where the weights hold them.
+    `d = 1 / sqrt(sum_i s_i^2 E_oi + eps)` is `-d^3 E_oi s_i`. Both are None where the weights hold them. Then every layer's m, and
+    every layer's t, `[r r, O]` or None.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, region: "RegionSynthesis", plans: list[LayerPlan], ds: list[Tensor | None], *styles: Tensor | None
+        ctx: Any, region: "RegionSynthesis", plans: list[LayerPlan], ds: list[Tensor | None], *given: Tensor | None
     ) -> Tensor:
+        count = len(region.layers)
+        styles, gains, shifts = given[:count], given[count : 2 * count], given[2 * count :]
+        modulations = [
+            None if gain is None or shift is None else Modulation(gain, shift)
+            for gain, shift in zip(gains, shifts, strict=True)
+        ]
         tables, results = [region.constant], []
-        each = zip(region.kernels, plans, region.added, styles, ds, region.layers, region.modulations, strict=True)
+        each = zip(region.kernels, plans, region.added, styles, ds, region.layers, modulations, strict=True)
         for kernel, step, added, style, d, layer, modulation in each:
             if style is None or d is None:
                 y = _convolve(tables[-1], step, kernel, added)
@@ -199,7 +206,7 @@ class _Pass(torch.autograd.Function):
             F.leaky_relu_(y, LRELU_SLOPE)
             results.append(y if layer.clamp is None else y.clamp_(-layer.clamp, layer.clamp))
             tables.append(results[-1] if modulation is None else modulation.applied(results[-1], step))
-        ctx.region, ctx.plans, ctx.ds, ctx.styles = region, plans, ds, styles
+        ctx.region, ctx.plans, ctx.ds, ctx.styles, ctx.modulations = region, plans, ds, styles, modulations
         ctx.tables, ctx.results = (
             tables[:-1],
             [x.detach() for x in results],
@@ -210,7 +217,8 @@ class _Pass(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         region = ctx.region
-        gradients: list[Tensor | None] = [None] * len(region.layers)
+        count = len(region.layers)
+        gradients: list[Tensor | None] = [None] * (3 * count)
         live = _live(g)
         ways = region.plan_back(ctx.plans, live)
         rows = live.nonzero()[:, 0]
@@ -218,11 +226,15 @@ class _Pass(torch.autograd.Function):
         table = g.new_empty(len(rows) + 1, g.shape[1])
         for i, way in reversed(list(enumerate(ways))):
             layer, step, modulation, style, d = (
-                of[i] for of in (region.layers, ctx.plans, region.modulations, ctx.styles, ctx.ds)
+                of[i] for of in (region.layers, ctx.plans, ctx.modulations, ctx.styles, ctx.ds)
             )
             a = _chosen(ctx.results[i], rows)
             if modulation is not None:
-                g = g * modulation.rows(modulation.gain, step).index_select(0, rows)
+                places = modulation.places(step).index_select(0, rows)
+                if modulation.gain.requires_grad or modulation.shift.requires_grad:
+                    gradients[count + i] = torch.zeros_like(modulation.gain).index_copy_(0, places, g * a)
+                    gradients[2 * count + i] = torch.zeros_like(modulation.shift).index_copy_(0, places, g)
+                g = g * modulation.gain.index_select(0, places)
             if layer.clamp is not None:
                 g = g.masked_fill(a.abs() >= layer.clamp, 0)
             moves = style is not None and style.requires_grad
@@ -254,34 +266,45 @@ def _live(g: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Modulation:
-    """What multiplies a layer's results, position by position, and what is added to them: constants of an edit."""
+    """What multiplies a layer's results, position by position, and what is added to them."""
 
     gain: Tensor
     """`[r r, C]`, row by row."""
     shift: Tensor
     """`[r r, C]`."""
 
-    def rows(self, table: Tensor, step: LayerPlan) -> Tensor:
-        """Those of the positions that `step` computes, `[M, C]`."""
-        return table.index_select(0, step.need.flatten().nonzero()[:, 0].to(table.device))
+    def places(self, step: LayerPlan) -> Tensor:
+        """The rows `[M]` of the positions that `step` computes."""
+        return step.need.flatten().nonzero()[:, 0].to(self.gain.device)
 
     def applied(self, x: Tensor, step: LayerPlan) -> Tensor:
         """Results `[M + 1, C]` modulated, but for the last row, which stays zero."""
-        return F.pad(torch.addcmul(self.rows(self.shift, step), x[:-1], self.rows(self.gain, step)), (0, 0, 0, 1))
+        places = self.places(step)
+        shift, gain = self.shift.index_select(0, places), self.gain.index_select(0, places)
+        return F.pad(torch.addcmul(shift, x[:-1], gain), (0, 0, 0, 1))
+
+
+Modulate = Callable[[Layout | None], Mapping[str, Modulation]]
+"""What modulates layers, by their names, in a layout or, given none, in that of the edit's start."""
+
+
+def unmodulated(layout: Layout | None) -> Mapping[str, Modulation]:
+    """No layer is modulated, as in a model without layouts."""
+    return {}
 
 
 class RegionSynthesis:
     """A synthesis network that evaluates its layers up to `layer` at chosen positions only.
 
-    Weights are arranged when they are first needed and must not change afterwards; no gradient reaches them, nor the
-    modulations, which some layers have by name, nor the `fixed` styles, which then are those of every call.
+    Weights are arranged when they are first needed and must not change afterwards; no gradient reaches them, nor the `fixed`
+    styles, which then are those of every call. `modulate` tells what modulates which layers.
     """
 
     def __init__(
         self,
         synthesis: Synthesis,
         layer: str,
-        modulations: Mapping[str, Modulation] = MappingProxyType({}),
+        modulate: Modulate = unmodulated,
         fixed: FixedStyles = NONE_FIXED,
     ) -> None:
         self.layers: list[SynthesisLayer] = []
@@ -289,7 +312,7 @@ class RegionSynthesis:
             self.layers.append(each)
             if each.name == layer:
                 break
-        self.modulations = [modulations.get(each.name) for each in self.layers]
+        self._modulate = modulate
         self._fixed = fixed
         with torch.no_grad():
             self.kernels = [Kernel(each, fixed.get(each.name)) for each in self.layers]
@@ -301,16 +324,20 @@ class RegionSynthesis:
         self._backs: list[tuple[list[LayerPlan], list[LayerBack]]] = []
         self._plans: list[list[LayerPlan]] = []
 
-    def __call__(self, styles: Styles, need: Tensor) -> Tensor:
+    def __call__(self, styles: Styles, need: Tensor, layout: Layout | None = None) -> Tensor:
         """Features at `need [r, r]` (bool, CPU), row by row: `[M + 1, C]`, the last row zero.
 
-        `styles` gives the style `[1, I]` of every layer whose style is not fixed; gradients flow to those that ask for one.
+        `styles` gives the style `[1, I]` of every layer whose style is not fixed; gradients flow to those that ask for one, and to
+        the `layout`.
         """
         each = [None if layer.name in self._fixed else styles[layer.name] for layer in self.layers]
         with torch.no_grad():
             of = zip(each, self.energies, strict=True)
             ds = [None if style is None else demodulation(style, energy) for style, energy in of]
-        table: Tensor = _Pass.apply(self, self._plan(need), ds, *each)  # type: ignore[no-untyped-call]
+        found = self._modulate(layout)
+        ms = [found.get(layer.name) for layer in self.layers]
+        gains, shifts = [None if m is None else m.gain for m in ms], [None if m is None else m.shift for m in ms]
+        table: Tensor = _Pass.apply(self, self._plan(need), ds, *each, *gains, *shifts)  # type: ignore[no-untyped-call]
         return table
 
     def _plan(self, need: Tensor) -> list[LayerPlan]:
