@@ -11,9 +11,14 @@ No test asks how long something took, nor how much happened in a time; this is a
 """
 
 
+LONGEST = 0.1
+"""Seconds between two looks at most. The first are soon after each other; whoever waits long must not keep busy what it waits for."""
+
+
 def until(happened: Callable[[], Any], what: Callable[[], object] = lambda: "it never happened") -> None:
     """Wait until it is so; `what` tells, if it never is, how things stand."""
-    end = time.monotonic() + PATIENCE
+    end, pause = time.monotonic() + PATIENCE, 0.005
     while not happened():
         assert time.monotonic() < end, what()
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(pause * 1.5, LONGEST)
