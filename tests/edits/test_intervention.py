@@ -285,7 +285,7 @@ def test_the_energy_of_channels_is_that_of_all_derivatives() -> None:
     def draw(style: torch.Tensor) -> torch.Tensor:
         return generator.synthesis({**styles, "b8.conv1": style})[0]
 
-    jacobian = torch.autograd.functional.jacobian(draw, styles["b8.conv1"])[:, :, :, 0]  # [3, H, W, C]
+    jacobian = torch.autograd.functional.jacobian(draw, styles["b8.conv1"], vectorize=True)[:, :, :, 0]  # [3, H, W, C]
     energy = jacobian.square().sum(dim=0)  # [H, W, C]
     start = subject.generator.config.channels(4) + subject.generator.config.channels(4)  # type: ignore[attr-defined]
     mine = slice(start, start + jacobian.shape[-1])
