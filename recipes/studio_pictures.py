@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -23,6 +24,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 Point = tuple[float, float]
+PATIENCE = 120.0
+"""Seconds until a page is said to be stuck."""
 SESSIONS = {7: "For the poster", 1: "", 13: "Purple collar", 9: "Grey hair"}
 """Seeds to the names that their sessions are given."""
 
@@ -46,7 +49,10 @@ def evaluate(page: Page, expression: str) -> Any:
 
 
 def until(page: Page, expression: str) -> None:
+    end = time.monotonic() + PATIENCE
     while not evaluate(page, expression):
+        if time.monotonic() > end:
+            sys.exit(f"the page never came to {expression}")
         page.wait_for_timeout(50)
 
 
@@ -93,7 +99,7 @@ def screenshots(browser: Browser, address: str, out: Path, arguments: argparse.N
     page = opened(browser, address, arguments.seed, 1440, 900)
     stroke(page, handle, target)
     page.click("button.primary")
-    until(page, "s.traces.length > 12")
+    until(page, "s.traces.length > 2")  # a drag by least change takes few steps
     page.screenshot(path=out / "studio.png")
     page.context.close()
 
