@@ -182,18 +182,18 @@ def test_a_run_goes_on_from_a_trained_stylegan2_with_its_pictures(tiny, tmp_path
 
 @pytest.mark.parametrize("start", ["file", "folder"])
 def test_a_run_takes_the_numbers_of_the_law_that_it_is_told(tiny, start):
-    def config_of(path):
+    def drawn_by(path):
         g = load(path, device="cpu").generator
         assert isinstance(g, SpatialGenerator)
-        return g.config
+        return g
 
     first = tiny("first", layout="hierarchical:0.2", images=4)
     carry_out(first)
-    assert config_of(newest(first)).deviation == 0.2
+    assert drawn_by(newest(first)).config.deviation == 0.2
     grow = newest(first) if start == "file" else first.out
     carry_out(nearer := tiny("nearer", layout="hierarchical:0.1", grow=grow, images=4))
-    assert config_of(newest(nearer)).deviation == 0.1
-    g = load(newest(nearer), device="cpu").generator
+    g = drawn_by(newest(nearer))
+    assert g.config.deviation == 0.1
     drawn = g.sample_layout(100, torch.Generator().manual_seed(0)).centres[:, 0]
     law = (
         HierarchicalLaw(0.1)
