@@ -11,7 +11,6 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from statistics import median
 
@@ -34,12 +33,16 @@ def seconds(call: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+def conditioned_on_blobs(shape: GeneratorConfig, encoding: str) -> SpatialGenerator:
+    """A generator of this shape with random weights that takes a layout."""
+    return SpatialGenerator(SpatialConfig(**vars(shape), encoding=encoding)).eval().requires_grad_(False)
+
+
 def compare(encoding: str, shape: GeneratorConfig, repeats: int) -> dict[str, float]:
     """Seconds of a picture with and without layout, their ratio, and seconds of a picture whose blob has just moved."""
     torch.manual_seed(0)
-    own = {field.name: getattr(shape, field.name) for field in fields(GeneratorConfig)}
     plain = StyleGAN2Generator(shape).eval().requires_grad_(False)
-    spatial = SpatialGenerator(SpatialConfig(**own, encoding=encoding)).eval().requires_grad_(False)
+    spatial = conditioned_on_blobs(shape, encoding)
     code = spatial.sample_code(torch.Generator().manual_seed(0))
     assert code.layout is not None
     without, with_layout, moved = [], [], []
@@ -58,8 +61,7 @@ def compare(encoding: str, shape: GeneratorConfig, repeats: int) -> dict[str, fl
 def joint_steps(shape: GeneratorConfig, repeats: int) -> dict[str, float]:
     """Seconds of a joint step of one drag without a mask by both engines, and how many times as long whole maps take."""
     torch.manual_seed(0)
-    own = {field.name: getattr(shape, field.name) for field in fields(GeneratorConfig)}
-    spatial = SpatialGenerator(SpatialConfig(**own)).eval().requires_grad_(False)
+    spatial = conditioned_on_blobs(shape, "local")
     subject = Model(Card(name="random"), spatial).sample(0)
     middle, aim = spatial.config.resolution / 2, spatial.config.resolution / 4
     engines: tuple[Engine, ...] = ("region", "dense")

@@ -178,6 +178,9 @@ def test_a_run_goes_on_from_a_trained_stylegan2_with_its_pictures(tiny, tmp_path
     for start in (newest(grown), grown.out):
         with pytest.raises(UserError, match="has --layout objects"):
             carry_out(tiny("law", layout="hierarchical", grow=start))
+    carry_out(without := tiny("without", images=4))
+    with pytest.raises(UserError, match=r"the run \S+ has no layout: --grow from one of its snapshots"):
+        carry_out(tiny("within", layout="objects:2", grow=without.out))
 
 
 @pytest.mark.parametrize("start", ["file", "folder"])

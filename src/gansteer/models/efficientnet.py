@@ -39,16 +39,18 @@ class FoldedConv(nn.Module):
         self.kernel, self.stride, self.groups, self.activate = kernel, stride, groups, activate
 
     def forward(self, x: Tensor) -> Tensor:
+        x = self._convolved(x)
+        return F.relu6(x) if self.activate else x
+
+    def _convolved(self, x: Tensor) -> Tensor:
         if self.kernel == self.stride == self.groups == 1:
-            x = pointwise(x, self.weight, self.bias)
-            return F.relu6(x) if self.activate else x
+            return pointwise(x, self.weight, self.bias)
         top, bottom = self._padding(x.shape[-2])
         left, right = self._padding(x.shape[-1])
         if (top, left) != (bottom, right):
             x = F.pad(x, (left, right, top, bottom))
             top = left = 0
-        x = F.conv2d(x, self.weight, self.bias, self.stride, (top, left), groups=self.groups)
-        return F.relu6(x) if self.activate else x
+        return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), groups=self.groups)
 
     def _padding(self, size: int) -> tuple[int, int]:
         """Zeros before and after: enough for ceil(size / stride) results, the far side getting more."""

@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gansteer.colours import parse_colour
 from gansteer.errors import UserError
@@ -12,6 +12,14 @@ from gansteer.models.spatial.config import MAX_BLOBS
 from gansteer.models.stylegan2.config import GeneratorConfig
 
 FEATURE_SIZES = (64, 128, 256)
+
+
+def law_fields(layout: str) -> dict[str, Any]:
+    """What a --layout such as objects:6 says of the law of layouts, as fields of `SpatialConfig`."""
+    law, _, number = layout.partition(":")
+    if not number:
+        return {"law": law}
+    return {"law": law, "blobs": int(number)} if law == "objects" else {"law": law, "deviation": float(number)}
 
 
 @dataclass(frozen=True)
@@ -164,20 +172,20 @@ class TrainConfig:
                 "--layout is none, objects:N such as objects:6, hierarchical, or hierarchical:D such as hierarchical:0.2, "
                 f"not {self.layout!r}"
             )
-        law, _, number = self.layout.partition(":")
+        asked = law_fields(self.layout)
         if self.layout_reader and self.loss != "projected":
             raise UserError("--layout-reader looks at frozen features: use it with --loss projected")
         if self.composition and self.layout_noise:
             raise UserError("--composition compares pictures that are drawn twice: use it with --no-layout-noise")
-        if self.equivariance and (law != "hierarchical" or self.grow is None):
+        if self.equivariance and (asked["law"] != "hierarchical" or self.grow is None):
             raise UserError(
                 "--equivariance moves pictures of a model by the first blob: use it with --layout hierarchical and --grow"
             )
         if self.anchor:
             raise UserError("--anchor knows no layouts: leave it or --layout out")
-        if number and law == "objects" and not 1 <= int(number) <= MAX_BLOBS:
-            raise UserError(f"--layout objects:N takes from 1 to {MAX_BLOBS} blobs, not {number}")
-        if number and law == "hierarchical" and not float(number):
+        if not 1 <= asked.get("blobs", 1) <= MAX_BLOBS:
+            raise UserError(f"--layout objects:N takes from 1 to {MAX_BLOBS} blobs, not {asked['blobs']}")
+        if not asked.get("deviation", 1.0):
             raise UserError("--layout hierarchical:D takes a D above 0: with 0 the first blob never moves")
 
     def generator_config(self, c_dim: int = 0) -> GeneratorConfig:

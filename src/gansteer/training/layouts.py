@@ -20,7 +20,7 @@ from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.training.alignment import alignment_loss, target_maps
 from gansteer.training.batch import DrawnBatch, Report, TrainingCode
 from gansteer.training.composition import Composition
-from gansteer.training.config import TrainConfig
+from gansteer.training.config import TrainConfig, law_fields
 from gansteer.training.distributed import StepRandom
 from gansteer.training.equivariance import Equivariance
 from gansteer.training.generators import QUIET, StyleGAN2Training, class_count, follow_mean
@@ -43,21 +43,13 @@ LAYOUTS = 0x1A707
 """What the seed of a step's layouts differs by from that of its other random numbers."""
 
 
-def asked_law(config: TrainConfig) -> dict[str, Any]:
-    """What a run's --layout says of the law of layouts, as fields of `SpatialConfig`."""
-    law, _, number = config.layout.partition(":")
-    if not number:
-        return {"law": law}
-    return {"law": law, "blobs": int(number)} if law == "objects" else {"law": law, "deviation": float(number)}
-
-
 def spatial_config(config: TrainConfig, c_dim: int = 0) -> SpatialConfig:
     """The shape of a run's generator and the law of its layouts."""
     shape = config.generator_config(c_dim)
     rows = min(COARSE_ROWS, shape.num_ws) if config.blobs_alone else 0
     try:
         return SpatialConfig(
-            **vars(shape), **asked_law(config), encoding=config.encoding, noise=config.layout_noise, mean_rows=rows,
+            **vars(shape), **law_fields(config.layout), encoding=config.encoding, noise=config.layout_noise, mean_rows=rows,
             apart=APART, radius_high=RADIUS_HIGH,
         )  # fmt: skip
     except ValueError as error:
@@ -75,9 +67,9 @@ class SpatialTraining(StyleGAN2Training):
         return g
 
     def restore(self, record: Mapping[str, Any], state: dict[str, Tensor]) -> SpatialGenerator:
-        g = SpatialGenerator(spatial_config(self._before(record, "encoding", "layout"), class_count(state)))
+        self._check_law(law_fields(record.get("layout", "none"))["law"], str(record["out"]))
+        g = SpatialGenerator(spatial_config(self._before(record, "encoding"), class_count(state)))
         g.load_state_dict(state)
-        g.follow_law(self._law_from(g.config, f"{record['out']}"))
         return g
 
     def adopt(self, found: Generator, name: str) -> SpatialGenerator:
@@ -85,7 +77,8 @@ class SpatialTraining(StyleGAN2Training):
         if isinstance(found, SpatialGenerator):
             if found.config.encoding != self.config.encoding:
                 raise UserError(f"{name} has --encoding {found.config.encoding}: give the same to go on from it")
-            found.follow_law(self._law_from(found.config, name))
+            self._check_law(found.config.law, name)
+            found.follow_law(replace(found.config, **law_fields(self.config.layout)))
             return found
         if not isinstance(found, StyleGAN2Generator):
             raise UserError(f"{name} is of the architecture {found.architecture}: --layout cannot --grow from it")
@@ -93,12 +86,14 @@ class SpatialTraining(StyleGAN2Training):
             raise UserError(f"{name} has noise maps: a run from it must not have --no-layout-noise")
         return conditioned(found, replace(spatial_config(self.config), **vars(found.config)))
 
-    def _law_from(self, before: SpatialConfig, name: str) -> SpatialConfig:
-        """The configuration of what a run starts from with the numbers of its law that --layout gives; its kind of law stays."""
-        asked = asked_law(self.config)
-        if before.law != asked["law"]:
-            raise UserError(f"{name} has --layout {before.law}: give the same to go on from it")
-        return replace(before, **asked)
+    def _check_law(self, law: str, name: str) -> None:
+        """What a run starts from keeps its kind of law; --layout may give other numbers of it. Raises UserError."""
+        if law == "none":
+            raise UserError(
+                f"the run {name} has no layout: --grow from one of its snapshots, to which --layout adds one"
+            )
+        if law != law_fields(self.config.layout)["law"]:
+            raise UserError(f"{name} has --layout {law}: give the same to go on from it")
 
     def widen(self, small: StyleGAN2Generator) -> SpatialGenerator:
         assert isinstance(small, SpatialGenerator)
