@@ -93,7 +93,7 @@ def draw_nearer(inverter: Inverter, z: Tensor, pictures: Tensor, white: Tensor, 
     wanted = inverter.described(small, inverter.trunk.taps(small))
 
     def drawn(z: Tensor) -> Tensor:
-        w = inverter.generator.mapping(z)[:, None].expand(-1, inverter.generator.config.num_ws, -1)
+        w = inverter.generator.mapping(z).repeat(1, inverter.generator.config.num_ws)
         return (inverter.drawn(w) - wanted).square().sum(dim=1)
 
     def distance(u: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ def main(data: Path, name: str, out: Path, passes: int) -> None:
         return torch.stack([pictures[i][0] for i in items]).float() / 127.5 - 1
 
     def guess(x: Tensor) -> list[Tensor]:
-        return [inverter.head(inverter.trunk.taps(resize(x, inverter.head.config.size)))]
+        return [inverter.code(inverter.head(inverter.trunk.taps(resize(x, inverter.head.config.size)))).ws]
 
     (guesses,) = described(pictures, guess, CPU)
     z, distances = nearest_latents(generator, guesses, curvature), torch.zeros(len(pictures))

@@ -122,7 +122,13 @@ def attributes(
         space for space in ("z", "w", "s") if all(name in directions.names(space) for name in names)
     ]  # fmt: skip
     accuracy = tuple(accuracy_of(directions, name, space, found) for space in spaces for name in names)
-    moved = [Subject(model, Code(w.repeat(model.generator.config.num_ws, 1))) for w in found.w[:pictures]]
+    moved = [
+        Subject(
+            model,
+            Code(w.repeat(model.generator.config.num_ws, 1), layout=None if found.layout is None else found.layout[i]),
+        )
+        for i, w in enumerate(found.w[:pictures])
+    ]
     return AttributesReport(
         model.card.name, samples, len(moved), step, seed, names,
         {name: float(scores.std()) for name, scores in found.scores.items()}, accuracy,

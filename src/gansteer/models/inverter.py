@@ -1,15 +1,15 @@
-"""The encoder of a generator: a picture to w+, at once.
+"""The encoder of a generator: a picture to its code, at once: w+ and, where the generator has one, the layout.
 
 A frozen EfficientNet-Lite0, which has seen photographs, gives features at four scales; a small head, which alone is
-trained, turns them into the rows of w+ (the pyramid of pSp, Richardson et al. 2021, with one head for all rows). That is
-the guess. A few passes then look at what it draws and correct it, as ReStyle does (Alaluf et al. 2021, eq. 2:
+trained, turns them into the rows of w+ (the pyramid of pSp, Richardson et al. 2021, with one head for all rows), and into
+places and sizes of a layout's blobs, where all layouts have the same ones. That is the guess. A few passes then look at what it draws and correct it, as ReStyle does (Alaluf et al. 2021, eq. 2:
 `w <- w + step(x, G(w))`). The step is no second network's: it is a quasi-Newton step in coordinates in which the distance
 is about equally curved all around, for how it curves hardly depends on the picture and is measured beforehand.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +18,14 @@ from gansteer.models.code import Code
 from gansteer.models.efficientnet import TAPS, EfficientNetLite0, unit_taps
 from gansteer.models.face_reader import resize
 from gansteer.models.generator import Generator
+from gansteer.models.layout import Layout
 
 CELLS = 4
 """Each scale is brought to 4x4 cells."""
 DAMPING = 0.02
 """What is added to every curvature, as a share of the largest."""
+PLACE = 3
+"""Numbers that say where a blob is: x, y and the logarithm of its size."""
 SCALING = (0.5, 2.0)
 """Limits of what a pass may find the curvature to be, of what it was taken for."""
 
@@ -44,31 +47,44 @@ class InverterConfig:
     """Directions of w+ along which the curvature is known."""
     pixels: float = 10.0
     """Weight of the pixels' mean squared difference beside the perceptual distance, in corrections."""
+    blobs: int = 0
+    """Blobs of the layout whose places are found too: those of the generator's mean layout."""
+
+    @property
+    def width(self) -> int:
+        """Numbers of a code: those of w+, then those of each blob."""
+        return self.num_ws * self.w_dim + self.blobs * PLACE
 
 
 class Curvature(nn.Module):
-    """How the distance to a picture curves over w+: `2 J^T J` of `Inverter.described`, averaged over pictures."""
+    """How the distance to a picture curves over codes: `2 J^T J` of `Inverter.described`, averaged over pictures."""
 
     directions: Tensor
     stiffness: Tensor
 
     def __init__(self, rank: int, width: int) -> None:
         super().__init__()
-        self.register_buffer("directions", torch.zeros(rank, width))  # orthonormal, over all rows of w+
+        self.register_buffer("directions", torch.zeros(rank, width))  # orthonormal, over all numbers of a code
         self.register_buffer("stiffness", torch.zeros(rank))  # the curvature along each, falling
 
     def whitened(self, x: Tensor) -> Tensor:
-        """`(H + damping)^(-1/2) x` of each row of `x [B, num_ws * w_dim]`: steps to where all curve alike, and gradients."""
+        """`(H + damping)^(-1/2) x` of each row of `x [B, width]`: steps to where all curve alike, and gradients."""
         damping = DAMPING * self.stiffness[0]
         else_, known = damping.rsqrt(), (self.stiffness + damping).rsqrt()
         return else_ * x + (x @ self.directions.t() * (known - else_)) @ self.directions
 
 
 class InverterHead(nn.Module):
-    """Four feature maps to the guess of w+, and what its corrections need; all that is trained and stored."""
+    """Four feature maps to the guess of the code, and what its corrections need; all that is trained and stored.
+
+    A code is a vector here: the rows of w+, then every blob's place and size, in deviations of the model's law times that
+    of w. So a number counts about as much as another, wherever it belongs.
+    """
 
     centre: Tensor
     spread: Tensor
+    blob_centre: Tensor
+    blob_spread: Tensor
 
     def __init__(self, config: InverterConfig) -> None:
         super().__init__()
@@ -86,28 +102,60 @@ class InverterHead(nn.Module):
             nn.Linear(config.hidden, config.hidden), nn.LeakyReLU(0.2),
         )  # fmt: skip
         self.rows = nn.Linear(config.hidden, config.num_ws * config.w_dim)
-        nn.init.zeros_(self.rows.weight)  # the first guess is the mean
-        nn.init.zeros_(self.rows.bias)
+        outputs = [self.rows]
+        if config.blobs:
+            self.layout = nn.Linear(config.hidden, config.blobs * PLACE)
+            self.register_buffer("blob_centre", torch.zeros(config.blobs, PLACE))  # x, y in pixels and log pixels
+            self.register_buffer("blob_spread", torch.ones(config.blobs, PLACE))
+            outputs.append(self.layout)
+        for output in outputs:  # the first guess is the mean
+            nn.init.zeros_(output.weight)
+            nn.init.zeros_(output.bias)
         self.register_buffer("centre", torch.zeros(config.w_dim))
         self.register_buffer("spread", torch.ones([]))
-        self.curvature = Curvature(config.rank, config.num_ws * config.w_dim) if config.passes else None
+        self.curvature = Curvature(config.rank, config.width) if config.passes else None
 
     def forward(self, taps: Sequence[Tensor]) -> Tensor:
-        """The features of `EfficientNetLite0.taps` to the guess, `w+ [B, num_ws, w_dim]`."""
+        """The features of `EfficientNetLite0.taps` to the guess, as vectors `[B, width]`."""
         found = torch.cat([scale(x) for scale, x in zip(self.scales, taps, strict=True)], dim=1)
-        rows = self.rows(self.body(found)).unflatten(1, (self.config.num_ws, self.config.w_dim))
-        w: Tensor = self.centre + self.spread * rows
-        return w
+        body = self.body(found)
+        rows: Tensor = self.rows(body)
+        v = self.centre.repeat(self.config.num_ws) + self.spread * rows
+        return torch.cat([v, self.spread * self.layout(body)], dim=1) if self.config.blobs else v
+
+    def code(self, v: Tensor, like: Code) -> Code:
+        """The codes of vectors `[B, width]`; `like` is the generator's mean code, from which comes what is not found."""
+        config = self.config
+        ws, rest = v[:, : config.num_ws * config.w_dim], v[:, config.num_ws * config.w_dim :]
+        layout = None if like.layout is None else Layout.batch([like.layout] * len(v))
+        if layout is not None and config.blobs:
+            places = self.blob_centre + self.blob_spread * (rest / self.spread).view(len(v), config.blobs, PLACE)
+            layout = replace(layout, centres=places[..., :2], sizes=places[..., 2].exp())
+        return Code(ws.reshape(len(v), config.num_ws, config.w_dim), layout=layout)
+
+    def vector(self, code: Code) -> Tensor:
+        """The vectors `[B, width]` of the codes of B pictures."""
+        ws, layout = code.ws.flatten(1), code.layout
+        if layout is None or not self.config.blobs:
+            return ws
+        places = (layout_places(layout) - self.blob_centre) / self.blob_spread
+        return torch.cat([ws, self.spread * places.flatten(1)], dim=1)
+
+
+def layout_places(layout: Layout) -> Tensor:
+    """Where blobs are, `[B, K, 3]`: x and y in pixels and the logarithm of the size in pixels."""
+    return torch.cat([layout.centres, layout.sizes.log()[..., None]], dim=2)
 
 
 class Inverter(nn.Module):
-    """Pictures to w+."""
+    """Pictures to codes."""
 
     def __init__(self, trunk: EfficientNetLite0, head: InverterHead, generator: Generator) -> None:
         super().__init__()
         self.trunk = trunk
         self.head = head
         self.generator = generator
+        self._like = generator.mean_code()
 
     def described(self, small: Tensor, taps: Sequence[Tensor]) -> Tensor:
         """Pictures `[B, 3, size, size]` with their features, as vectors `[B, N]` whose squared distance is the distance.
@@ -117,29 +165,33 @@ class Inverter(nn.Module):
         parts = [y.flatten(1) / math.sqrt(len(taps) * y[0, 0].numel()) for y in unit_taps(taps)]
         return torch.cat([*parts, small.flatten(1) * math.sqrt(self.head.config.pixels / small[0].numel())], dim=1)
 
-    def drawn(self, w: Tensor) -> Tensor:
-        """What `w+ [B, num_ws, w_dim]` draws, `described`."""
-        small = resize(self.generator.synthesize(Code(w)), self.head.config.size)
+    def code(self, v: Tensor) -> Code:
+        """The codes of vectors `[B, width]`."""
+        return self.head.code(v, self._like)
+
+    def drawn(self, v: Tensor) -> Tensor:
+        """What the codes of vectors `[B, width]` draw, `described`."""
+        small = resize(self.generator.synthesize(self.code(v)), self.head.config.size)
         return self.described(small, self.trunk.taps(small))
 
     @torch.no_grad()
-    def forward(self, pictures: Tensor) -> Tensor:
-        """`[B, 3, H, H]` in [-1, 1] to `w+ [B, num_ws, w_dim]`: for each picture the nearest of all passes."""
+    def forward(self, pictures: Tensor) -> Code:
+        """`[B, 3, H, H]` in [-1, 1] to the codes of B pictures: for each picture the nearest of all passes."""
         small = resize(pictures, self.head.config.size)
         taps = self.trunk.taps(small)
         guess: Tensor = self.head(taps)
         curvature = self.head.curvature
         if curvature is None:
-            return guess
+            return self.code(guess)
         wanted = self.described(small, taps)
 
         def place(u: Tensor) -> Tensor:
-            return guess + curvature.whitened(u).view_as(guess)
+            return guess + curvature.whitened(u)
 
         def distance(u: Tensor) -> Tensor:
             return (self.drawn(place(u)) - wanted).square().sum(dim=1)
 
-        return place(descend(distance, torch.zeros_like(guess).flatten(1), self.head.config.passes))
+        return self.code(place(descend(distance, torch.zeros_like(guess), self.head.config.passes)))
 
 
 def descend(distance: Callable[[Tensor], Tensor], u: Tensor, passes: int) -> Tensor:

@@ -1,7 +1,7 @@
 """The laws that layouts are drawn from, in training and for new pictures (Wang et al. 2022 and 2024)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -20,6 +20,10 @@ class LayoutLaw(Protocol):
 
     def sample(self, batch: int, resolution: int, blob_dim: int, rng: torch.Generator) -> Layout:
         """The layouts of `batch` pictures of `resolution` pixels, drawn on the CPU in float64 from `rng`."""
+        ...
+
+    def mean(self, resolution: int, blob_dim: int) -> Layout:
+        """The layout about which the others lie: the blobs that each of them has, where they are on average."""
         ...
 
 
@@ -65,6 +69,10 @@ class ObjectsLaw:
             pixels(torch.stack(chosen, dim=1), resolution), radius * (resolution / 2), styles, present, whole, whole + NO_PARENT
         )  # fmt: skip
 
+    def mean(self, resolution: int, blob_dim: int) -> Layout:
+        """One without blobs: none is in every picture."""
+        return Layout.of([], blob_dim)
+
 
 @dataclass(frozen=True)
 class HierarchicalLaw:
@@ -97,4 +105,14 @@ class HierarchicalLaw:
         levels, parents = (torch.tensor(x).expand(batch, 7).clone() for x in (HIERARCHY_LEVELS, HIERARCHY_PARENTS))
         return Layout(
             centres, radius * (resolution / 2), styles, torch.ones(batch, 7, dtype=torch.float64), levels, parents
+        )
+
+    def mean(self, resolution: int, blob_dim: int) -> Layout:
+        """All seven in the middle, with the mean sigma of their levels and the styles of a sample: none has a style of zeros."""
+        sigmas = torch.tensor([0.75] + 2 * [0.6 / 1.4] + 4 * [0.3], dtype=torch.float64)
+        sample = self.sample(1, resolution, blob_dim, torch.Generator().manual_seed(0))[0]
+        return replace(
+            sample,
+            centres=pixels(torch.zeros(7, 2, dtype=torch.float64), resolution),
+            sizes=(sigmas * math.log(2)).sqrt() * (resolution / 2),
         )

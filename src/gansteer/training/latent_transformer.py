@@ -68,7 +68,7 @@ def make_pairs(model: Model, count: int, layer: str, seed: int) -> Iterator[Pair
         rng = torch.Generator().manual_seed(1_000_003 * seed + number)
         z = generator.sample_z(1 + rows, rng)
         c = generator.one_hot([number % config.c_dim] * (1 + rows)) if config.c_dim else None
-        code = generator.code_of(z[:1], None if c is None else c[:1], psi=TRUNCATION)
+        code = generator.code_of(z[:1], None if c is None else c[:1], psi=TRUNCATION, rng=rng)
         start = code.ws  # [1, num_ws, w_dim]
         random = generator.map(z[1:], None if c is None else c[1:])  # [rows, num_ws, w_dim]
         moved = start.clone()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gansteer.directions import Direction, Space, style_code
 from gansteer.errors import UserError
+from gansteer.models.layout import Layout
 from gansteer.subject import MAX_SEED, Model
 
 Scorer = Callable[[Tensor], Mapping[str, Tensor]]
@@ -41,6 +42,8 @@ class Samples:
     """`[N, S]`: style codes."""
     scores: Mapping[str, np.ndarray]
     """By name, `[N]` each."""
+    layout: Layout | None = None
+    """Of all N pictures, for a model that has layouts."""
 
     def codes(self, space: Space) -> Tensor:
         """Those of one space, `[N, D]`."""
@@ -89,14 +92,16 @@ def of_codes(
     """As `sample`, of the codes `z [N, z_dim]`."""
     generator = model.generator
     found: dict[str, list[Tensor]] = {}
-    ws, styles = [], []
+    ws, styles, layouts = [], [], []
     with torch.no_grad():
         for start in range(0, len(z), 16):
             part = z[start : start + 16]
-            code = generator.code_of(part, model.condition(label, len(part)), psi=psi)
+            rng = torch.Generator().manual_seed(start)
+            code = generator.code_of(part, model.condition(label, len(part)), psi=psi, rng=rng)
             layers = generator.styles(code)
             ws.append(code.ws[:, 0])
             styles.append(style_code(generator, layers))
+            layouts += [] if code.layout is None else [code.layout]
             if scorer is not None:
                 for name, score in scorer(generator.synthesize(code, styles=layers).clamp(-1, 1)).items():
                     found.setdefault(name, []).append(score.detach().cpu().double())
@@ -105,7 +110,7 @@ def of_codes(
     for name, values in scores.items():
         if values.shape != (len(z),) or not np.isfinite(values).all():
             raise UserError(f"the scores of {name} must be one finite number per picture")
-    return Samples(z, torch.cat(ws), torch.cat(styles), scores)
+    return Samples(z, torch.cat(ws), torch.cat(styles), scores, Layout.batch(layouts) if layouts else None)
 
 
 # --- Boundaries -------------------------------------------------------------------------------------------------------
@@ -196,7 +201,8 @@ def mean_gradients(
     generator = model.generator
     for start in range(0, len(z), 16):
         leaf = z[start : start + 16].clone().requires_grad_()
-        code = generator.code_of(leaf, model.condition(label, len(leaf)))
+        rng = torch.Generator().manual_seed(start)
+        code = generator.code_of(leaf, model.condition(label, len(leaf)), rng=rng)
         layers = generator.styles(code)
         scored = scorer(generator.synthesize(code, styles=layers)).items()
         scores = {name: score for name, score in scored if names is None or name in names}

@@ -23,11 +23,12 @@ SMALLEST, LARGEST = 0.1, 0.45
 def first_layout(model: Model, picture: Tensor, like: Layout, seed: int) -> Layout:
     """A blob on each of the largest things that the reader sees in `picture [1, 3, R, R]`, as large as the thing.
 
-    Styles are random, and as long as those of `like`. Without a reader for this model, the layout of a sample.
+    Styles are random, and as long as those of `like`. Without a reader for this model `like` itself or, if it has no blobs, the
+    layout of a sample.
     """
     if not is_readable(model):
         sampled = model.generator.sample_code(torch.Generator().manual_seed(seed), 0.0).layout
-        return like if sampled is None else sampled
+        return like if sampled is None or len(like) else sampled
     from gansteer.checkpoints.readers import ROOMS
 
     kinds = ROOMS.load(picture.device).segment(picture)[0].cpu()  # [S, S]

@@ -74,7 +74,7 @@ class InversionRun(SteppedRun[Inversion]):
         if encoder is None:
             return mean_subject(model), False
         with torch.no_grad():
-            return Subject(model, replace(model.generator.mean_code(), ws=encoder(target)[0])), True
+            return Subject(model, encoder(target)[0]), True
 
     def _step(self) -> Progress:
         """Look at the present picture and, unless that ends the run, take one step."""

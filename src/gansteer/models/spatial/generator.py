@@ -77,8 +77,9 @@ class SpatialGenerator(StyleGAN2Generator):
         self.sample_layout(count, rng)
 
     def mean_code(self) -> Code:
-        """The code of the mean w, in a layout without blobs."""
-        return Code(super().mean_code().ws, layout=Layout.of([], self.config.blob_dim).to(self.device, self.dtype))
+        """The code of the mean w, in the mean layout of the model's law."""
+        layout = self.law.mean(self.config.resolution, self.config.blob_dim)
+        return Code(super().mean_code().ws, layout=layout.to(self.device, self.dtype))
 
     def check(self, code: Code) -> None:
         """Raise ValueError unless the code fits this generator, the styles of its blobs included."""
