@@ -17,6 +17,7 @@ from gansteer.checkpoints.readers import FACES
 from gansteer.errors import UserError
 from gansteer.models.code import Code
 from gansteer.models.face_reader import resize
+from gansteer.models.layout_laws import HierarchicalLaw
 from gansteer.training.augment import diffaugment
 from gansteer.training.codes import (
     LatentTargets,
@@ -296,6 +297,33 @@ def test_growing_keeps_the_latents(tiny, tmp_path):
     again = load_file(tmp_path / "more" / "codes.safetensors")
     assert again["codes"].shape == (12, 4)
     assert torch.equal(again["basis"], load_file(small.out / "codes.safetensors")["basis"])
+
+
+def test_known_pictures_with_layouts(tiny, tmp_path):
+    """A recipe finds their layouts; the run keeps them, goes on, and one that grows from it takes them along."""
+    data = save_pictures(tmp_path / "large", size=16)
+    flags = {**ANCHORED, "layout": "hierarchical", "alignment": 0.0, "resolution": 16}
+    run = tiny("run", data=data, images=4, **flags)
+    with pytest.raises(UserError, match="a recipe finds them: see recipes/portraits/known_heads"):
+        list(train(run))
+    layout = HierarchicalLaw().sample(len(Pictures(data, 16)), 16, 16, torch.Generator().manual_seed(0))
+    known = LatentTargets(torch.randn(len(layout.sizes), 4), None, layout.to("cpu", torch.float32))
+    run.out.mkdir(exist_ok=True)
+    save_file({name: x.contiguous() for name, x in known.tensors().items()}, run.out / "codes.safetensors")
+    (progress,) = list(train(run))
+    assert progress.losses["anchor/pixels"] > 0
+    list(train(replace(run, images=8)))
+    grown = tiny("grown", data=data, images=4, grow=run.out, **flags)
+    list(train(grown))
+    found = load_file(grown.out / "codes.safetensors")
+    for name, x in known.tensors().items():
+        assert torch.equal(found[name], x)
+    more = tiny("more", data=save_pictures(tmp_path / "more", size=16, count=12), images=4, grow=run.out, **flags)
+    with pytest.raises(UserError, match="holds latents of 10 pictures"):
+        list(train(more))
+    save_file({"codes": known.codes, "layout.centres": layout.centres.float()}, run.out / "codes.safetensors")
+    with pytest.raises(UserError, match="is damaged"):
+        list(train(replace(run, images=12)))
 
 
 def faces_run(tiny, tmp_path, name):

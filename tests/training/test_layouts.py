@@ -16,6 +16,7 @@ from gansteer.models.spatial.generator import SpatialGenerator
 from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.subject import Card, Model
 from gansteer.training.alignment import alignment_loss, target_maps
+from gansteer.training.codes import LatentTargets
 from gansteer.training.distributed import ProcessGroup, StepRandom
 from gansteer.training.layouts import READ_NUMBERS, Alignment, LayoutReader, SpatialTraining
 
@@ -40,6 +41,21 @@ def test_a_step_draws_layouts_after_z_and_blobs_stand_alone_in_a_share(tiny):
     assert not torch.equal(constant[:, :1], constant[:, 1:2])
     new = training.sample(g, StepRandom(0, 0, 0, 200, ProcessGroup(), CPU), None)
     torch.testing.assert_close(new.ws[0], g.mapping(code.z)[0].expand_as(new.ws[0]))  # type: ignore[attr-defined]
+
+
+def test_known_pictures_are_drawn_where_they_are(tiny):
+    """The first pictures of a step come from near their latents, in their layouts; the others as without them."""
+    training = SpatialTraining(tiny(layout="hierarchical", loss="projected", anchor=0.5))
+    g = training.build(0)
+    known = g.sample_layout(2, torch.Generator().manual_seed(9))
+    targets = LatentTargets(torch.randn(2, g.config.z_dim), None, known)
+    random = [StepRandom(0, 0, 0, 5, ProcessGroup(), CPU) for _ in range(2)]
+    plain, code = (training.sample_training(g, r, None, t) for r, t in zip(random, (None, targets), strict=True))
+    near = (targets.codes + 0.1 * plain.z[:2]) / 1.01**0.5  # type: ignore[attr-defined]
+    torch.testing.assert_close(code.z, torch.cat([near, plain.z[2:]]))  # type: ignore[attr-defined]
+    torch.testing.assert_close(code.ws[:2, 0], g.mapping(near))
+    for name, x in code.layout.tensors().items():
+        assert torch.equal(x, torch.cat([known.tensors()[name], plain.layout.tensors()[name][2:]]))
 
 
 class Alone(ProcessGroup):
@@ -233,7 +249,6 @@ def newest(config):
         ({"layout": "hierarchical:2"}, "hierarchical:D such as hierarchical:0.2"),
         ({"layout": "hierarchical:0.0"}, "a D above 0"),
         ({"layout": "objects:2", "layout_reader": 1.0}, "--loss projected"),
-        ({"layout": "objects:2", "anchor": 0.5, "loss": "projected"}, "--anchor"),
         ({"layout": "objects:2", "composition": 1.0}, "--no-layout-noise"),
         ({"layout": "hierarchical", "equivariance": 1.0}, "--layout hierarchical and --grow"),
         ({"layout": "objects:2", "alignment": -1.0}, "must not be negative"),

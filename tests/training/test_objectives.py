@@ -70,8 +70,8 @@ class LayoutTraining(StyleGAN2Training):
     def sample(self, g, random, labels):
         return self.with_layout(g, random, super().sample(g, random, labels))
 
-    def sample_training(self, g, random, labels, latents):
-        return self.with_layout(g, random, super().sample_training(g, random, labels, latents))
+    def sample_training(self, g, random, labels, targets):
+        return self.with_layout(g, random, super().sample_training(g, random, labels, targets))
 
 
 class Alignment(AuxiliaryTerm):

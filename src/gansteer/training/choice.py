@@ -17,6 +17,5 @@ def generator_training(config: TrainConfig) -> GeneratorTraining[Any]:
 
 def auxiliary_terms(config: TrainConfig, device: torch.device) -> list[AuxiliaryTerm]:
     """What a run's generator is taught beside the discriminator's lesson."""
-    if config.layout != "none":
-        return layout_terms(config, device)
-    return [Anchor(config.anchor_weight)] if config.anchor else []
+    terms: list[AuxiliaryTerm] = [Anchor(config.anchor_weight)] if config.anchor else []
+    return terms + layout_terms(config, device) if config.layout != "none" else terms

@@ -6,7 +6,7 @@ optimisation (Bojanowski et al. 2018) starts from principal components too; here
 not the normal one, though: components depend on each other in ways that no correlation tells.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from gansteer.errors import UserError
 from gansteer.models.efficientnet import EfficientNetLite0
 from gansteer.models.face_reader import SIZE, FaceReader, resize
+from gansteer.models.layout import Layout
 from gansteer.training.data import Pictures
 
 Describe = Callable[[Tensor], list[Tensor]]
@@ -70,12 +71,39 @@ class LatentTargets:
     """`[N, z_dim]`: its latent."""
     landmarks: Tensor | None = None
     """`[N, 68, 2]`: portraits' landmarks, (x, y) in shares of the picture's side."""
+    layout: Layout | None = None
+    """The layouts of all N pictures, in runs with layouts."""
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def __getitem__(self, items: list[int] | slice) -> "LatentTargets":
-        return LatentTargets(self.codes[items], None if self.landmarks is None else self.landmarks[items])
+        landmarks, layout = self.landmarks, self.layout
+        return LatentTargets(
+            self.codes[items],
+            None if landmarks is None else landmarks[items],
+            None if layout is None else layout[items],
+        )
+
+    def to(self, device: torch.device) -> "LatentTargets":
+        """The same on another device."""
+        landmarks, layout = self.landmarks, self.layout
+        return LatentTargets(
+            self.codes.to(device),
+            None if landmarks is None else landmarks.to(device),
+            None if layout is None else layout.to(device),
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it by name, as files keep it."""
+        named = {"codes": self.codes, "landmarks": self.landmarks}
+        layout = {} if self.layout is None else self.layout.tensors()
+        return {**{name: x for name, x in named.items() if x is not None}, **layout}
+
+    @staticmethod
+    def from_tensors(tensors: Mapping[str, Tensor]) -> "LatentTargets":
+        """Those of `tensors()`. Raises KeyError without codes and ValueError for a layout that is none."""
+        return LatentTargets(tensors["codes"], tensors.get("landmarks"), Layout.from_tensors(tensors))
 
 
 def expressive_parts(landmarks: Tensor, size: int) -> Tensor:

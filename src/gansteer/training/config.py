@@ -61,7 +61,8 @@ class TrainConfig:
     """Share of steps in which two w are mixed."""
     anchor: float = 0.0
     """Share of each batch that draws known pictures again from latents of their own, next to the discriminator's lesson
-    (projected loss only). It keeps few pictures and short training from collapsing to one face; 0 is the published way."""
+    (projected loss only). It keeps few pictures and short training from collapsing to one face; 0 is the published way.
+    With --layout, codes.safetensors in the run's folder or in that of --grow must tell their layouts too."""
     anchor_images: int = 0
     """With --anchor: pictures that are only drawn again at first; over half as many more the discriminator comes in."""
     anchor_weight: float = 20.0
@@ -181,8 +182,6 @@ class TrainConfig:
             raise UserError(
                 "--equivariance moves pictures of a model by the first blob: use it with --layout hierarchical and --grow"
             )
-        if self.anchor:
-            raise UserError("--anchor knows no layouts: leave it or --layout out")
         if not 1 <= asked.get("blobs", 1) <= MAX_BLOBS:
             raise UserError(f"--layout objects:N takes from 1 to {MAX_BLOBS} blobs, not {asked['blobs']}")
         if not asked.get("deviation", 1.0):

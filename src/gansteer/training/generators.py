@@ -20,6 +20,7 @@ from gansteer.models.generator import Generator
 from gansteer.models.stylegan2.config import GeneratorConfig
 from gansteer.models.stylegan2.generator import StyleGAN2Generator, grown
 from gansteer.models.stylegan2.widening import widened
+from gansteer.training.codes import LatentTargets
 from gansteer.training.config import TrainConfig
 from gansteer.training.distributed import StepRandom
 
@@ -84,11 +85,11 @@ class GeneratorTraining(ABC, Generic[G]):
         """The code of new pictures, one w for all rows of each; `labels [B or more, c_dim]` are one-hot."""
 
     @abstractmethod
-    def sample_training(self, g: G, random: StepRandom, labels: Tensor | None, latents: Tensor | None) -> Code:
+    def sample_training(self, g: G, random: StepRandom, labels: Tensor | None, targets: LatentTargets | None) -> Code:
         """The code of the pictures that a step draws; the mean of w follows them.
 
-        The first ones come from `latents [k, z_dim]`, if there are some, which have the distribution that the others are
-        drawn from. Styles are mixed in a share of the steps, those of `latents` never.
+        The first k come from `targets` of k known pictures, if there are some, whose latents have the distribution that the
+        others are drawn from. Styles are mixed in a share of the steps, those of `targets` never.
         """
 
 
@@ -161,12 +162,10 @@ class StyleGAN2Training(GeneratorTraining[StyleGAN2Generator]):
         return Code(g.map(z, None if labels is None else labels[: len(z)]))
 
     def sample_training(
-        self, g: StyleGAN2Generator, random: StepRandom, labels: Tensor | None, latents: Tensor | None
+        self, g: StyleGAN2Generator, random: StepRandom, labels: Tensor | None, targets: LatentTargets | None
     ) -> Code:
-        z = random.normal(g.config.z_dim)
-        if latents is not None:
-            near = (latents + TARGET_NOISE * z[: len(latents)]) / math.sqrt(1 + TARGET_NOISE**2)
-            z = torch.cat([near, z[len(latents) :]])
+        known = 0 if targets is None else len(targets)
+        z = step_latents(g, random, targets)
         ws = g.map(z, labels)
         follow_mean(g, ws, random)
         other = random.normal(g.config.z_dim)
@@ -174,8 +173,17 @@ class StyleGAN2Training(GeneratorTraining[StyleGAN2Generator]):
         if chance < self.config.style_mixing:
             row = 1 + int(place * (g.config.num_ws - 1))
             mixed = torch.cat([ws[:, :row], g.map(other, labels)[:, row:]], dim=1)
-            ws = mixed if latents is None else torch.cat([ws[: len(latents)], mixed[len(latents) :]])
+            ws = torch.cat([ws[:known], mixed[known:]])
         return Code(ws)
+
+
+def step_latents(g: StyleGAN2Generator, random: StepRandom, targets: LatentTargets | None) -> Tensor:
+    """A step's latents `[b, z_dim]`: near those of `targets` for the first pictures, new ones for the others."""
+    z = random.normal(g.config.z_dim)
+    if targets is None:
+        return z
+    near = (targets.codes + TARGET_NOISE * z[: len(targets)]) / math.sqrt(1 + TARGET_NOISE**2)
+    return torch.cat([near, z[len(targets) :]])
 
 
 @torch.no_grad()

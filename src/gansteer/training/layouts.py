@@ -19,11 +19,12 @@ from gansteer.models.spatial.generator import SpatialGenerator, conditioned, gro
 from gansteer.models.stylegan2.generator import StyleGAN2Generator
 from gansteer.training.alignment import alignment_loss, target_maps
 from gansteer.training.batch import DrawnBatch, Report, TrainingCode
+from gansteer.training.codes import LatentTargets
 from gansteer.training.composition import Composition
 from gansteer.training.config import TrainConfig, law_fields
 from gansteer.training.distributed import StepRandom
 from gansteer.training.equivariance import Equivariance
-from gansteer.training.generators import QUIET, StyleGAN2Training, class_count, follow_mean
+from gansteer.training.generators import QUIET, StyleGAN2Training, class_count, follow_mean, step_latents
 from gansteer.training.objectives import DiscriminatorNetwork
 from gansteer.training.terms import AuxiliaryTerm
 
@@ -107,11 +108,9 @@ class SpatialTraining(StyleGAN2Training):
         return replace(super().sample(g, random, labels), layout=step_layouts(g, random))
 
     def sample_training(
-        self, g: StyleGAN2Generator, random: StepRandom, labels: Tensor | None, latents: Tensor | None
+        self, g: StyleGAN2Generator, random: StepRandom, labels: Tensor | None, targets: LatentTargets | None
     ) -> Code:
-        if latents is not None:
-            raise UserError("--layout draws no known pictures again: leave --anchor out")
-        z = random.normal(g.config.z_dim)
+        z = step_latents(g, random, targets)
         ws = g.map(z, labels)
         follow_mean(g, ws, random)
         if self.config.blobs_alone:
@@ -120,7 +119,15 @@ class SpatialTraining(StyleGAN2Training):
         alone = random.uniform(0, 1, 1, 1) < self.config.blobs_alone  # [B, 1, 1]
         coarse = torch.arange(g.config.num_ws, device=ws.device)[:, None] < COARSE_ROWS  # [num_ws, 1]
         ws = torch.where(alone & coarse, g.mean_w(), ws)
-        return TrainingCode(ws, layout=step_layouts(g, random), z=z)
+        return TrainingCode(ws, layout=known_first(step_layouts(g, random), targets), z=z)
+
+
+def known_first(layouts: Layout, targets: LatentTargets | None) -> Layout:
+    """A step's layouts, with those of known pictures in the place of the first. Both are of as many blobs."""
+    if targets is None or targets.layout is None:
+        return layouts
+    known = targets.layout.to(layouts.sizes.device, layouts.sizes.dtype)
+    return Layout.batch([known, layouts[slice(len(targets), None)]])
 
 
 def step_layouts(g: Generator, random: StepRandom) -> Layout:

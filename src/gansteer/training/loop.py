@@ -114,8 +114,8 @@ class Trainer:
 
     def draw(self, batch: RealBatch, targets: LatentTargets | None) -> tuple[Code, Tensor]:
         """A code and its pictures `[b, 3, r, r]`, of which the first have the latents `targets`."""
-        latents = None if targets is None else targets.codes.to(self.device)
-        code = self.training.sample_training(self.nets.g, batch.random, batch.labels, latents)
+        known = None if targets is None else targets.to(self.device)
+        code = self.training.sample_training(self.nets.g, batch.random, batch.labels, known)
         return code, self.nets.g.synthesize(code, noise=batch.random.noise)
 
     def draw_beside(self, batch: RealBatch) -> DrawnBatch:

@@ -49,10 +49,15 @@ def latent_targets(
     own = config.out / "codes.safetensors"
     before = own if own.exists() or config.grow is None else config.grow / "codes.safetensors"
     coder, kept = _read(before, config.z_dim, device) if before.exists() else (None, None)
+    if config.layout != "none" and (kept is None or kept.layout is None):
+        raise UserError(
+            f"--anchor with --layout needs the layouts of the known pictures in {before}, and a recipe finds them: see "
+            f"recipes/portraits/known_heads.py, or leave one of the two out"
+        )
     if kept is not None and len(kept) == len(data) and (kept.landmarks is not None or not config.anchor_faces):
         found, new = kept, before != own
     else:
-        if kept is not None and coder is None:
+        if kept is not None and (coder is None or kept.layout is not None):
             raise UserError(_foreign(before, len(kept), config.data, len(data)))
         descriptions = described(data, _describe(config, device), device, progress)
         coder = coder or fit_coder(descriptions, config.z_dim, config.seed)
@@ -65,11 +70,11 @@ def latent_targets(
         if kept is not None and not _agree(kept, found):
             raise UserError(_foreign(before, len(kept), config.data, len(data)))
     if group.rank == 0 and new:
-        tensors = {name: x for name, x in {**(vars(coder) if coder else {}), **vars(found)}.items() if x is not None}
+        tensors = {**(vars(coder) if coder else {}), **found.tensors()}
         write_tensors(
             {name: x.cpu().contiguous() for name, x in tensors.items()}, "latents of the training pictures", own
         )
-    return LatentTargets(found.codes.cpu(), None if found.landmarks is None else found.landmarks.cpu())
+    return found.to(torch.device("cpu"))
 
 
 def _foreign(path: Path, kept: int, data: Path, count: int) -> str:
@@ -102,8 +107,8 @@ def _read(path: Path, z_dim: int, device: torch.device) -> tuple[LatentCoder | N
         found: dict[str, Tensor] = {name: x.to(device) for name, x in load_file(path).items()}
         names = [field.name for field in fields(LatentCoder)]
         coder = LatentCoder(*(found[name] for name in names)) if found.keys() & set(names) else None
-        targets = LatentTargets(found["codes"], found.get("landmarks"))
-    except (SafetensorError, KeyError, OSError) as error:
+        targets = LatentTargets.from_tensors(found)
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise UserError(f"{path} is damaged: remove it, and the latents are found anew") from error
     if targets.codes.shape[1] != z_dim:
         raise UserError(f"{path} holds latents of {targets.codes.shape[1]} dimensions, not --z-dim {z_dim}")
