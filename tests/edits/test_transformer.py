@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -137,19 +138,23 @@ def test_the_pairs_and_the_error_of_a_step() -> None:
 def test_training_learns_what_can_be_learnt() -> None:
     """Moves that are a fixed function of the motion."""
     rng = torch.Generator().manual_seed(0)
-    motion = torch.randn(64, 1, 2, generator=rng).expand(64, 256, 2).contiguous()
+    points = 24
+    motion = torch.randn(64, 1, 2, generator=rng).expand(64, points, 2).contiguous()
     w = torch.randn(64, 6, 8, generator=rng)
     move = torch.einsum("nm,mrd->nrd", motion[:, 0], torch.randn(2, 6, 8, generator=rng))
     pairs = training.Pairs(
-        w, move, motion, torch.randn(1, 1, 8, generator=rng).expand(64, 256, 8) + torch.randn(64, 1, 8, generator=rng)
+        w,
+        move,
+        motion,
+        torch.randn(1, 1, 8, generator=rng).expand(64, points, 8) + torch.randn(64, 1, 8, generator=rng),
     )
     model = tiny_model(32, dtype=torch.float32)
     settings = TransformerTraining(steps=500, batch=16, dim=32, heads=2, blocks=1, learning_rate=3e-3)
     losses = [now.loss for now in training.TransformerTrainer(model, settings, pairs, "b16.conv1")]
     assert losses[0] > 0.8
     assert sum(losses[-10:]) / 10 < 0.4
-    again = [now.loss for now in training.TransformerTrainer(model, settings, pairs, "b16.conv1")]
-    assert again == losses
+    again = training.TransformerTrainer(model, settings, pairs, "b16.conv1")
+    assert [now.loss for now in islice(again, 50)] == losses[:50]
 
 
 def test_a_file_belongs_to_its_weights(tmp_path: Path) -> None:

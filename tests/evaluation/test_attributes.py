@@ -214,7 +214,7 @@ def test_the_command_measures_the_shipped_model(tmp_path: Path, capsys: pytest.C
     for task in wanted_tasks:
         if task.attribute != "mouth_open":
             append(records, to_record(Comparison(task, None, NO_PART)))
-    measure = ["evaluate", "attributes", "--model", "portraits", "--device", "cpu", "--samples", "300", "--pictures", "8",
+    measure = ["evaluate", "attributes", "--model", "portraits", "--device", "cpu", "--samples", "200", "--pictures", "8",
                "--regions", "2", "--processes", "2", "--records", str(records), "--labels", str(labels),
                "--json", str(report)]  # fmt: skip
     assert main(measure) == 0
