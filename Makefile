@@ -10,6 +10,7 @@ BIN := .venv/bin
 studio: .venv/ready
 	$(BIN)/gansteer studio
 
+# Many tests start processes: where bytecode isn't kept, each would compile the package again.
 test: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -43,6 +43,8 @@ NEAREST = 16
 """So many of the nearest are taken in turn, so that alike heads do not all have the same."""
 MEASURED, EACH = 32, 4
 """Latents, and layouts of each, by which is measured how a head's size follows its blobs'."""
+OWN = 256
+"""Heads of the teacher from which is seen where it has them."""
 MOVES = 3
 """Looks at where heads are and how large, after each of which the blobs are moved, and scaled within these limits."""
 RESIZED = (0.8, 1.25)
@@ -137,7 +139,7 @@ def main(data: Path, teacher_name: str, name: str, out: Path) -> None:
     inverter = find_inverter(teacher)
     if inverter is None or inverter.head.curvature is None:
         raise UserError(
-            f"{teacher_name} has no encoder that knows curvatures: run gansteer train-encoder {teacher_name}"
+            f"{teacher_name} has no encoder that knows curvatures: run gansteer train-encoder --model {teacher_name}"
         )
     if not isinstance(generator, SpatialGenerator) or generator.config.law != "hierarchical":
         raise UserError(f"{name} has no hierarchical layout: take a snapshot of a run with --layout hierarchical")
@@ -149,8 +151,12 @@ def main(data: Path, teacher_name: str, name: str, out: Path) -> None:
 
     landmarks = by_batches(len(pictures), lambda part: reader.read(some(part)).landmarks)
     place, size = place_and_size(landmarks)
-    own = by_batches(256, lambda part: torch.stack([teacher.sample(i).render() for i in range(part.start, part.stop)]))
-    middle, usual = place_and_size(by_batches(256, lambda part: reader.read(own[part].clamp(-1, 1)).landmarks))
+
+    def own(part: slice) -> Tensor:
+        heads = torch.stack([teacher.sample(seed).render() for seed in range(part.start, part.stop)])
+        return reader.read(heads.clamp(-1, 1)).landmarks
+
+    middle, usual = place_and_size(by_batches(OWN, own))
 
     def guess(part: slice) -> Tensor:
         head = cut(some(part), place[part], size[part], middle.mean(dim=0), float(usual.mean()))

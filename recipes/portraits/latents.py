@@ -109,7 +109,7 @@ def main(data: Path, name: str, out: Path, passes: int) -> None:
     model = load(name, device="cpu")
     inverter = find_inverter(model)
     if inverter is None or inverter.head.curvature is None:
-        raise UserError(f"{name} has no encoder that knows curvatures: run gansteer train-encoder {name}")
+        raise UserError(f"{name} has no encoder that knows curvatures: run gansteer train-encoder --model {name}")
     generator, curvature = model.generator.float().requires_grad_(False), inverter.head.curvature
     pictures, reader = Pictures(data, generator.config.resolution, mirror=True), FACES.load(CPU)
     out.mkdir(parents=True)

@@ -2,7 +2,8 @@
 
 A frozen EfficientNet-Lite0, which has seen photographs, gives features at four scales; a small head, which alone is
 trained, turns them into the rows of w+ (the pyramid of pSp, Richardson et al. 2021, with one head for all rows), and into
-places and sizes of a layout's blobs, where all layouts have the same ones. That is the guess. A few passes then look at what it draws and correct it, as ReStyle does (Alaluf et al. 2021, eq. 2:
+places and sizes of a layout's blobs, where all layouts have the same ones. That is the guess. A few passes then look at
+what it draws and correct it, as ReStyle does (Alaluf et al. 2021, eq. 2:
 `w <- w + step(x, G(w))`). The step is no second network's: it is a quasi-Newton step in coordinates in which the distance
 is about equally curved all around, for how it curves hardly depends on the picture and is measured beforehand.
 """
@@ -125,13 +126,18 @@ class InverterHead(nn.Module):
 
     def code(self, v: Tensor, like: Code) -> Code:
         """The codes of vectors `[B, width]`; `like` is the generator's mean code, from which comes what is not found."""
-        config = self.config
-        ws, rest = v[:, : config.num_ws * config.w_dim], v[:, config.num_ws * config.w_dim :]
+        ws, places = self.parts(v)
         layout = None if like.layout is None else Layout.batch([like.layout] * len(v))
-        if layout is not None and config.blobs:
-            places = self.blob_centre + self.blob_spread * (rest / self.spread).view(len(v), config.blobs, PLACE)
+        if layout is not None and self.config.blobs:
+            places = self.blob_centre + self.blob_spread * places / self.spread
             layout = replace(layout, centres=places[..., :2], sizes=places[..., 2].exp())
-        return Code(ws.reshape(len(v), config.num_ws, config.w_dim), layout=layout)
+        return Code(ws, layout=layout)
+
+    def parts(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """The numbers of vectors `[B, width]`: those of w+ `[B, num_ws, w_dim]` and those of the blobs `[B, blobs, 3]`."""
+        config = self.config
+        ws, places = v.tensor_split([config.num_ws * config.w_dim], dim=1)
+        return ws.reshape(len(v), config.num_ws, config.w_dim), places.reshape(len(v), config.blobs, PLACE)
 
     def vector(self, code: Code) -> Tensor:
         """The vectors `[B, width]` of the codes of B pictures."""

@@ -8,6 +8,7 @@ not the normal one, though: components depend on each other in ways that no corr
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -78,21 +79,16 @@ class LatentTargets:
         return len(self.codes)
 
     def __getitem__(self, items: list[int] | slice) -> "LatentTargets":
-        landmarks, layout = self.landmarks, self.layout
-        return LatentTargets(
-            self.codes[items],
-            None if landmarks is None else landmarks[items],
-            None if layout is None else layout[items],
-        )
+        return self._each(lambda x: x[items])
 
     def to(self, device: torch.device) -> "LatentTargets":
         """The same on another device."""
-        landmarks, layout = self.landmarks, self.layout
-        return LatentTargets(
-            self.codes.to(device),
-            None if landmarks is None else landmarks.to(device),
-            None if layout is None else layout.to(device),
-        )
+        return self._each(lambda x: x.to(device))
+
+    def _each(self, change: Callable[[Any], Any]) -> "LatentTargets":
+        """What is known, changed alike."""
+        parts: list[Any] = [None if x is None else change(x) for x in (self.codes, self.landmarks, self.layout)]
+        return LatentTargets(*parts)
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it by name, as files keep it."""

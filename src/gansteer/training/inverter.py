@@ -2,7 +2,8 @@
 
 For a picture x with code w: `L = d(G(E(x)), x) + pixels |G(E(x)) - x|^2 + latent |E(x) - w|^2 + flat |E(x) - row mean|^2`, the
 squares being means, those of codes in deviations of the model's own: w+ and the blobs' places have one each, the last term is of
-w+ alone. Real pictures have no code and go without the third term. E is the guess alone; how the distance curves, which its corrections need, is measured once it has been learnt.
+w+ alone. Real pictures have no code and go without the third term. E is the guess alone; how the distance curves, which its
+corrections need, is measured once it has been learnt.
 """
 
 import math
@@ -109,10 +110,9 @@ class InverterTrainer:
         """The terms in codes; `true` is nan where it is not known."""
         training, spread = self.training, self.head.spread
         error = ((found - torch.where(true.isnan(), found.detach(), true)) / spread).square()
-        rows = self.inverter.code(found).ws
+        rows, _ = self.head.parts(found)
         apart = ((rows - rows.mean(dim=1, keepdim=True)) / spread).square()
-        ws, places = error[:, : rows[0].numel()], error[:, rows[0].numel() :]
-        known = ws.mean() + places.mean() if places.numel() else ws.mean()
+        known = sum(part.mean() for part in self.head.parts(error) if part.numel())
         return training.latent * known + training.flat * apart.mean()
 
     def see_curvature(self, report: Callable[[int, int], None] = lambda done, total: None) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gansteer.directions import Direction, Space, style_code
 from gansteer.errors import UserError
+from gansteer.models.code import Code
 from gansteer.models.layout import Layout
 from gansteer.subject import MAX_SEED, Model
 
@@ -96,8 +97,7 @@ def of_codes(
     with torch.no_grad():
         for start in range(0, len(z), 16):
             part = z[start : start + 16]
-            rng = torch.Generator().manual_seed(start)
-            code = generator.code_of(part, model.condition(label, len(part)), psi=psi, rng=rng)
+            code = _batch_code(model, part, start, label, psi)
             layers = generator.styles(code)
             ws.append(code.ws[:, 0])
             styles.append(style_code(generator, layers))
@@ -111,6 +111,12 @@ def of_codes(
         if values.shape != (len(z),) or not np.isfinite(values).all():
             raise UserError(f"the scores of {name} must be one finite number per picture")
     return Samples(z, torch.cat(ws), torch.cat(styles), scores, Layout.batch(layouts) if layouts else None)
+
+
+def _batch_code(model: Model, z: Tensor, start: int, label: int | None, psi: float = 1.0) -> Code:
+    """The codes of `z [B, z_dim]`, of which the first is number `start` of all; what z does not determine follows from that."""
+    rng = torch.Generator().manual_seed(start)
+    return model.generator.code_of(z, model.condition(label, len(z)), psi=psi, rng=rng)
 
 
 # --- Boundaries -------------------------------------------------------------------------------------------------------
@@ -201,8 +207,7 @@ def mean_gradients(
     generator = model.generator
     for start in range(0, len(z), 16):
         leaf = z[start : start + 16].clone().requires_grad_()
-        rng = torch.Generator().manual_seed(start)
-        code = generator.code_of(leaf, model.condition(label, len(leaf)), rng=rng)
+        code = _batch_code(model, leaf, start, label)
         layers = generator.styles(code)
         scored = scorer(generator.synthesize(code, styles=layers)).items()
         scores = {name: score for name, score in scored if names is None or name in names}
